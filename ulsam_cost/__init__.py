@@ -1,0 +1,57 @@
+"""What a convolutional network with attention costs: derived, counted, measured.
+
+    import ulsam_cost as uc
+    cost = uc.network_cost("mv1", positions="8:1,9:1,11")     # derived: no PyTorch
+    model = uc.build("mv1", positions="8:1,9:1,11", groups=4)  # a real nn.Module
+    count = uc.count(model, inputs)                            # counted: op by op, nothing computed
+
+Importing the package loads none of the heavy ones: each name is fetched when it is first used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ulsam_cost.conventions import CONVENTIONS as CONVENTIONS
+    from ulsam_cost.conventions import Convention as Convention
+    from ulsam_cost.cost import Cost as Cost
+    from ulsam_cost.cost import OpCost as OpCost
+    from ulsam_cost.cost import OpKind as OpKind
+    from ulsam_cost.errors import CostError as CostError
+    from ulsam_cost.formulas.attention import attention_cost as attention_cost
+    from ulsam_cost.formulas.networks import network_cost as network_cost
+    from ulsam_cost.formulas.networks import network_layers as network_layers
+    from ulsam_cost.formulas.networks import network_spec as network_spec
+    from ulsam_cost.nn.attention import build_attention as build_attention
+    from ulsam_cost.nn.networks import build as build
+    from ulsam_cost.placement import Placement as Placement
+    from ulsam_cost.placement import parse_placement as parse_placement
+    from ulsam_cost.profiler.trace import Count as Count
+    from ulsam_cost.profiler.trace import count as count
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "conventions": ("CONVENTIONS", "Convention"),
+    "cost": ("Cost", "OpCost", "OpKind"),
+    "errors": ("CostError",),
+    "formulas.attention": ("attention_cost",),
+    "formulas.networks": ("network_cost", "network_layers", "network_spec"),
+    "nn.attention": ("build_attention",),
+    "nn.networks": ("build",),
+    "placement": ("Placement", "parse_placement"),
+    "profiler.trace": ("Count", "count"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,48 @@
+"""The command line: one file a command, loaded when the command runs."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from ulsam_cost.errors import CostError, OutputError
+
+COMMANDS = {
+    "table1": "Overheads of the attention mechanisms: printed, derived, counted.",
+    "profile": "What a network costs under a placement, and how long it takes.",
+    "report": "Write the report, or check the one that stands.",
+}
+
+
+class CommandGroup(click.Group):
+    """A group whose commands are imported when they are asked for, and whose errors are one sentence."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, with only its own file loaded."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"{__name__}.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command: what the caller can put right ends with 2, what cannot be written with 1."""
+        try:
+            return super().invoke(ctx)
+        except CostError as error:
+            click.echo(f"Error: {error}", err=True)
+            sys.exit(1 if isinstance(error, OutputError) else 2)
+
+
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="ulsam-cost", prog_name="ulsam-cost")
+def main() -> None:
+    """What a convolutional network with attention costs: derived, counted, measured."""

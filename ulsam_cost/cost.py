@@ -1,0 +1,146 @@
+"""What an operation, a module, a network costs: frozen values that add.
+
+No counting convention stands here: an `OpCost` says what happened, `conventions` says what a tool or
+a paper calls it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from math import prod
+from typing import Any
+
+
+class OpKind(StrEnum):
+    """What an operation does. `multiply` and `add` are apart: tools count one and not the other."""
+
+    CONV = "conv"
+    LINEAR = "linear"
+    MATMUL = "matmul"
+    BIAS = "bias"
+    NORM = "norm"
+    ACTIVATION = "activation"
+    SOFTMAX = "softmax"
+    POOL_MAX = "pool_max"
+    POOL_AVG = "pool_avg"
+    MULTIPLY = "multiply"
+    ADD = "add"
+    ELEMENTWISE = "elementwise"
+    UPSAMPLE = "upsample"
+    MOVEMENT = "movement"
+    UNUSED = "unused"
+
+
+PRODUCT_KINDS = frozenset({OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpCost:
+    """One operation of one call, in elements; the atom of every count.
+
+    `reads` are the elements of all operands, parameters among them; `writes` those of the result.
+    A bias is an operation of its own: it reads its vector and writes nothing, because the product
+    that it belongs to writes the result; `elements` then says to how many elements it was added.
+    `params` are charged to the operation that uses them first. `reduction` is the number of elements
+    that go into one element of the result: a pooling window, the length of a softmax row.
+    `module` is the torch.nn class that ran it, empty for a functional call.
+    """
+
+    path: str
+    kind: OpKind
+    operator: str
+    output: tuple[int, ...]
+    macs: int = 0
+    reads: int = 0
+    writes: int = 0
+    params: int = 0
+    reduction: int = 1
+    module: str = ""
+
+    @property
+    def elements(self) -> int:
+        """Elements of the result."""
+        return prod(self.output)
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """A tuple of operations, in the order in which they run; costs add by concatenation."""
+
+    ops: tuple[OpCost, ...] = ()
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.ops + other.ops)
+
+    def __iter__(self) -> Iterator[OpCost]:
+        return iter(self.ops)
+
+    def scoped(self, prefix: str) -> "Cost":
+        """The same operations below the module path `prefix`."""
+        return Cost(tuple(replace(op, path=join_path(prefix, op.path)) for op in self.ops))
+
+    def under(self, prefix: str) -> "Cost":
+        """The operations of the module at `prefix` and below it."""
+        return Cost(tuple(op for op in self.ops if is_under(op.path, prefix)))
+
+    def of_kind(self, *kinds: OpKind) -> "Cost":
+        """The operations of these kinds."""
+        return Cost(tuple(op for op in self.ops if op.kind in kinds))
+
+    def by_kind(self) -> dict[OpKind, "Cost"]:
+        """The operations by kind, kinds in order of first use."""
+        return self._grouped([op.kind for op in self.ops])
+
+    def by_path(self, depth: int) -> dict[str, "Cost"]:
+        """The operations by the first `depth` names of their module path."""
+        return self._grouped([".".join(op.path.split(".")[:depth]) for op in self.ops])
+
+    def _grouped(self, keys: list[Any]) -> dict[Any, "Cost"]:
+        groups: dict[Any, list[OpCost]] = {}
+        for key, op in zip(keys, self.ops, strict=True):
+            groups.setdefault(key, []).append(op)
+        return {key: Cost(tuple(ops)) for key, ops in groups.items()}
+
+    @property
+    def output(self) -> tuple[int, ...]:
+        """Shape of the last operation's result."""
+        return self.ops[-1].output
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions, linear layers and matrix products."""
+        return sum(op.macs for op in self.ops)
+
+    @property
+    def params(self) -> int:
+        """Learnable scalars, each once."""
+        return sum(op.params for op in self.ops)
+
+    @property
+    def reads(self) -> int:
+        """Elements read, parameters among them."""
+        return sum(op.reads for op in self.ops)
+
+    @property
+    def writes(self) -> int:
+        """Elements written."""
+        return sum(op.writes for op in self.ops)
+
+    @property
+    def activations(self) -> int:
+        """Elements written by convolutions and matrix products."""
+        return sum(op.writes for op in self.ops if op.kind in PRODUCT_KINDS)
+
+    def bytes(self, itemsize: int) -> int:
+        """Bytes moved if every operand is read and every result written once, `itemsize` bytes an element."""
+        return (self.reads + self.writes) * itemsize
+
+
+def join_path(prefix: str, path: str) -> str:
+    """Two module paths, one below the other; either may be empty."""
+    return f"{prefix}.{path}" if prefix and path else prefix or path
+
+
+def is_under(path: str, prefix: str) -> bool:
+    """Whether a module path is `prefix` or stands below it."""
+    return not prefix or path == prefix or path.startswith(prefix + ".")

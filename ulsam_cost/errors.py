@@ -1,0 +1,74 @@
+"""The project's own errors: every message names what was given and what is accepted."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Any
+
+
+class CostError(ValueError):
+    """Something the caller can put right: the message says what was given and what is accepted."""
+
+
+class SizeError(CostError):
+    """A size that no layer can have: a float, zero, a negative number, one that does not divide."""
+
+
+class PlacementError(CostError):
+    """A position that the network does not have or cannot take."""
+
+
+class UnknownNameError(CostError):
+    """A name that stands in no registry."""
+
+    @classmethod
+    def among(cls, what: str, given: str, accepted: Iterable[str]) -> "UnknownNameError":
+        """The error for a name that is not one of those accepted, with the nearest one offered."""
+        names = sorted(accepted)
+        nearest = get_close_matches(given, names, n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]!r}? " if nearest else ""
+        return cls(f"unknown {what} {given!r}: {hint}accepted are {', '.join(names)}")
+
+
+class DeviceError(CostError):
+    """A device, or a use of one, that this machine does not offer."""
+
+
+class OutputError(CostError):
+    """A file or folder that cannot be written."""
+
+
+def require_size(name: str, value: Any) -> Any:
+    """Return a size fit for exact arithmetic: an int, an integer NumPy array or a sympy expression.
+
+    Arrays come back as int64, so that products of small integer types do not wrap.
+
+    Raises:
+        SizeError: for a float, a bool, zero, a negative number or an empty array.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value > 0:
+            return value
+    elif hasattr(value, "free_symbols"):
+        if value.is_positive is not False and value.is_integer is not False:
+            return value
+    elif hasattr(value, "dtype") and value.dtype.kind in "iu" and value.size and (value > 0).all():
+        return value.astype("int64") if getattr(value, "ndim", 0) else int(value)
+    raise SizeError(f"{name} = {value!r}: a positive whole number is accepted")
+
+
+def require_divides(divisor_name: str, divisor: Any, name: str, value: Any) -> None:
+    """Refuse a divisor that leaves a remainder; symbols are taken on trust.
+
+    Raises:
+        SizeError: with the divisors that would be accepted, where there are few.
+    """
+    remainder = value % divisor
+    if hasattr(remainder, "free_symbols") and remainder.free_symbols:
+        return
+    if not (remainder == 0 if isinstance(remainder, int) else bool((remainder == 0).all())):
+        accepted = ""
+        if isinstance(value, int):
+            divisors = [d for d in range(1, min(value, 64) + 1) if value % d == 0]
+            accepted = f"; accepted are {', '.join(map(str, divisors))}"
+            accepted += f" and other divisors of {value}" if value > 64 else ""
+        raise SizeError(f"{divisor_name} = {divisor} does not divide {name} = {value}{accepted}")

@@ -1,0 +1,130 @@
+"""The attention mechanisms: what each one prints about itself and what it costs.
+
+One file a mechanism, and one line of `REGISTERED`: the commands' choices, the tables, the tests and the
+report follow from it. `ulsam_cost.nn.attention` has a module of the same name in a file of the same name.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from importlib import import_module
+from typing import Any
+
+from ulsam_cost.cost import Cost
+from ulsam_cost.errors import CostError, SizeError, UnknownNameError, require_size
+
+REGISTERED = ("non_local", "a2", "se", "bam", "cbam", "ulsam")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrintedFormula:
+    """The formulas of the ULSAM paper's Table 1, as text and as arithmetic on the letters m, h, w, t and r."""
+
+    params_text: str
+    macs_text: str
+    params: Callable[..., Any]
+    macs: Callable[..., Any]
+
+    def evaluate(self, **letters: int) -> tuple[int | Fraction, int | Fraction]:
+        """Parameters and MACs for these letters, exactly: a Fraction where the formula gives no whole number."""
+        exact = {letter: Fraction(value) for letter, value in letters.items()}
+        return _whole(self.params(**exact)), _whole(self.macs(**exact))
+
+
+def _whole(value: Fraction) -> int | Fraction:
+    return value.numerator if value.denominator == 1 else value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mechanism:
+    """An attention mechanism: its name, where it comes from, its exact cost and, where there is one, its printed cost.
+
+    `cost` takes channels, height, width, batch and the mechanism's own options, and gives a Cost whose
+    paths are those of the real module. `from_table1` names the options that Table 1's letters set.
+    """
+
+    name: str
+    title: str
+    source: str
+    cost: Callable[..., Cost]
+    printed: PrintedFormula | None = None
+    from_table1: Callable[..., dict[str, Any]] = lambda **_: {}
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The mechanism's own options with their defaults."""
+        parameters = inspect.signature(self.cost).parameters.values()
+        return {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "batch"}
+
+
+def get_mechanism(name: str) -> Mechanism:
+    """The mechanism of that name.
+
+    Raises:
+        UnknownNameError: with the nearest name.
+    """
+    if name not in REGISTERED:
+        raise UnknownNameError.among("attention mechanism", name, REGISTERED)
+    mechanism: Mechanism = import_module(f"{__name__}.{name}").MECHANISM
+    return mechanism
+
+
+def mechanisms() -> tuple[Mechanism, ...]:
+    """Every registered mechanism, in the order of Table 1."""
+    return tuple(map(get_mechanism, REGISTERED))
+
+
+def attention_cost(name: str, *, channels: Any, height: Any, width: Any, batch: Any = 1, **options: Any) -> Cost:
+    """The exact cost of a mechanism on a map [batch, channels, height, width].
+
+    Sizes are ints, integer NumPy arrays or sympy symbols.
+
+    Args:
+        name: a registered mechanism.
+        channels: channels m of the map.
+        height: its height h.
+        width: its width w.
+        batch: maps n.
+        **options: the mechanism's own, as its docstring lists them; None stands for the default.
+
+    Raises:
+        UnknownNameError: for a mechanism or an option that does not exist.
+        SizeError: for sizes that the mechanism cannot take.
+    """
+    mechanism = get_mechanism(name)
+    accepted = mechanism.options
+    given = {key: value for key, value in options.items() if value is not None}
+    for key in given:
+        if key not in accepted:
+            raise UnknownNameError.among(f"option of {name}", key, accepted)
+    return mechanism.cost(
+        channels=require_size("channels", channels),
+        height=require_size("height", height),
+        width=require_size("width", width),
+        batch=require_size("batch", batch),
+        **given,
+    )
+
+
+def require_one_of(name: str, value: str, accepted: tuple[str, ...]) -> None:
+    """Refuse a word that is not one of those accepted.
+
+    Raises:
+        CostError: with the words that are.
+    """
+    if value not in accepted:
+        raise CostError(f"{name} = {value!r}: accepted are {', '.join(accepted)}")
+
+
+def hidden_width(channels: Any, reduction: Any) -> Any:
+    """The width d = floor(m / r) of a bottleneck.
+
+    Raises:
+        SizeError: if r is larger than m, so that nothing is left.
+    """
+    require_size("reduction", reduction)
+    d = channels // reduction
+    if not hasattr(d, "free_symbols") and not (d > 0 if isinstance(d, int) else bool((d > 0).all())):
+        raise SizeError(f"reduction r = {reduction} leaves no channel of m = {channels}: 1 to {channels} is accepted")
+    return d

@@ -1,0 +1,54 @@
+"""Non-local: every position attends to every other, through m / 2 channels."""
+
+from typing import Any
+
+from ulsam_cost.cost import Cost
+from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, hidden_width
+from ulsam_cost.formulas.layers import add_cost, conv2d_cost, matmul_cost, softmax_cost
+
+
+def non_local_cost(
+    *, channels: Any, height: Any, width: Any, batch: Any = 1, reduction: Any = 2, bias: bool = False
+) -> Cost:
+    """The embedded Gaussian non-local block on a map [n, m, h, w], p = h w.
+
+    Source: Wang et al., CVPR 2018, Eq. 1, 4 and 6, bottleneck m / 2.
+    Closed form: with d = floor(m / r), parameters 4 m d (with biases + 3 d + m), MACs n (4 m d p + 2 d p^2).
+    Counted: four 1 x 1 convolutions and their biases, both products, the softmax, the addition of the input.
+    Not counted: transposed views.
+
+    Args:
+        channels: m.
+        height: h.
+        width: w.
+        batch: n.
+        reduction: r of the bottleneck.
+        bias: whether the convolutions have biases.
+
+    Raises:
+        SizeError: if r is larger than m.
+    """
+    x = (batch, channels, height, width)
+    d, p = hidden_width(channels, reduction), height * width
+    # theta, phi, value: [n, d, p] = [d, m] @ [n, m, p]
+    cost = sum((conv2d_cost(name, x, d, kernel=1, bias=bias) for name in ("theta", "phi", "value")), Cost())
+    cost += matmul_cost("", (batch, p, d), (batch, d, p))  # [n, p, p] = [n, p, d] @ [n, d, p]
+    cost += softmax_cost("softmax", (batch, p, p))
+    cost += matmul_cost("", (batch, p, p), (batch, p, d))  # [n, p, d] = [n, p, p] @ [n, p, d]
+    # [n, m, p] = [m, d] @ [n, d, p]
+    cost += conv2d_cost("out", (batch, d, height, width), channels, kernel=1, bias=bias)
+    return cost + add_cost("", x, x, x)
+
+
+MECHANISM = Mechanism(
+    name="non_local",
+    title="Non-local",
+    source="Wang et al., CVPR 2018",
+    cost=non_local_cost,
+    printed=PrintedFormula(
+        params_text="2m^2",
+        macs_text="2m^2 hw",
+        params=lambda *, m, **_: 2 * m**2,
+        macs=lambda *, m, h, w, **_: 2 * m**2 * h * w,
+    ),
+)

@@ -1,0 +1,271 @@
+"""Closed forms of the layers: the shape of the input in, the Cost out.
+
+Every function takes the path of the module that runs the layer, the input's shape and the layer's own
+sizes, and returns a Cost whose `output` is the shape of the result, so that layers chain:
+
+    conv = conv2d_cost("conv", (n, c, h, w), 64, kernel=3, padding=1)
+    norm = batch_norm_cost("norm", conv.output)
+
+`module` is the torch.nn class that runs the layer in the real network, empty where a functional call does.
+Sizes are ints; NumPy integer arrays and sympy expressions go through the same arithmetic.
+Counted everywhere: each operand read once, each result written once. Not counted: moving data that a
+view would do.
+"""
+
+from math import prod
+from typing import Any
+
+from ulsam_cost.cost import Cost, OpCost, OpKind
+from ulsam_cost.errors import SizeError, require_divides
+
+Shape = tuple[Any, ...]
+Pair = int | tuple[int, int]
+
+
+def as_pair(value: Pair) -> tuple[int, int]:
+    """A size for both directions, or one for the height and one for the width."""
+    return value if isinstance(value, tuple) else (value, value)
+
+
+def window_output(size: Any, kernel: int, stride: int, padding: int, dilation: int = 1) -> Any:
+    """Positions at which a window fits: (size + 2 padding - dilation (kernel - 1) - 1) / stride + 1, rounded down.
+
+    Raises:
+        SizeError: where the window does not fit once.
+    """
+    span = size + 2 * padding - dilation * (kernel - 1) - 1
+    output = span + 1 if stride == 1 else span // stride + 1
+    if isinstance(output, int) and output < 1:
+        raise SizeError(
+            f"a window of {dilation * (kernel - 1) + 1} does not fit a map of {size} with padding {padding}: "
+            f"{dilation * (kernel - 1) + 1 - 2 * padding} or more is accepted"
+        )
+    return output
+
+
+def conv2d_cost(
+    path: str,
+    x: Shape,
+    out_channels: Any,
+    *,
+    kernel: Pair,
+    stride: Pair = 1,
+    padding: Pair = 0,
+    dilation: Pair = 1,
+    groups: Any = 1,
+    bias: bool = False,
+    module: str = "Conv2d",
+) -> Cost:
+    """A two-dimensional convolution of a map [n, c, h, w].
+
+    Closed form: MACs n * out * ho * wo * (c / groups) * kh * kw, parameters out * (c / groups) * kh * kw (+ out).
+    Counted: the convolution; the bias as an operation of its own.
+
+    Raises:
+        SizeError: if `groups` does not divide the channels or the kernel does not fit.
+    """
+    n, c, h, w = x
+    (kh, kw), (sh, sw), (ph, pw), (dh, dw) = map(as_pair, (kernel, stride, padding, dilation))
+    if not (isinstance(groups, int) and groups == 1):
+        require_divides("groups", groups, "channels", c)
+        require_divides("groups", groups, "output channels", out_channels)
+    output = (n, out_channels, window_output(h, kh, sh, ph, dh), window_output(w, kw, sw, pw, dw))
+    taps = c // groups * kh * kw
+    weights = out_channels * taps
+    elements = prod(output)
+    # [n, out, ho, wo] = [n, c, h, w] * [out, c / groups, kh, kw]
+    conv = OpCost(
+        path=path,
+        kind=OpKind.CONV,
+        operator="conv2d",
+        output=output,
+        macs=elements * taps,
+        reads=n * c * h * w + weights,
+        writes=elements,
+        params=weights,
+        reduction=taps,
+        module=module,
+    )
+    return Cost((conv, _bias(conv, out_channels))) if bias else Cost((conv,))
+
+
+def linear_cost(path: str, x: Shape, out_features: Any, *, bias: bool = True, module: str = "Linear") -> Cost:
+    """A linear layer on the last dimension of [..., in].
+
+    Closed form: MACs rows * in * out, parameters in * out (+ out).
+    Counted: the product; the bias as an operation of its own.
+    """
+    *rows, in_features = x
+    output = (*rows, out_features)
+    # [rows, out] = [rows, in] @ [in, out]
+    linear = OpCost(
+        path=path,
+        kind=OpKind.LINEAR,
+        operator="linear",
+        output=output,
+        macs=prod(output) * in_features,
+        reads=prod(x) + in_features * out_features,
+        writes=prod(output),
+        params=in_features * out_features,
+        reduction=in_features,
+        module=module,
+    )
+    return Cost((linear, _bias(linear, out_features))) if bias else Cost((linear,))
+
+
+def _bias(product: OpCost, size: Any) -> OpCost:
+    return OpCost(
+        path=product.path,
+        kind=OpKind.BIAS,
+        operator=product.operator,
+        output=product.output,
+        reads=size,
+        params=size,
+        module=product.module,
+    )
+
+
+def matmul_cost(path: str, a: Shape, b: Shape, *, operator: str = "matmul") -> Cost:
+    """A batched matrix product of two activations, [..., i, k] @ [..., k, j].
+
+    Closed form: MACs batch * i * k * j.
+    """
+    *batch, i, k = a
+    j = b[-1]
+    output = (*batch, i, j)
+    # [..., i, j] = [..., i, k] @ [..., k, j]
+    return _single(path, OpKind.MATMUL, operator, output, reads=prod(a) + prod(b), macs=prod(output) * k, reduction=k)
+
+
+def batch_norm_cost(path: str, x: Shape, *, module: str = "BatchNorm2d") -> Cost:
+    """Batch norm with affine parameters and running statistics, as it runs in evaluation.
+
+    Counted: the map, two statistics and two parameters a channel are read. Parameters 2 c.
+    """
+    c = x[1]
+    return _single(path, OpKind.NORM, "batch_norm", x, reads=prod(x) + 4 * c, params=2 * c, module=module)
+
+
+def layer_norm_cost(path: str, x: Shape, normalized: Shape, *, module: str = "LayerNorm") -> Cost:
+    """Layer norm over the last dimensions `normalized`, with affine parameters. Parameters 2 prod(normalized)."""
+    size = prod(normalized)
+    return _single(
+        path, OpKind.NORM, "layer_norm", x, reads=prod(x) + 2 * size, params=2 * size, reduction=size, module=module
+    )
+
+
+def activation_cost(path: str, x: Shape, operator: str, *, module: str = "") -> Cost:
+    """An activation function, element by element."""
+    return _single(path, OpKind.ACTIVATION, operator, x, module=module)
+
+
+def relu_cost(path: str, x: Shape, *, module: str = "ReLU") -> Cost:
+    """ReLU."""
+    return activation_cost(path, x, "relu", module=module)
+
+
+def relu6_cost(path: str, x: Shape, *, module: str = "ReLU6") -> Cost:
+    """ReLU6: min(max(x, 0), 6)."""
+    return activation_cost(path, x, "hardtanh", module=module)
+
+
+def sigmoid_cost(path: str, x: Shape, *, module: str = "Sigmoid") -> Cost:
+    """Sigmoid."""
+    return activation_cost(path, x, "sigmoid", module=module)
+
+
+def softmax_cost(path: str, x: Shape, *, dim: int = -1, module: str = "Softmax") -> Cost:
+    """Softmax over one dimension; `reduction` is the row's length."""
+    return _single(path, OpKind.SOFTMAX, "softmax", x, reduction=x[dim], module=module)
+
+
+def max_pool2d_cost(
+    path: str, x: Shape, *, kernel: Pair, stride: Pair, padding: Pair = 0, module: str = "MaxPool2d"
+) -> Cost:
+    """Max pooling of a map [n, c, h, w]; `reduction` is the window."""
+    n, c, h, w = x
+    (kh, kw), (sh, sw), (ph, pw) = map(as_pair, (kernel, stride, padding))
+    output = (n, c, window_output(h, kh, sh, ph), window_output(w, kw, sw, pw))
+    return _single(path, OpKind.POOL_MAX, "max_pool2d", output, reads=prod(x), reduction=kh * kw, module=module)
+
+
+def global_avg_pool_cost(path: str, x: Shape, *, module: str = "AdaptiveAvgPool2d") -> Cost:
+    """The mean of each channel's map: [n, c, 1, 1] of [n, c, h, w]."""
+    n, c, h, w = x
+    return _single(
+        path, OpKind.POOL_AVG, "adaptive_avg_pool2d", (n, c, 1, 1), reads=prod(x), reduction=h * w, module=module
+    )
+
+
+def global_max_pool_cost(path: str, x: Shape, *, module: str = "AdaptiveMaxPool2d") -> Cost:
+    """The maximum of each channel's map: [n, c, 1, 1] of [n, c, h, w]."""
+    n, c, h, w = x
+    return _single(
+        path, OpKind.POOL_MAX, "adaptive_max_pool2d", (n, c, 1, 1), reads=prod(x), reduction=h * w, module=module
+    )
+
+
+def mean_cost(path: str, x: Shape, output: Shape) -> Cost:
+    """A functional mean of x into `output`."""
+    return _single(path, OpKind.POOL_AVG, "mean", output, reads=prod(x), reduction=prod(x) // prod(output))
+
+
+def amax_cost(path: str, x: Shape, output: Shape) -> Cost:
+    """A functional maximum of x into `output`."""
+    return _single(path, OpKind.POOL_MAX, "amax", output, reads=prod(x), reduction=prod(x) // prod(output))
+
+
+def multiply_cost(path: str, output: Shape, a: Shape, b: Shape) -> Cost:
+    """An element-wise product of two operands, broadcast to `output`."""
+    return _single(path, OpKind.MULTIPLY, "mul", output, reads=prod(a) + prod(b))
+
+
+def add_cost(path: str, output: Shape, a: Shape, b: Shape) -> Cost:
+    """An element-wise sum of two operands, broadcast to `output`."""
+    return _single(path, OpKind.ADD, "add", output, reads=prod(a) + prod(b))
+
+
+def concatenate_cost(path: str, output: Shape) -> Cost:
+    """Several tensors copied into one."""
+    return _single(path, OpKind.MOVEMENT, "cat", output)
+
+
+def interpolate_cost(path: str, x: Shape, output: Shape, *, module: str = "") -> Cost:
+    """Interpolation of a map to the size of `output`."""
+    return _single(path, OpKind.UPSAMPLE, "interpolate", output, reads=prod(x), module=module)
+
+
+def unused_cost(path: str, params: Any) -> Cost:
+    """Parameters that no operation uses: counted all the same."""
+    return Cost((OpCost(path=path, kind=OpKind.UNUSED, operator="", output=(), params=params),))
+
+
+def _single(
+    path: str,
+    kind: OpKind,
+    operator: str,
+    output: Shape,
+    *,
+    reads: Any = None,
+    macs: Any = 0,
+    params: Any = 0,
+    reduction: Any = 1,
+    module: str = "",
+) -> Cost:
+    writes = prod(output)
+    return Cost(
+        (
+            OpCost(
+                path=path,
+                kind=kind,
+                operator=operator,
+                output=output,
+                macs=macs,
+                reads=writes if reads is None else reads,
+                writes=writes,
+                params=params,
+                reduction=reduction,
+                module=module,
+            ),
+        )
+    )

@@ -1,0 +1,67 @@
+"""MobileNetV1, derived.
+
+Source: Howard et al., 2017; layers numbered as in Saini et al., WACV 2020, Table 3.
+"""
+
+from collections.abc import Iterator
+
+from ulsam_cost.errors import SizeError
+from ulsam_cost.formulas.layers import Shape, global_avg_pool_cost, linear_cost, relu_cost
+from ulsam_cost.formulas.networks import LayerCost, Network, NetworkSpec, attention_layer
+from ulsam_cost.formulas.networks.blocks import conv_norm_cost
+from ulsam_cost.placement import Slot, arrange
+
+STEM_CHANNELS = 32
+# (output channels, stride) of layers 2 to 14
+BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels under the width multiplier: int(width c).
+
+    Raises:
+        SizeError: if none is left.
+    """
+    if (result := int(width * channels)) < 1:
+        raise SizeError(f"width {width:g} leaves no channel of {channels}: {1 / STEM_CHANNELS:g} or more is accepted")
+    return result
+
+
+def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
+    """Layer 1, the stem, and layers 2 to 14, the depthwise-separable blocks."""
+    channels = scaled(STEM_CHANNELS, spec.width)
+    result = [Slot(layer=1, kind="stem", in_channels=3, out_channels=channels, stride=2, fixed=True)]
+    for layer, (width, stride) in enumerate(BLOCKS, start=2):
+        out_channels = scaled(width, spec.width)
+        kind = "depthwise_separable"
+        result.append(Slot(layer=layer, kind=kind, in_channels=channels, out_channels=out_channels, stride=stride))
+        channels = out_channels
+    return tuple(result)
+
+
+def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
+    """The layers' costs: the numbered ones, then `pool` and `fc`."""
+    x: Shape = spec.input_shape
+    for step in arrange(spec.network, slots(spec), spec.placement):
+        slot, path = step.slot, f"features.{step.name(spec.attention)}"
+        if step.attends:
+            yield attention_layer(spec, step, path, x)
+            continue
+        if slot.kind == "stem":
+            cost = conv_norm_cost(path, x, slot.out_channels, relu_cost, kernel=3, stride=2)
+        else:
+            c = slot.in_channels
+            cost = conv_norm_cost(f"{path}.depthwise", x, c, relu_cost, kernel=3, stride=slot.stride, groups=c)
+            cost += conv_norm_cost(f"{path}.pointwise", cost.output, slot.out_channels, relu_cost, kernel=1)
+        x = cost.output
+        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost)
+    pool = global_avg_pool_cost("pool", x)
+    yield LayerCost(layer="pool", path="pool", kind="pool", cost=pool)
+    yield LayerCost(
+        layer="fc", path="classifier", kind="classifier", cost=linear_cost("classifier", x[:2], spec.classes)
+    )
+
+
+NETWORK = Network(
+    name="mv1", title="MobileNetV1", source="Saini et al., WACV 2020, Table 3", slots=slots, layers=layers
+)

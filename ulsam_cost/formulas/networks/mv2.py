@@ -1,0 +1,95 @@
+"""MobileNetV2, derived.
+
+Source: Sandler et al., CVPR 2018; layers numbered as in Saini et al., WACV 2020, Table 5; modules named,
+and the width multiplier rounded, as in torchvision.
+"""
+
+from collections.abc import Iterator
+
+from ulsam_cost.cost import Cost
+from ulsam_cost.formulas.layers import (
+    Shape,
+    add_cost,
+    batch_norm_cost,
+    conv2d_cost,
+    global_avg_pool_cost,
+    linear_cost,
+    relu6_cost,
+)
+from ulsam_cost.formulas.networks import LayerCost, Network, NetworkSpec, attention_layer
+from ulsam_cost.formulas.networks.blocks import conv_norm_cost
+from ulsam_cost.placement import Slot, arrange
+
+STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
+# (expansion, output channels, blocks, stride of the first) of layers 2 to 18
+STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+FIRST_BLOCK = 2
+
+
+def scaled(channels: int, width: float) -> int:
+    """Channels under the width multiplier: the nearest multiple of 8, at least 8, at most 10 % fewer."""
+    target = channels * width
+    rounded = max(8, int(target + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * target else rounded
+
+
+def expansion(layer: int) -> int:
+    """The expansion factor of a residual block."""
+    factors = [factor for factor, _, blocks, _ in STAGES for _ in range(blocks)]
+    return factors[layer - FIRST_BLOCK]
+
+
+def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
+    """Layer 1, the stem; 2 to 18, the residual blocks; 19, the 1 x 1 convolution; 20, the classifier."""
+    channels = scaled(STEM_CHANNELS, spec.width)
+    result = [Slot(layer=1, kind="stem", in_channels=3, out_channels=channels, stride=2, fixed=True)]
+    for _, width, blocks, first_stride in STAGES:
+        for stride in (first_stride, *(1,) * (blocks - 1)):
+            out, layer = scaled(width, spec.width), len(result) + 1
+            result.append(
+                Slot(layer=layer, kind="residual_block", in_channels=channels, out_channels=out, stride=stride)
+            )
+            channels = out
+    head, layer = scaled(HEAD_CHANNELS, max(1.0, spec.width)), len(result) + 1
+    result.append(Slot(layer=layer, kind="conv", in_channels=channels, out_channels=head))
+    result.append(Slot(layer=layer + 1, kind="classifier", in_channels=head, out_channels=spec.classes, fixed=True))
+    return tuple(result)
+
+
+def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
+    """The layers' costs: 1 to 19, `pool`, and 20."""
+    x: Shape = spec.input_shape
+    *body, classifier = arrange(spec.network, slots(spec), spec.placement)
+    for step in body:
+        slot, path = step.slot, f"features.{step.name(spec.attention)}"
+        if step.attends:
+            yield attention_layer(spec, step, path, x)
+            continue
+        if slot.kind == "residual_block":
+            cost = _residual_block_cost(path, x, slot)
+        else:
+            kernel = 3 if slot.kind == "stem" else 1
+            cost = conv_norm_cost(path, x, slot.out_channels, relu6_cost, kernel=kernel, stride=slot.stride)
+        x = cost.output
+        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost)
+    yield LayerCost(layer="pool", path="", kind="pool", cost=global_avg_pool_cost("", x, module=""))
+    cost = linear_cost("classifier.1", x[:2], spec.classes)
+    yield LayerCost(layer=classifier.label, path="classifier", kind=classifier.slot.kind, cost=cost)
+
+
+def _residual_block_cost(path: str, x: Shape, slot: Slot) -> Cost:
+    factor = expansion(slot.layer)
+    hidden, out = slot.in_channels * factor, slot.out_channels
+    cost, part, block_input = Cost(), 0, x
+    if factor != 1:
+        cost += conv_norm_cost(f"{path}.conv.0", x, hidden, relu6_cost, kernel=1)
+        x, part = cost.output, 1
+    cost += conv_norm_cost(f"{path}.conv.{part}", x, hidden, relu6_cost, kernel=3, stride=slot.stride, groups=hidden)
+    cost += conv2d_cost(f"{path}.conv.{part + 1}", cost.output, out, kernel=1)
+    cost += batch_norm_cost(f"{path}.conv.{part + 2}", cost.output)
+    return cost + add_cost(path, cost.output, block_input, cost.output) if slot.keeps_shape else cost
+
+
+NETWORK = Network(
+    name="mv2", title="MobileNetV2", source="Saini et al., WACV 2020, Table 5", slots=slots, layers=layers
+)

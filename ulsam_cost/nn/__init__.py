@@ -1,0 +1,1 @@
+"""The lab wing: the real modules that the closed forms describe."""

@@ -1,0 +1,66 @@
+"""ULSAM as a module: all subspaces in one depthwise and one grouped convolution."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ulsam_cost.errors import require_divides
+from ulsam_cost.formulas.attention import require_one_of
+from ulsam_cost.formulas.attention.ulsam import STYLES
+
+RELEASE_MOMENTUM = 0.9
+
+
+class ULSAM(nn.Module):
+    """One softmax attention map for each of `groups` subspaces of the channels.
+
+    Source: Saini et al., WACV 2020, Eq. 2 to 4; style `release`: the authors' published code.
+
+    Args:
+        channels: m of the map [n, m, h, w].
+        groups: subspaces g, a divisor of m.
+        style: `equation` (no biases, no norms) or `release` (biases; batch norm and ReLU after each convolution).
+
+    Raises:
+        SizeError: if g does not divide m.
+        CostError: for another style.
+    """
+
+    def __init__(self, channels: int, groups: int = 4, style: str = "equation") -> None:
+        super().__init__()
+        require_one_of("style", style, STYLES)
+        require_divides("g", groups, "m", channels)
+        self.groups, self.style = groups, style
+        release = style == "release"
+        self.depthwise = nn.Conv2d(channels, channels, 1, groups=channels, bias=release)
+        if release:
+            self.depthwise_norm = nn.BatchNorm2d(channels, momentum=RELEASE_MOMENTUM)
+            self.depthwise_relu = nn.ReLU()
+        self.pool = nn.MaxPool2d(3, stride=1, padding=1)
+        self.pointwise = nn.Conv2d(channels, groups, 1, groups=groups, bias=release)
+        if release:
+            self.pointwise_norm = nn.BatchNorm2d(groups, momentum=RELEASE_MOMENTUM)
+            self.pointwise_relu = nn.ReLU()
+        self.softmax = nn.Softmax(dim=-1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, m, h, w] -> [n, m, h, w]."""
+        n, m, h, w = x.shape
+        features = self.depthwise(x)
+        if self.style == "release":
+            features = self.depthwise_relu(self.depthwise_norm(features))
+        maps = self.pointwise(self.pool(features))  # [n, g, h, w]
+        if self.style == "release":
+            maps = self.pointwise_relu(self.pointwise_norm(maps))
+        attention = self.softmax(maps.view(n, self.groups, h * w)).view(n, self.groups, 1, h, w)
+        subspaces = x.view(n, self.groups, m // self.groups, h, w)
+        refined: Tensor = attention * subspaces + subspaces
+        return refined.view(n, m, h, w)
+
+    def extra_repr(self) -> str:
+        """What print() shows beside the parts."""
+        settings: dict[str, Any] = {"groups": self.groups, "style": self.style}
+        return ", ".join(f"{key}={value}" for key, value in settings.items())
+
+
+MODULE = ULSAM

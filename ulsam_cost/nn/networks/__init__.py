@@ -1,0 +1,30 @@
+"""The real networks: one file a family, under the names of `ulsam_cost.formulas.networks`."""
+
+from importlib import import_module
+from typing import Any
+
+from torch import nn
+
+from ulsam_cost.formulas.networks import NetworkSpec, network_spec
+from ulsam_cost.nn.attention import build_attention
+from ulsam_cost.placement import Step
+
+
+def build(network: str, **options: Any) -> nn.Module:
+    """A real network, on the default device; arguments and errors as in `network_spec`.
+
+    Its attention modules are found by name: `features.ulsam8_1` is the first after layer 8, `features.ulsam11`
+    stands in place of layer 11.
+    """
+    return build_network(network_spec(network, **options))
+
+
+def build_network(spec: NetworkSpec) -> nn.Module:
+    """The real network that a spec describes."""
+    module: nn.Module = import_module(f"{__name__}.{spec.network}").MODULE(spec)
+    return module
+
+
+def attention_module(spec: NetworkSpec, step: Step) -> nn.Module:
+    """The attention that stands at a step."""
+    return build_attention(spec.attention, step.slot.out_channels, **dict(spec.attention_options))

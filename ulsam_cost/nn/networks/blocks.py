@@ -1,0 +1,24 @@
+"""What the networks are made of."""
+
+from torch import nn
+
+
+def conv_norm(
+    in_channels: int, out_channels: int, activation: type[nn.Module], *, kernel: int, stride: int = 1, groups: int = 1
+) -> nn.Sequential:
+    """Convolution without bias, batch norm, activation; padding keeps the size."""
+    padding = (kernel - 1) // 2
+    conv = nn.Conv2d(in_channels, out_channels, kernel, stride, padding, groups=groups, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(out_channels), activation())
+
+
+def initialize(model: nn.Module) -> None:
+    """Draw the weights of convolutions and linear layers as torchvision does."""
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out")
+        elif isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, 0.0, 0.01)
+        bias = module.bias if isinstance(module, nn.Conv2d | nn.Linear) else None
+        if bias is not None:
+            nn.init.zeros_(bias)

@@ -1,0 +1,153 @@
+"""Where attention stands in a network: `8:1,9:1,11` -> which layers are replaced, which are followed.
+
+Source: Saini et al., WACV 2020, Table 4: `11` replaces layer 11, `8:1` inserts one module after
+layer 8, `8:2` two.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ulsam_cost.errors import PlacementError
+
+MOST_INSERTED = 16
+EMPTY = "none"
+_ITEM = re.compile(r"\s*([0-9]{1,4})(?:\s*:\s*([0-9]{1,4}))?\s*", re.ASCII)
+_BRACKETS = {"(": ")", "[": "]"}
+_ACCEPTED = "a layer to replace (11) or a layer and how many modules follow it (8:1)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Replaced layers in order, and (layer, number of modules after it) in order."""
+
+    replaced: tuple[int, ...] = ()
+    inserted: tuple[tuple[int, int], ...] = ()
+
+    def __str__(self) -> str:
+        items = [(layer, str(layer)) for layer in self.replaced]
+        items += [(layer, f"{layer}:{count}") for layer, count in self.inserted]
+        return ",".join(text for _, text in sorted(items)) or EMPTY
+
+    def __bool__(self) -> bool:
+        return bool(self.replaced or self.inserted)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A numbered layer of a network, as far as a placement is concerned."""
+
+    layer: int
+    kind: str
+    in_channels: int
+    out_channels: int
+    stride: int = 1
+    fixed: bool = False  # the stem and the classifier
+
+    @property
+    def keeps_shape(self) -> bool:
+        """Whether the layer's output has the shape of its input."""
+        return self.in_channels == self.out_channels and self.stride == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One module of a network's body: a numbered layer as it is, or attention in its place or after it."""
+
+    label: str
+    slot: Slot
+    attends: bool
+
+    def name(self, attention: str) -> str:
+        """The module's name: torchvision's index for a plain layer, `ulsam8_1` or `ulsam11` for attention."""
+        return attention + self.label.replace(":", "_") if self.attends else str(self.slot.layer - 1)
+
+
+def parse_placement(text: str) -> Placement:
+    """Read positions as the paper writes them: spaces, one pair of brackets and any order are accepted.
+
+    `none` is the empty placement.
+
+    Raises:
+        PlacementError: for an empty or malformed item, a layer named twice, more than 16 modules after a layer.
+    """
+    body = text.strip()
+    if body[:1] in _BRACKETS and body[-1:] == _BRACKETS[body[:1]] and len(body) > 1:
+        body = body[1:-1].strip()
+    if body == EMPTY:
+        return Placement()
+    items = [_parse_item(item, text) for item in body.split(",")]
+    replaced = sorted(layer for layer, count in items if not count)
+    inserted = sorted((layer, count) for layer, count in items if count)
+    _refuse_twice(replaced, "replaced twice", "name it once")
+    _refuse_twice([layer for layer, _ in inserted], "followed twice", "write 8:2 for two modules after layer 8")
+    both = sorted(set(replaced) & {layer for layer, _ in inserted})
+    if both:
+        raise PlacementError(
+            f"layer {both[0]} is both replaced and followed: either {both[0]} or {both[0]}:1 is accepted"
+        )
+    return Placement(replaced=tuple(replaced), inserted=tuple(inserted))
+
+
+def _parse_item(item: str, text: str) -> tuple[int, int]:
+    if not item.strip():
+        raise PlacementError(
+            f"an empty item in positions {text!r}: each item is {_ACCEPTED}, or {EMPTY!r} stands alone"
+        )
+    match = _ITEM.fullmatch(item)
+    if match is None:
+        raise PlacementError(f"malformed item {item.strip()!r} in positions {text!r}: each item is {_ACCEPTED}")
+    layer, count = int(match[1]), int(match[2] or 0)
+    if match[2] is not None and not 1 <= count <= MOST_INSERTED:
+        raise PlacementError(
+            f"{count} modules after layer {layer} in positions {text!r}: 1 to {MOST_INSERTED} are accepted"
+        )
+    return layer, count
+
+
+def _refuse_twice(layers: list[int], what: str, way_out: str) -> None:
+    for layer, count in Counter(layers).items():
+        if count > 1:
+            raise PlacementError(f"layer {layer} is {what}: {way_out}")
+
+
+def arrange(network: str, slots: Sequence[Slot], placement: Placement) -> tuple[Step, ...]:
+    """The network's body under a placement, module by module.
+
+    Raises:
+        PlacementError: for a layer that does not exist, the stem or the classifier, and a replaced
+            layer that changes the shape.
+    """
+    _check_layers(network, slots, placement)
+    after = dict(placement.inserted)
+    steps: list[Step] = []
+    for slot in slots:
+        steps.append(Step(label=str(slot.layer), slot=slot, attends=slot.layer in placement.replaced))
+        for count in range(1, after.get(slot.layer, 0) + 1):
+            steps.append(Step(label=f"{slot.layer}:{count}", slot=slot, attends=True))
+    return tuple(steps)
+
+
+def _check_layers(network: str, slots: Sequence[Slot], placement: Placement) -> None:
+    by_layer = {slot.layer: slot for slot in slots}
+    replaceable = [str(slot.layer) for slot in slots if slot.keeps_shape and not slot.fixed]
+    free = [slot.layer for slot in slots if not slot.fixed]
+    for layer in (*placement.replaced, *(layer for layer, _ in placement.inserted)):
+        if layer not in by_layer:
+            raise PlacementError(
+                f"{network} has no layer {layer}: layers {slots[0].layer} to {slots[-1].layer} exist, "
+                f"attention may follow {free[0]} to {free[-1]}"
+            )
+        if by_layer[layer].fixed:
+            raise PlacementError(
+                f"layer {layer} of {network} is its {by_layer[layer].kind}: "
+                f"attention may follow {free[0]} to {free[-1]} and replace {', '.join(replaceable)}"
+            )
+    for layer in placement.replaced:
+        slot = by_layer[layer]
+        if not slot.keeps_shape:
+            raise PlacementError(
+                f"layer {layer} of {network} changes the shape ({slot.in_channels} to {slot.out_channels} channels, "
+                f"stride {slot.stride}) and cannot be replaced: accepted are {', '.join(replaceable)}"
+            )

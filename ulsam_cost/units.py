@@ -1,0 +1,51 @@
+"""The only place that prints or reads K, M and G."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from ulsam_cost.errors import CostError
+
+FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_NUMBER = re.compile(r"([+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([KMGT]?)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Printed:
+    """A printed number: its value in base units and the weight of its last digit."""
+
+    value: Decimal
+    resolution: Decimal
+
+
+def parse_printed(text: str) -> Printed:
+    """Read a printed number such as `4.122G` or `569M`, with the precision it was printed at.
+
+    Raises:
+        CostError: for anything but digits, one decimal point and K, M, G or T.
+    """
+    match = _NUMBER.fullmatch(text.strip())
+    if match is None:
+        raise CostError(f"{text!r} is no number: digits with at most one of K, M, G, T are accepted, as in 4.122G")
+    digits, factor = Decimal(match[1]), Decimal(FACTORS[match[2]])
+    exponent = digits.as_tuple().exponent
+    return Printed(value=digits * factor, resolution=Decimal(1).scaleb(int(exponent)) * factor)
+
+
+def format_count(value: float, digits: int = 2) -> str:
+    """A count in the largest unit that leaves at least 1 before the point: 517059072 -> '517.06M'."""
+    size = abs(value)
+    suffix = next((s for s, f in reversed(FACTORS.items()) if f > 1 and size >= f), "")
+    if not suffix:
+        return f"{value:,.{digits}f}" if isinstance(value, float) else str(value)
+    return f"{value / FACTORS[suffix]:.{digits}f}{suffix}"
+
+
+def format_exact(value: int) -> str:
+    """A count digit by digit, with thousands separated."""
+    return f"{value:,}"
+
+
+def format_pct(part: float, whole: float) -> str:
+    """A signed per cent with two digits; `n/a` of nothing."""
+    return f"{100 * part / whole:+.2f}%" if whole else "n/a"
