@@ -265,7 +265,7 @@ class _DispatchNet(TorchDispatchMode):
     """Sees every operation that the dispatcher runs."""
 
     def __init__(self, tracer: _Tracer) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._tracer = tracer
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
