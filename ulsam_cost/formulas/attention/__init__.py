@@ -11,28 +11,45 @@ from fractions import Fraction
 from importlib import import_module
 from typing import Any
 
-from ulsam_cost.cost import Cost
+from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import CostError, SizeError, UnknownNameError, holds, require_int, require_size
 
 REGISTERED = ("non_local", "a2", "se", "bam", "cbam", "ulsam", "aw", "ge", "gc", "sk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """What a printed formula charges for one kind of operation, as arithmetic on the letters m, h, w, t and r."""
+
+    kind: OpKind
+    params: Callable[..., Any]
+    macs: Callable[..., Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PrintedFormula:
-    """The formulas of the ULSAM paper's Table 1, as text and as arithmetic on the letters m, h, w, t and r."""
+    """The formulas of the ULSAM paper's Table 1: as text, and term by term, so that they can be held against a Cost."""
 
     params_text: str
     macs_text: str
-    params: Callable[..., Any]
-    macs: Callable[..., Any]
+    terms: tuple[Term, ...]
+
+    def params(self, **letters: Any) -> Any:
+        """Printed parameters; letters are Fractions, arrays or symbols."""
+        return sum(term.params(**letters) for term in self.terms)
+
+    def macs(self, **letters: Any) -> Any:
+        """Printed MACs; letters are Fractions, arrays or symbols."""
+        return sum(term.macs(**letters) for term in self.terms)
 
     def evaluate(self, **letters: int) -> tuple[int | Fraction, int | Fraction]:
         """Parameters and MACs for these letters, exactly: a Fraction where the formula gives no whole number."""
         exact = {letter: Fraction(value) for letter, value in letters.items()}
-        return _whole(self.params(**exact)), _whole(self.macs(**exact))
+        return whole(self.params(**exact)), whole(self.macs(**exact))
 
 
-def _whole(value: Fraction) -> int | Fraction:
+def whole(value: Fraction) -> int | Fraction:
+    """An int where the value is one."""
     return value.numerator if value.denominator == 1 else value
 
 

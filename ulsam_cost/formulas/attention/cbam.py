@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
-from ulsam_cost.cost import Cost
-from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, hidden_width, require_odd_kernel
+from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, hidden_width, require_odd_kernel
 from ulsam_cost.formulas.layers import (
     Shape,
     add_cost,
@@ -96,10 +96,20 @@ MECHANISM = Mechanism(
     source="Woo et al., ECCV 2018",
     cost=cbam_cost,
     printed=PrintedFormula(
-        params_text="2m^2/r + 98",
-        macs_text="2m^2/r + 98 hw",
-        params=lambda *, m, r, **_: 2 * m**2 / r + 98,
-        macs=lambda *, m, h, w, r, **_: 2 * m**2 / r + 98 * h * w,
+        params_text="2m^2/r+98",
+        macs_text="2m^2/r+98hw",
+        terms=(
+            Term(
+                kind=OpKind.LINEAR,
+                params=lambda *, m, r, **_: 2 * m**2 / r,
+                macs=lambda *, m, r, **_: 2 * m**2 / r,
+            ),
+            Term(
+                kind=OpKind.CONV,
+                params=lambda **_: 98,
+                macs=lambda *, h, w, **_: 98 * h * w,
+            ),
+        ),
     ),
     from_table1=lambda *, r, **_: {"reduction": r},
 )

@@ -10,7 +10,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from ulsam_cost.cost import Cost
+from ulsam_cost.cost import Cost, OpCost, is_under
 from ulsam_cost.errors import CostError, PlacementError, UnknownNameError, require_size
 from ulsam_cost.formulas.attention import attention_cost, get_mechanism
 from ulsam_cost.placement import EMPTY, Placement, Slot, Step, parse_placement
@@ -46,12 +46,13 @@ class NetworkSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerCost:
-    """A layer by the paper's number, the path of its module, and its cost."""
+    """A layer by the paper's number, the path of its module, its cost, and the shape of its output."""
 
     layer: str
     path: str
     kind: str
     cost: Cost
+    output: tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,6 +147,15 @@ def layers_cost(layers: Iterable[LayerCost]) -> Cost:
     return Cost(tuple(op for layer in layers for op in layer.cost))
 
 
+def split_by_layer(cost: Cost, layers: Iterable[LayerCost]) -> dict[str, Cost]:
+    """A cost of the same network, counted say, by the layers' numbers: each operation goes to the deepest module."""
+    paths = sorted(((layer.path, layer.layer) for layer in layers), key=lambda item: -len(item[0]))
+    split: dict[str, list[OpCost]] = {layer: [] for _, layer in paths}
+    for op in cost:
+        split[next(layer for path, layer in paths if is_under(op.path, path))].append(op)
+    return {layer: Cost(tuple(ops)) for layer, ops in split.items()}
+
+
 def network_cost(network: str, **options: Any) -> Cost:
     """The derived cost of a network, without PyTorch; arguments and errors as in `network_spec`."""
     return layers_cost(network_layers(network_spec(network, **options)))
@@ -169,4 +179,4 @@ def attention_layer(spec: NetworkSpec, step: Step, path: str, x: tuple[Any, ...]
         )
     except CostError as error:
         raise PlacementError(f"{spec.attention} at {step.label} of {spec.network}: {error}") from error
-    return LayerCost(layer=step.label, path=path, kind=spec.attention, cost=cost.scoped(path))
+    return LayerCost(layer=step.label, path=path, kind=spec.attention, cost=cost.scoped(path), output=x)

@@ -54,12 +54,11 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
             cost = conv_norm_cost(f"{path}.depthwise", x, c, relu_cost, kernel=3, stride=slot.stride, groups=c)
             cost += conv_norm_cost(f"{path}.pointwise", cost.output, slot.out_channels, relu_cost, kernel=1)
         x = cost.output
-        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost)
+        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
     pool = global_avg_pool_cost("pool", x)
-    yield LayerCost(layer="pool", path="pool", kind="pool", cost=pool)
-    yield LayerCost(
-        layer="fc", path="classifier", kind="classifier", cost=linear_cost("classifier", x[:2], spec.classes)
-    )
+    yield LayerCost(layer="pool", path="pool", kind="pool", cost=pool, output=pool.output)
+    classifier = linear_cost("classifier", x[:2], spec.classes)
+    yield LayerCost(layer="fc", path="classifier", kind="classifier", cost=classifier, output=classifier.output)
 
 
 NETWORK = Network(

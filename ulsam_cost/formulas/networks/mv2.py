@@ -71,10 +71,11 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
             kernel = 3 if slot.kind == "stem" else 1
             cost = conv_norm_cost(path, x, slot.out_channels, relu6_cost, kernel=kernel, stride=slot.stride)
         x = cost.output
-        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost)
-    yield LayerCost(layer="pool", path="", kind="pool", cost=global_avg_pool_cost("", x, module=""))
+        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
+    pool = global_avg_pool_cost("", x, module="")
+    yield LayerCost(layer="pool", path="", kind="pool", cost=pool, output=pool.output)
     cost = linear_cost("classifier.1", x[:2], spec.classes)
-    yield LayerCost(layer=classifier.label, path="classifier", kind=classifier.slot.kind, cost=cost)
+    yield LayerCost(layer=classifier.label, path="classifier", kind=classifier.slot.kind, cost=cost, output=cost.output)
 
 
 def _residual_block_cost(path: str, x: Shape, slot: Slot) -> Cost:
