@@ -12,6 +12,16 @@ def conv_norm(
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), activation())
 
 
+def place(model: nn.Module, path: str, module: nn.Module) -> None:
+    """Put a module at its path, inside of Sequentials that are made where nothing stands yet."""
+    *parents, name = path.split(".")
+    for parent in parents:
+        if parent not in model._modules:
+            model.add_module(parent, nn.Sequential())
+        model = model.get_submodule(parent)
+    model.add_module(name, module)
+
+
 def initialize(model: nn.Module) -> None:
     """Draw the weights of convolutions and linear layers as torchvision does."""
     for module in model.modules():
