@@ -35,14 +35,14 @@ class CommandGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def main(
-        self, args: Any = None, prog_name: Any = None, *rest: Any, standalone_mode: bool = True, **extra: Any
+    def main(  # type: ignore[override]
+        self, args: Any = None, prog_name: Any = None, standalone_mode: bool = True, **extra: Any
     ) -> Any:
         """Run the program: bad input ends with 2, what cannot be written with 1, each with one sentence."""
         if not standalone_mode:
-            return super().main(args, prog_name, *rest, standalone_mode=False, **extra)
+            return super().main(args, prog_name, standalone_mode=False, **extra)
         try:
-            status = super().main(args, prog_name, *rest, standalone_mode=False, **extra)
+            status = super().main(args, prog_name, standalone_mode=False, **extra)
         except click.Abort:
             _fail("interrupted", 130)
         except NoArgsIsHelpError as error:

@@ -1,7 +1,9 @@
 """Options that several commands share, and the types that read them."""
 
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -53,6 +55,13 @@ format_option = click.option(
     show_default=True,
     help="Format of what is printed.",
 )
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error, when that is a terminal, that hears the share of the work that is done."""
+    with click.progressbar(length=1000, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        yield lambda share: bar.update(int(1000 * share) - bar.pos)
 
 
 def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:

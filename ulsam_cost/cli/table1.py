@@ -5,7 +5,7 @@ import click
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
 from ulsam_cost.formulas.attention import REGISTERED, get_mechanism
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.report.table1 import printed_mechanisms, table1_letters, table1_records, table1_table
+from ulsam_cost.report.table1 import TABLE1_NOTE, printed_mechanisms, table1_letters, table1_records, table1_table
 
 
 def _chosen(text: str | None) -> tuple[str, ...]:
@@ -51,7 +51,7 @@ def command(
     chosen = tuple(map(get_mechanism, _chosen(mechanisms)))
     records = table1_records(letters, style=style, chosen=chosen, with_exact=exact, with_counted=counted)
     if not (exact or counted):
-        show(table1_table(records), style_of_output, notes="ratio: to the printed cost of ULSAM")
+        show(table1_table(records), style_of_output, notes=TABLE1_NOTE)
         return
     notes = "\n".join(f"{record['mechanism']}: {record['why']}" for record in records if "why" in record)
     if exact and any(record["mechanism"] == "a2" for record in records):

@@ -23,3 +23,12 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
                 os.replace(Path(scratch) / name, folder / name)
     except OSError as error:
         raise OutputError(f"cannot write into {folder}: {error.strerror or error}") from error
+
+
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written before any work is done for it.
+
+    Raises:
+        OutputError: if a file cannot be made in it.
+    """
+    write_files(folder, {})

@@ -10,6 +10,7 @@ from ulsam_cost.formulas.attention import Mechanism, attention_cost, get_mechani
 from ulsam_cost.report.formats import Column, Table, exact, number, words
 
 REFERENCE = "ulsam"
+TABLE1_NOTE = "ratio: to the printed cost of ULSAM"
 
 
 def table1_letters(

@@ -62,7 +62,7 @@ MECHANISM = Mechanism(
     cost=a2_cost,
     printed=PrintedFormula(
         params_text="2mt",
-        macs_text="2mt hw",
+        macs_text="2mthw",
         terms=(
             Term(
                 kind=OpKind.CONV,

@@ -81,8 +81,8 @@ MECHANISM = Mechanism(
     source="Park et al., BMVC 2018",
     cost=bam_cost,
     printed=PrintedFormula(
-        params_text="4m^2/r + 18m^2/r^2",
-        macs_text="2m^2/r + (4m^2/r+18m^2/r^2) hw",
+        params_text="4m^2/r+18m^2/r^2",
+        macs_text="2m^2/r+(4m^2/r+18m^2/r^2)hw",
         terms=(
             Term(
                 kind=OpKind.LINEAR,

@@ -85,8 +85,8 @@ MECHANISM = Mechanism(
     source="Woo et al., ECCV 2018",
     cost=cbam_cost,
     printed=PrintedFormula(
-        params_text="2m^2/r + 98",
-        macs_text="2m^2/r + 98 hw",
+        params_text="2m^2/r+98",
+        macs_text="2m^2/r+98hw",
         terms=(
             Term(
                 kind=OpKind.LINEAR,

@@ -47,7 +47,7 @@ MECHANISM = Mechanism(
     cost=non_local_cost,
     printed=PrintedFormula(
         params_text="2m^2",
-        macs_text="2m^2 hw",
+        macs_text="2m^2hw",
         terms=(
             Term(
                 kind=OpKind.CONV,

@@ -70,7 +70,7 @@ MECHANISM = Mechanism(
     cost=ulsam_cost,
     printed=PrintedFormula(
         params_text="2m",
-        macs_text="2m hw",
+        macs_text="2mhw",
         terms=(
             Term(
                 kind=OpKind.CONV,
