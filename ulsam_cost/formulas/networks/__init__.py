@@ -16,7 +16,9 @@ from ulsam_cost.errors import CostError, SizeError, UnknownNameError, require_si
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.networks.spec import NO_ATTENTION as NO_ATTENTION
 from ulsam_cost.formulas.networks.spec import NO_POSITIONS as NO_POSITIONS
-from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
+from ulsam_cost.formulas.networks.spec import LayerCost as LayerCost
+from ulsam_cost.formulas.networks.spec import Network as Network
+from ulsam_cost.formulas.networks.spec import NetworkSpec as NetworkSpec
 from ulsam_cost.placement import EMPTY, Placement, parse_placement
 
 # network -> the file of its family, in both wings

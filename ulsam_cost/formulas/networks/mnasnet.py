@@ -28,7 +28,7 @@ HEAD = FIRST_STACK + len(STACKS)
 
 
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
-    """Layer 1, the stem; 2, the separable convolution; 3 to 18, the residual blocks; 19, the 1 x 1; 20, the classifier."""
+    """Layer 1, the stem; 2, the separable convolution; 3 to 18, residual blocks; 19, a 1 x 1; 20, the classifier."""
     stem, separable, head = STEM_CHANNELS, SEPARABLE_CHANNELS, HEAD_CHANNELS
     result = [
         Slot(layer=1, kind="stem", path="layers.0", in_channels=3, out_channels=stem, stride=2, fixed=True),
@@ -78,10 +78,7 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
         if step.attends:
             yield attention_layer(spec, step, path, x)
             continue
-        if slot.kind == "residual_block":
-            cost = _residual_block_cost(path, x, slot)
-        else:
-            cost = _conv_layer_cost(x, slot)
+        cost = _residual_block_cost(path, x, slot) if slot.kind == "residual_block" else _conv_layer_cost(x, slot)
         x = cost.output
         yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
     pool = mean_cost("", x, x[:2])
@@ -114,9 +111,7 @@ def _residual_block_cost(path: str, x: Shape, slot: Slot) -> Cost:
     expansion, kernel = stack_of(slot)
     hidden, inner = slot.in_channels * expansion, f"{path}.layers"
     cost = _conv_norm_relu_cost(inner, 0, x, hidden, kernel=1)
-    cost += _conv_norm_relu_cost(
-        inner, 3, cost.output, hidden, kernel=kernel, stride=slot.stride, groups=hidden
-    )
+    cost += _conv_norm_relu_cost(inner, 3, cost.output, hidden, kernel=kernel, stride=slot.stride, groups=hidden)
     cost += conv2d_cost(f"{inner}.6", cost.output, slot.out_channels, kernel=1)
     cost += batch_norm_cost(f"{inner}.7", cost.output)
     return cost + add_cost(path, cost.output, x, cost.output) if slot.keeps_shape else cost

@@ -23,7 +23,9 @@ def place(model: nn.Module, path: str, module: nn.Module) -> None:
 
 
 def initialize(model: nn.Module) -> None:
-    """Draw the weights of convolutions and linear layers as torchvision does."""
+    """Draw the weights of convolutions and linear layers as torchvision's MobileNetV2 does; none on meta."""
+    if next(model.parameters()).is_meta:
+        return
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")

@@ -53,6 +53,8 @@ class MnasNet(nn.Module):
     Source: Tan et al., CVPR 2019, Figure 7.
     """
 
+    layers: nn.Sequential
+
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         *body, classifier = arrange(spec.network, slots(spec), spec.placement)

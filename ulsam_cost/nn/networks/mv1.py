@@ -29,6 +29,8 @@ class MobileNetV1(nn.Module):
     Source: Howard et al., 2017; layers as in Saini et al., WACV 2020, Table 3.
     """
 
+    features: nn.Sequential
+
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         numbered = slots(spec)

@@ -37,6 +37,8 @@ class MobileNetV2(nn.Module):
     Source: Sandler et al., CVPR 2018; layers as in Saini et al., WACV 2020, Table 5.
     """
 
+    features: nn.Sequential
+
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         *body, classifier = arrange(spec.network, slots(spec), spec.placement)
