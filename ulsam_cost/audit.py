@@ -122,7 +122,7 @@ def spec_cost(spec: NetworkSpec) -> Cost:
 
 def _by_network(cell: Cell) -> Fraction | None:
     spec = cell_spec(cell)
-    return None if spec is None else Fraction(getattr(spec_cost(spec), cell.metric))
+    return None if spec is None else Fraction(_total(spec_cost(spec), cell.metric))
 
 
 def _by_papers_arithmetic(cell: Cell) -> Fraction | None:
@@ -131,8 +131,12 @@ def _by_papers_arithmetic(cell: Cell) -> Fraction | None:
     if spec is None or base is None or not spec.placement:
         return None
     products = (OpKind.CONV, OpKind.LINEAR)
-    after, before = (getattr(spec_cost(s).of_kind(*products), cell.metric) for s in (spec, spec.plain()))
+    after, before = (_total(spec_cost(s).of_kind(*products), cell.metric) for s in (spec, spec.plain()))
     return base + after - before
+
+
+def _total(cost: Cost, metric: str) -> int:
+    return cost.params if metric == "params" else cost.macs
 
 
 def _printed_baseline(cell: Cell) -> Fraction | None:

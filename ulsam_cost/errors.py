@@ -56,6 +56,24 @@ def require_size(name: str, value: Any) -> Any:
     raise SizeError(f"{name} = {value!r}: a positive whole number is accepted")
 
 
+def require_int(name: str, value: Any) -> int:
+    """Return a size of the module itself, which is one number in every row of a sweep.
+
+    Raises:
+        SizeError: for anything but a positive int.
+    """
+    if isinstance(require_size(name, value), int):
+        return int(value)
+    raise SizeError(f"{name} = {value!r}: one positive whole number is accepted")
+
+
+def holds(condition: Any) -> bool:
+    """Whether a condition on sizes holds, for every element of an array; a symbol's is taken on trust."""
+    if hasattr(condition, "free_symbols"):
+        return bool(condition.free_symbols) or bool(condition)
+    return bool(condition.all()) if hasattr(condition, "all") else bool(condition)
+
+
 def require_divides(divisor_name: str, divisor: Any, name: str, value: Any) -> None:
     """Refuse a divisor that leaves a remainder; symbols are taken on trust.
 
@@ -65,7 +83,7 @@ def require_divides(divisor_name: str, divisor: Any, name: str, value: Any) -> N
     remainder = value % divisor
     if hasattr(remainder, "free_symbols") and remainder.free_symbols:
         return
-    if not (remainder == 0 if isinstance(remainder, int) else bool((remainder == 0).all())):
+    if not holds(remainder == 0):
         accepted = ""
         if isinstance(value, int):
             divisors = [d for d in range(1, min(value, 64) + 1) if value % d == 0]

@@ -62,10 +62,11 @@ def command(
         groups=groups,
         style=style,
     )
+    from ulsam_cost.profiler.device import resolve_device
     from ulsam_cost.report import profile
 
     if not no_latency:
-        profile.resolve_device(device)
+        resolve_device(device)
     record = profile.profile_network(spec)
     if not no_latency:
         record["latency"] = _measured(spec, device, repeats)

@@ -217,7 +217,9 @@ ACTIVATIONS = (
 activation = rule(*ACTIVATIONS)(elementwise(OpKind.ACTIVATION))
 multiply = rule(aten.mul, aten.mul_, aten.div, aten.div_)(elementwise(OpKind.MULTIPLY))
 add = rule(aten.add, aten.add_, aten.sub, aten.sub_, aten.rsub)(elementwise(OpKind.ADD))
-copy = rule(aten.cat, aten.stack, aten.clone, aten.copy_, aten._to_copy)(elementwise(OpKind.MOVEMENT))
+copy = rule(aten.cat, aten.stack, aten.clone, aten.copy_, aten._to_copy, aten.constant_pad_nd)(
+    elementwise(OpKind.MOVEMENT)
+)
 pointwise = elementwise(OpKind.ELEMENTWISE)
 
 # Views, and tensors made from nothing: they move no operand.

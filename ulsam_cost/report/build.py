@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 from ulsam_cost.audit import REPRODUCED, Finding, Verdict, cell_spec, check_cell, spec_cost
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.networks import NetworkSpec, get_network, network_layers, network_spec, split_by_layer
+from ulsam_cost.placement import EMPTY
 from ulsam_cost.published import Cell, cost_cells
 from ulsam_cost.report import figures, pages
 from ulsam_cost.report.formats import Table, number, words
@@ -195,12 +196,14 @@ def _shown(value: Any) -> Any:
 
 
 def _layers_picture(network: str, positions: str) -> bytes:
-    costs = []
-    for spec in (network_spec(network), network_spec(network, positions=positions)):
-        split = split_by_layer(counted_cost(spec), network_layers(spec))
-        costs.append({layer: {"macs": cost.macs, "params": cost.params} for layer, cost in split.items()})
+    plain, changed = (_layer_totals(network_spec(network, positions=p)) for p in (EMPTY, positions))
     title = f"{get_network(network).title}: where the cost stands"
-    return figures.layers_figure(*costs, title, ("plain", f"with ULSAM at ({positions})"))
+    return figures.layers_figure(plain, changed, title, ("plain", f"with ULSAM at ({positions})"))
+
+
+def _layer_totals(spec: NetworkSpec) -> dict[str, dict[str, int]]:
+    split = split_by_layer(counted_cost(spec), network_layers(spec))
+    return {layer: {"macs": cost.macs, "params": cost.params} for layer, cost in split.items()}
 
 
 def measured_page(measured: dict[str, dict[str, Any]]) -> bytes:
@@ -239,15 +242,14 @@ def measure_placements(*, device: str, repeats: int, progress: Callable[[float],
     for index, (network, positions) in enumerate(COMPARED.items()):
         spec = network_spec(network, positions=positions)
         plain, changed = spec_cost(spec.plain()), spec_cost(spec)
-        latency = measure_profile(
-            spec,
-            device=device,
-            repeats=repeats,
-            progress=lambda share, done=index: progress((done + share) / len(COMPARED)),
-        )
+        latency = measure_profile(spec, device=device, repeats=repeats, progress=partial(_part, progress, index))
         name = f"{get_network(network).title} ({positions})"
         measured[name] = {"macs_pct": 100 * (changed.macs - plain.macs) / plain.macs, "latency": latency}
     return measured
+
+
+def _part(progress: Callable[[float], None], index: int, share: float) -> None:
+    progress((index + share) / len(COMPARED))
 
 
 def stale_files(folder: Path, wanted: dict[str, bytes]) -> list[str]:

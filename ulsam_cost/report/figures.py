@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib
 
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from ulsam_cost.formulas.attention import REGISTERED
 from ulsam_cost.units import format_count
 
-STYLE = {
+STYLE: Any = {
     "font.size": 10,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
-from ulsam_cost.errors import CostError, SizeError, UnknownNameError, require_size
+from ulsam_cost.errors import CostError, SizeError, UnknownNameError, holds, require_int, require_size
 
-REGISTERED = ("non_local", "a2", "se", "bam", "cbam", "ulsam")
+REGISTERED = ("non_local", "a2", "se", "bam", "cbam", "ulsam", "aw", "ge", "gc", "sk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,8 @@ class Mechanism:
 
     `cost` takes channels, height, width, batch and the mechanism's own options, and gives a Cost whose
     paths are those of the real module. `from_table1` names the options that Table 1's letters set.
+    `replaces` is the cost of the plain layer in whose place the mechanism stands, if it stands in one's
+    place: what it adds to a network is its own cost less that one.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Mechanism:
     source: str
     cost: Callable[..., Cost]
     printed: PrintedFormula | None = None
+    replaces: Callable[..., Cost] | None = None
     from_table1: Callable[..., dict[str, Any]] = lambda **_: {}
 
     @property
@@ -134,6 +137,17 @@ def require_one_of(name: str, value: str, accepted: tuple[str, ...]) -> None:
         raise CostError(f"{name} = {value!r}: accepted are {', '.join(accepted)}")
 
 
+def require_odd_kernel(kernel: int) -> int:
+    """Return a kernel whose padding keeps the size of the map.
+
+    Raises:
+        SizeError: for an even one.
+    """
+    if require_int("kernel", kernel) % 2 == 0:
+        raise SizeError(f"kernel = {kernel}: an odd one is accepted, so that the map keeps its size")
+    return kernel
+
+
 def hidden_width(channels: Any, reduction: Any) -> Any:
     """The width d = floor(m / r) of a bottleneck.
 
@@ -142,6 +156,6 @@ def hidden_width(channels: Any, reduction: Any) -> Any:
     """
     require_size("reduction", reduction)
     d = channels // reduction
-    if not hasattr(d, "free_symbols") and not (d > 0 if isinstance(d, int) else bool((d > 0).all())):
+    if not holds(d > 0):
         raise SizeError(f"reduction r = {reduction} leaves no channel of m = {channels}: 1 to {channels} is accepted")
     return d
