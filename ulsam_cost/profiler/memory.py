@@ -167,7 +167,9 @@ def _kilobytes(path: Path, key: str) -> int | None:
     return None
 
 
-def largest_live_set(model: nn.Module, inputs: tuple[tuple[Any, ...], dict[str, Any]], *, train: bool) -> LiveSet | None:
+def largest_live_set(
+    model: nn.Module, inputs: tuple[tuple[Any, ...], dict[str, Any]], *, train: bool
+) -> LiveSet | None:
     """The largest set of activations that is alive at one operation, from the order in which a run calls them.
 
     Assumes that the operations run in that order and one by one, each with its operands and its results in memory
