@@ -211,10 +211,12 @@ def take_times(
     effort: Effort,
     times: Sequence[list[float]],
     progress: Progress | None = None,
+    after_round: Callable[[], object] = lambda: None,
 ) -> None:
     """Run functions in turn, after a warm-up, and append the times of each to its list, in milliseconds.
 
-    The lists are the caller's, so that an interrupt loses nothing.
+    The lists are the caller's, so that an interrupt loses nothing. `after_round` is called when each has been
+    timed once more and the device is idle.
     """
     tell = progress or (lambda share: None)
     with on_device(device), _no_collection():
@@ -224,6 +226,7 @@ def take_times(
         while True:
             for run, column in zip(runs, times, strict=True):
                 column.append(stopwatch(run))
+            after_round()
             done, seconds = len(times[0]), perf_counter() - started
             if effort.repeats:
                 tell(done / effort.repeats)
