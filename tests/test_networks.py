@@ -37,7 +37,7 @@ def specs(draw):
         groups=draw(st.sampled_from([1, 2, 4, 8])),
         style=draw(st.sampled_from(["equation", "release"])),
         width=draw(st.sampled_from([0.25, 0.5, 0.75, 1.0, 1.25])),
-        resolution=(draw(st.integers(1, 230)), draw(st.integers(1, 230))),
+        resolution=(draw(st.integers(32, 230)), draw(st.integers(32, 230))),
         classes=draw(st.sampled_from([1, 101, 1000])),
         batch=draw(st.integers(1, 2)),
     )
