@@ -74,10 +74,8 @@ class PairTiming:
 
     @property
     def verdict(self) -> str:
-        """What the interval of the ratio shows: `faster`, `slower`, or `no difference shown`."""
-        if not self.ratio.shows_difference_from(1.0):
-            return "no difference shown"
-        return "faster" if self.ratio.median < 1 else "slower"
+        """What the interval of the ratio shows: `faster`, `slower`, `no difference shown`, or that runs are too few."""
+        return verdict_of(self.ratio)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `profile`'s latency."""
@@ -89,6 +87,15 @@ class PairTiming:
             "ratio": {"median": ratio.median, "low": ratio.low, "high": ratio.high},
             "verdict": self.verdict,
         }
+
+
+def verdict_of(ratio: Interval) -> str:
+    """What the interval of a ratio of times shows."""
+    if not ratio.is_supported:
+        return "too few runs to say"
+    if not ratio.shows_difference_from(1.0):
+        return "no difference shown"
+    return "faster" if ratio.median < 1 else "slower"
 
 
 def _where(timed: ModelTiming | PairTiming) -> dict[str, Any]:

@@ -6,7 +6,10 @@ from typing import Any
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from ulsam_cost.formulas.attention import REGISTERED
 from ulsam_cost.report.figures import CHANGED, PLAIN, STYLE, to_png
+
+NEAR = 1.15
 
 
 def roofline_figure(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
@@ -28,10 +31,9 @@ def _roofline_panel(axis: Axes, row: Mapping[str, Any]) -> None:
     ridge = top / slope
     ends = [min([*intensities, ridge]) / 2, max([*intensities, ridge]) * 4]
     axis.plot([ends[0], ridge, ends[1]], [ends[0] * slope, top, top], color=PLAIN, label="least time")
-    for layer, intensity, rate in zip(layers, intensities, rates, strict=True):
-        attends = not layer["layer"].isdigit() and layer["layer"] not in ("pool", "fc")
+    for names, intensity, rate, attends in _clusters(layers, intensities, rates):
         axis.scatter(intensity, rate, s=24, color=CHANGED if attends else "black")
-        axis.annotate(layer["layer"], (intensity, rate), textcoords="offset points", xytext=(4, 3), fontsize=7)
+        axis.annotate(", ".join(names), (intensity, rate), textcoords="offset points", xytext=(4, 3), fontsize=7)
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlabel("FLOPs a byte (2 FLOPs a MAC)")
@@ -39,6 +41,22 @@ def _roofline_panel(axis: Axes, row: Mapping[str, Any]) -> None:
     axis.set_title(f"{row['device']}, batch {row['batch']}, {row['dtype']}")
     axis.grid(alpha=0.3)
     axis.set_axisbelow(True)
+
+
+def _clusters(
+    layers: Sequence[Mapping[str, Any]], intensities: Sequence[float], rates: Sequence[float]
+) -> list[tuple[list[str], float, float, bool]]:
+    """Layers whose points lie on one another under one label, at the first one's place."""
+    clusters: list[tuple[list[str], float, float, bool]] = []
+    for layer, intensity, rate in zip(layers, intensities, rates, strict=True):
+        attends = layer.get("kind") in REGISTERED
+        for names, x, y, attended in clusters:
+            if attended == attends and max(intensity / x, x / intensity) < NEAR and max(rate / y, y / rate) < NEAR:
+                names.append(layer["layer"])
+                break
+        else:
+            clusters.append(([layer["layer"]], intensity, rate, attends))
+    return clusters
 
 
 def savings_figure(points: Sequence[Mapping[str, Any]], title: str) -> bytes:

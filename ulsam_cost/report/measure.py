@@ -80,7 +80,7 @@ def random_inputs(shape: tuple[int, ...], batch: int, device: str = "cpu") -> to
     """Normal numbers, the same on every call, or on the meta device their shape alone."""
     if device == "meta":
         return torch.empty(batch, *shape, device="meta")
-    return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0))
+    return torch.randn(batch, *shape, generator=torch.Generator().manual_seed(0), device="cpu")
 
 
 def make_cases(
@@ -222,8 +222,15 @@ def _timed_layers(timing: LayerTiming, subject: Subject) -> dict[str, Any]:
         times = timing.by_depth(LAYER_DEPTH)
         names = list(times)
     total, overhead = sum(time.median_ms for time in times.values()), timing.overhead
+    kinds = {layer.layer: layer.kind for layer in subject.layers}
     rows = [
-        {"layer": name, **times[name].to_dict(), "share_pct": 100 * times[name].median_ms / total} for name in names
+        {
+            "layer": name,
+            "kind": kinds.get(name),
+            **times[name].to_dict(),
+            "share_pct": 100 * times[name].median_ms / total,
+        }
+        for name in names
     ]
     return {
         "rows": rows,
