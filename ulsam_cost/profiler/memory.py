@@ -20,7 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ulsam_cost.errors import DeviceError
 from ulsam_cost.profiler.device import refusals_in_a_sentence
 from ulsam_cost.profiler.rules import tensors_of
-from ulsam_cost.profiler.runner import Setting, on_device, prepare, synchronize
+from ulsam_cost.profiler.runner import Setting, as_arguments, on_device, prepare, synchronize
 
 LABELS = {
     "weights_bytes": "parameters and buffers",
@@ -68,7 +68,7 @@ def measure_memory(model: nn.Module, inputs: Any, *, setting: Setting) -> Memory
     ready = prepare(model, inputs, eager)
     weights = _bytes(ready.model.parameters()) + _bytes(ready.model.buffers())
     operands = _bytes(tensors_of(ready.args, ready.kwargs))
-    live = largest_live_set(ready.model, (ready.args, ready.kwargs), train=setting.train)
+    live = largest_live_set(ready.model, ready.args, ready.kwargs, train=setting.train)
     bound = live.bytes if live else None
     ready.model.zero_grad(set_to_none=True)  # the warm-up's gradients are no weights
     with refusals_in_a_sentence(setting.device, str(setting)), on_device(setting.device):
@@ -92,18 +92,26 @@ def measure_memory(model: nn.Module, inputs: Any, *, setting: Setting) -> Memory
         )
 
 
-def require_memory_for(bound: int | None, device: torch.device, what: str) -> None:
-    """Refuse a run whose activations alone are more than the memory that is free.
+def require_memory_for(model: nn.Module, inputs: Any, setting: Setting) -> None:
+    """Refuse a run on the CPU whose activations alone are more than the memory that is free.
 
     A CUDA device refuses by itself; a Linux system kills the process instead.
+
+    Args:
+        model: what would run.
+        inputs: of the shapes with which it would run, on the meta device.
+        setting: how it would run.
 
     Raises:
         DeviceError: with both numbers.
     """
-    free = _available()
-    if device.type == "cpu" and bound is not None and free is not None and bound > free:
+    if setting.device.type != "cpu":
+        return
+    args, kwargs = as_arguments(inputs)
+    live, free = largest_live_set(model, args, kwargs, train=setting.train, dtype=setting.dtype), _available()
+    if live is not None and free is not None and live.bytes > free:
         raise DeviceError(
-            f"{what} does not fit into the memory of cpu: its activations take {bound:,} bytes and "
+            f"the batch does not fit into the memory of cpu: its activations take {live.bytes:,} bytes and "
             f"{free:,} are free; take a smaller batch"
         )
 
@@ -168,7 +176,12 @@ def _kilobytes(path: Path, key: str) -> int | None:
 
 
 def largest_live_set(
-    model: nn.Module, inputs: tuple[tuple[Any, ...], dict[str, Any]], *, train: bool
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any] | None = None,
+    *,
+    train: bool = False,
+    dtype: torch.dtype | None = None,
 ) -> LiveSet | None:
     """The largest set of activations that is alive at one operation, from the order in which a run calls them.
 
@@ -181,8 +194,8 @@ def largest_live_set(
         None where the model cannot run without data.
     """
     try:
-        copy = deepcopy(model).to("meta")
-        args, kwargs = _on_meta(inputs[0]), _on_meta(inputs[1])
+        copy = deepcopy(model).to(device="meta", dtype=dtype).train(train)
+        args, kwargs = _on_meta(args, dtype), _on_meta(kwargs or {}, dtype)
         lifetimes = _Lifetimes((*copy.parameters(), *copy.buffers(), *tensors_of(args, kwargs)))
         with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(train), lifetimes:
             outputs = copy(*args, **kwargs)
@@ -196,13 +209,14 @@ def largest_live_set(
     return lifetimes.largest()
 
 
-def _on_meta(value: Any) -> Any:
+def _on_meta(value: Any, dtype: torch.dtype | None) -> Any:
     if isinstance(value, Tensor):
-        return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+        kind = dtype if dtype and value.is_floating_point() else value.dtype
+        return torch.empty_strided(value.shape, value.stride(), dtype=kind, device="meta")
     if isinstance(value, tuple | list):
-        return type(value)(_on_meta(item) for item in value)
+        return type(value)(_on_meta(item, dtype) for item in value)
     if isinstance(value, dict):
-        return {key: _on_meta(item) for key, item in value.items()}
+        return {key: _on_meta(item, dtype) for key, item in value.items()}
     return value
 
 

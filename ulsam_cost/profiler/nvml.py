@@ -1,7 +1,7 @@
-"""NVIDIA's driver: its version, the device's clocks, and the handle to ask it more (nvidia-ml-py, the extra `energy`)."""
+"""NVIDIA's driver: its version, and what NVML tells of the device (nvidia-ml-py, the extra `energy`)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -59,7 +59,7 @@ def driver_state(device: torch.device, nvml: Any = None) -> dict[str, Any]:
     """Driver, clocks, temperature and power limit of a CUDA device; None for what the driver does not tell."""
     state: dict[str, Any] = dict.fromkeys(("sm_clock_mhz", "memory_clock_mhz", "temperature_c", "power_limit_w"))
     with suppress(DeviceError), nvml_handle(device, nvml) as (found, handle):
-        readings = {
+        readings: dict[str, Callable[[], Any]] = {
             "sm_clock_mhz": lambda: found.nvmlDeviceGetClockInfo(handle, found.NVML_CLOCK_SM),
             "memory_clock_mhz": lambda: found.nvmlDeviceGetClockInfo(handle, found.NVML_CLOCK_MEM),
             "temperature_c": lambda: found.nvmlDeviceGetTemperature(handle, found.NVML_TEMPERATURE_GPU),

@@ -28,8 +28,9 @@ CALIBRATION_SECONDS = 1.0  # for the copy, and for each size of matrix
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Roof:
-    """What a device does in a second at most, in one number format: bytes copied (read and written), FLOPs of a
-    matrix product (2 a MAC).
+    """What a device does in a second at most, in one number format.
+
+    Bytes are those of a copy, read and written; FLOPs those of a matrix product, 2 a MAC.
     """
 
     device: str

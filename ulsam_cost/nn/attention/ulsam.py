@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from ulsam_cost.errors import require_divides, require_int
@@ -46,7 +47,9 @@ class ULSAM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[n, m, h, w] -> [n, m, h, w]."""
         n, m, h, w = x.shape
-        features = self.depthwise(x)
+        # On a CPU, PyTorch's 1 x 1 depthwise convolution and max pool are vectorised in this layout alone.
+        laid_out = x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+        features = self.depthwise(laid_out)
         if self.style == "release":
             features = self.depthwise_relu(self.depthwise_norm(features))
         maps = self.pointwise(self.pool(features))  # [n, g, h, w]
