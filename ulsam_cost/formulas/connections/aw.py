@@ -29,4 +29,3 @@ def aw_sizes(out_channels: int, aw_reduction: int = 16, aw_literal: bool = False
     MobileNet.
     """
     return {"hidden": hidden_width(out_channels, aw_reduction), "literal": aw_literal}
-

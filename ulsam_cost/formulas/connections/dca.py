@@ -6,6 +6,7 @@ cost columns count.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from ulsam_cost.cost import Cost, OpCost, OpKind
@@ -64,6 +65,13 @@ class Link:
         """The width between two matching layers."""
         width: int = hidden_width(self.channels, self.matching_reduction)
         return width
+
+    @property
+    def widths(self) -> tuple[tuple[int, int], ...]:
+        """Channels into and out of each matching layer; none where channels stay."""
+        if not self.matched:
+            return ()
+        return tuple(pairwise((self.previous, *([self.hidden] if self.matching == 2 else []), self.channels)))
 
 
 OPTIONS = ("function", "matching", "matching_reduction", "pooling", "dimensions")
@@ -144,9 +152,8 @@ def _connected_sk(plain: Cost, link: Link, x: Shape, before: Shape | None) -> Co
 
 
 def _connected_cbam(plain: Cost, link: Link, x: Shape, before: Shape | None) -> Cost:
-    n, c, h, w = x
-    vector, unused = (n, c), Cost()
-    cost, gate = plain, Cost()
+    n, vector = x[0], x[:2]
+    cost, gate, unused = plain, Cost(), Cost()
     if link.dimensions != "spatial":
         match, join = _vector_match_cost("channel_joint", link, n), _vector_join_cost("channel_joint", link, vector)
         cost = _spliced(_spliced(cost, "avg_pool", join, before, after=True), "avg_pool", match, before)
@@ -194,10 +201,8 @@ def _without_params(cost: Cost) -> Cost:
 
 
 def _vector_match_cost(path: str, link: Link, n: Any) -> Cost:
-    if not link.matched:
-        return Cost()
-    cost, widths = Cost(), [link.previous, *([link.hidden] if link.matching == 2 else []), link.channels]
-    for index, (into, out) in enumerate(zip(widths, widths[1:], strict=False)):
+    cost = Cost()
+    for index, (into, out) in enumerate(link.widths):
         # [n, c] = [n, c'] @ [c', c]
         cost += linear_cost(f"{path}.match.{3 * index}", (n, into), out)
         cost += layer_norm_cost(f"{path}.match.{3 * index + 1}", (n, out), (out,))
@@ -221,10 +226,7 @@ def _context_match_cost(path: str, link: Link, n: Any) -> Cost:
 def _map_match_cost(path: str, link: Link, before: Shape, x: Shape) -> Cost:
     n, _, *size = x
     cost = shrink_cost(f"{path}.shrink", link, before, (n, link.previous, *size), module=_POOL_MODULES[link.pooling])
-    if not link.matched:
-        return cost
-    widths = [link.previous, *([link.hidden] if link.matching == 2 else []), link.channels]
-    for index, (into, out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for index, (into, out) in enumerate(link.widths):
         # [n, c, h, w] = [n, c', h, w] * [c, c', 1, 1]
         cost += conv2d_cost(f"{path}.match.{3 * index}", (n, into, *size), out, kernel=1, bias=True)
         cost += batch_norm_cost(f"{path}.match.{3 * index + 1}", (n, out, *size))

@@ -5,12 +5,12 @@ A `NetworkSpec` says which network is meant; both wings read it, so that `networ
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
 from typing import Any
 
-from ulsam_cost.cost import Cost, OpCost, is_under
+from ulsam_cost.cost import Cost, OpCost, OpKind, is_under
 from ulsam_cost.errors import CostError, SizeError, UnknownNameError, require_size
 from ulsam_cost.formulas.networks.settings import settings
 from ulsam_cost.formulas.networks.spec import NO_ATTENTION as NO_ATTENTION
@@ -123,12 +123,19 @@ def network_layers(spec: NetworkSpec) -> tuple[LayerCost, ...]:
         PlacementError: for a position that the network cannot take.
         SizeError: for sizes that a layer cannot have.
     """
-    return tuple(get_network(spec.network).layers(spec))
+    layers = get_network(spec.network).layers(spec)
+    return tuple(replace(layer, cost=unused_last(layer.cost)) if spec.connection else layer for layer in layers)
 
 
 def layers_cost(layers: Iterable[LayerCost]) -> Cost:
-    """The layers' costs as one."""
-    return Cost(tuple(op for layer in layers for op in layer.cost))
+    """The layers' costs as one, with the parameters that no operation uses last, as a count of the network has them."""
+    return unused_last(Cost(tuple(op for layer in layers for op in layer.cost)))
+
+
+def unused_last(cost: Cost) -> Cost:
+    """The same operations with the parameters that none of them uses behind them."""
+    used = tuple(op for op in cost if op.kind is not OpKind.UNUSED)
+    return cost if len(used) == len(cost.ops) else Cost(used + cost.of_kind(OpKind.UNUSED).ops)
 
 
 def split_by_layer(cost: Cost, layers: Iterable[LayerCost]) -> dict[str, Cost]:

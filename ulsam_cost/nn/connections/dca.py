@@ -110,18 +110,12 @@ class SpatialJoint(nn.Module):
         return self.relu(self.norm(joined))  # type: ignore[no-any-return]
 
 
-def _widths(link: Link) -> list[int]:
-    return [link.previous, *([link.hidden] if link.matching == 2 else []), link.channels]
-
-
 def vector_match(link: Link) -> nn.Module | None:
     """One or two linear layers, each with layer norm and ReLU."""
-    if not link.matched:
-        return None
-    widths, layers = _widths(link), []
-    for into, out in zip(widths, widths[1:], strict=False):
+    layers: list[nn.Module] = []
+    for into, out in link.widths:
         layers += [nn.Linear(into, out), nn.LayerNorm(out), nn.ReLU()]
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers) if layers else None
 
 
 def context_match(link: Link) -> nn.Module | None:
@@ -137,12 +131,10 @@ def context_match(link: Link) -> nn.Module | None:
 
 def map_match(link: Link) -> nn.Module | None:
     """One or two 1 x 1 convolutions, each with batch norm and ReLU."""
-    if not link.matched:
-        return None
-    widths, layers = _widths(link), []
-    for into, out in zip(widths, widths[1:], strict=False):
+    layers: list[nn.Module] = []
+    for into, out in link.widths:
         layers += [nn.Conv2d(into, out, 1), nn.BatchNorm2d(out), nn.ReLU()]
-    return nn.Sequential(*layers)
+    return nn.Sequential(*layers) if layers else None
 
 
 def map_shrink(link: Link) -> nn.Module | None:
@@ -220,7 +212,7 @@ class ConnectedSK(SK):
         if passed is not None:
             joined = zip(self.joints, means, passed, strict=True)
             means = [joint(mean.flatten(1), before)[..., None, None] for joint, mean, before in joined]
-        weights = self.transform(means).unbind(1)
+        weights = list(self.transform(means).unbind(1))
         weighted = [features * weight for features, weight in zip(maps, weights, strict=True)]
         result = reduce(add, weighted)
         if not self.passes_weights:
