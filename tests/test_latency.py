@@ -132,7 +132,7 @@ def test_a_known_sleep_is_timed_right(monkeypatch):
     assert pair.baseline.times_ms == (2.0,) * 7
     assert pair.network.times_ms == (5.0,) * 7
     assert (pair.ratio.low, pair.ratio.high) == (2.5, 2.5)
-    assert pair.shows_difference
+    assert pair.verdict == "slower"
 
 
 def test_a_real_sleep_is_never_timed_short():

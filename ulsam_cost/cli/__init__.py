@@ -12,6 +12,8 @@ from ulsam_cost.errors import CostError, OutputError
 COMMANDS = {
     "table1": "Overheads of the attention mechanisms: printed, derived, counted.",
     "profile": "What a network costs under a placement, and how long it takes.",
+    "crosscheck": "Every printed cost beside the computed one: is the paper right?",
+    "measure": "Time, memory and energy of a network, and how far it is from the device's limit.",
     "report": "Write the report, or check the one that stands.",
 }
 

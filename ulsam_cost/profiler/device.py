@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from ulsam_cost.errors import DeviceError, UnknownNameError
+from ulsam_cost.profiler.nvml import driver_state
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
 _CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
@@ -95,8 +96,6 @@ def _read(path: Path) -> str | None:
 
 
 def _cuda_state(device: torch.device) -> dict[str, Any]:
-    from ulsam_cost.profiler.energy import driver_state
-
     return {
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),

@@ -18,7 +18,7 @@ from torch import nn
 
 from ulsam_cost.errors import CostError, require_size
 from ulsam_cost.profiler.device import dtype_name, refusals_in_a_sentence
-from ulsam_cost.profiler.runner import Ready, Run, Setting, make_setting, on_device, prepare
+from ulsam_cost.profiler.runner import Ready, Run, Setting, forget_compiled, make_setting, on_device, prepare
 from ulsam_cost.profiler.samples import Interval, Timing, ratio_interval
 
 Progress = Callable[[float], None]
@@ -49,8 +49,12 @@ class ModelTiming:
     timing: Timing
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON of one model's latency."""
-        return {**_where(self), **self.timing.to_dict()}
+        """The JSON of one model's latency, with the keys of a pair's."""
+        return {
+            **_where(self),
+            "network": self.timing.to_dict(),
+            **dict.fromkeys(("baseline", "ratio", "verdict")),
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +73,9 @@ class PairTiming:
         return ratio_interval(self.network.times_ms, self.baseline.times_ms)
 
     @property
-    def shows_difference(self) -> bool:
-        """Whether the interval of the ratio excludes 1."""
-        return self.ratio.shows_difference_from(1.0)
+    def verdict(self) -> str:
+        """What the interval of the ratio shows: `faster`, `slower`, `no difference shown`, or that runs are too few."""
+        return verdict_of(self.ratio)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `profile`'s latency."""
@@ -81,7 +85,17 @@ class PairTiming:
             "network": self.network.to_dict(),
             "baseline": self.baseline.to_dict(),
             "ratio": {"median": ratio.median, "low": ratio.low, "high": ratio.high},
+            "verdict": self.verdict,
         }
+
+
+def verdict_of(ratio: Interval) -> str:
+    """What the interval of a ratio of times shows."""
+    if not ratio.is_supported:
+        return "too few runs to say"
+    if not ratio.shows_difference_from(1.0):
+        return "no difference shown"
+    return "faster" if ratio.median < 1 else "slower"
 
 
 def _where(timed: ModelTiming | PairTiming) -> dict[str, Any]:
@@ -116,6 +130,7 @@ def measure(
     progress: Progress | None = None,
 ) -> ModelTiming:
     """Time a model; arguments and errors as in `measure_pair`."""
+    forget_compiled()
     ready = prepare(model, inputs, setting)
 
     def result(times: list[Timing]) -> ModelTiming:
@@ -161,13 +176,27 @@ def measure_pair(
     """
     setting = make_setting(device=device, dtype=dtype, memory_format=memory_format, mode=mode, train=train)
     effort = make_effort(repeats=repeats, precision=precision, max_seconds=max_seconds)
+    return measure_in_turn(baseline, network, inputs, setting=setting, effort=effort, progress=progress)
+
+
+def measure_in_turn(
+    baseline: nn.Module,
+    network: nn.Module,
+    inputs: Any,
+    *,
+    setting: Setting,
+    effort: Effort | None = None,
+    progress: Progress | None = None,
+) -> PairTiming:
+    """`measure_pair` under a setting and an effort that are checked already."""
+    forget_compiled()
     readies = [prepare(baseline, inputs, setting), prepare(network, inputs, setting)]
 
     def result(times: list[Timing]) -> PairTiming:
         first = readies[0]
         return PairTiming(setting=setting, batch=first.batch, dtype=first.dtype, baseline=times[0], network=times[1])
 
-    return _measure(readies, setting, effort, progress, result)
+    return _measure(readies, setting, effort or Effort(), progress, result)
 
 
 def make_effort(*, repeats: int | None = None, precision: float = 0.01, max_seconds: float = 10.0) -> Effort:
@@ -211,10 +240,12 @@ def take_times(
     effort: Effort,
     times: Sequence[list[float]],
     progress: Progress | None = None,
+    after_round: Callable[[], object] = lambda: None,
 ) -> None:
     """Run functions in turn, after a warm-up, and append the times of each to its list, in milliseconds.
 
-    The lists are the caller's, so that an interrupt loses nothing.
+    The lists are the caller's, so that an interrupt loses nothing. `after_round` is called when each has been
+    timed once more and the device is idle.
     """
     tell = progress or (lambda share: None)
     with on_device(device), _no_collection():
@@ -224,6 +255,7 @@ def take_times(
         while True:
             for run, column in zip(runs, times, strict=True):
                 column.append(stopwatch(run))
+            after_round()
             done, seconds = len(times[0]), perf_counter() - started
             if effort.repeats:
                 tell(done / effort.repeats)

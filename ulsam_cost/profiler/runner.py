@@ -1,5 +1,6 @@
 """A model made ready to be run again and again, on a copy: the caller's model is left as it is."""
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
@@ -118,6 +119,20 @@ def prepare(model: nn.Module, inputs: Any, setting: Setting) -> Ready:
     return Ready(model=copy, args=placed, kwargs=named, run=run)
 
 
+def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments: a dict is keywords, a tuple positions, anything else the one argument."""
+    if isinstance(inputs, dict):
+        return (), inputs
+    return (inputs if isinstance(inputs, tuple) else (inputs,)), {}
+
+
+def forget_compiled() -> None:
+    """Drop what torch.compile made for models before: it keeps few versions of a function, and then gives up."""
+    dynamo = sys.modules.get("torch._dynamo")
+    if dynamo is not None:
+        dynamo.reset()
+
+
 def synchronize(device: torch.device) -> None:
     """Wait for the device; the CPU is never behind."""
     if device.type == "cuda":
@@ -185,3 +200,20 @@ def _capture(run: Run, device: torch.device) -> Run:
     with torch.cuda.graph(graph):
         run()
     return graph.replay
+
+
+def settle_norms(model: nn.Module, inputs: Tensor) -> nn.Module:
+    """Give every batch norm the statistics of these inputs, and return the model in eval mode.
+
+    Freshly drawn networks shrink their activations from layer to layer until float16 holds nothing but zeros, and
+    zeros draw less power than numbers.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        model.train()(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return model.eval()

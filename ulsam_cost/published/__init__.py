@@ -5,10 +5,13 @@ weight of its last digit. `claims.csv` has a row a number that a paper states in
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from importlib.resources import files
+
+from ulsam_cost.units import parse_printed
 
 COST_METRICS = ("params", "macs", "params_norm", "macs_norm")
 
@@ -41,22 +44,63 @@ class Cell:
         return self.metric in COST_METRICS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A number that a paper states in its text; a claim of equality prints none, and stands for 1, true."""
+
+    id: str
+    source: str
+    where: str
+    statement: str
+    metric: str
+    printed: str
+    unit: str
+
+    @property
+    def value(self) -> Fraction:
+        """The number in base units, a per cent as it is written."""
+        if not self.printed:
+            return Fraction(1)
+        return Fraction(self.printed) if "/" in self.printed else Fraction(parse_printed(self.printed).value)
+
+    @property
+    def resolution(self) -> Fraction:
+        """The weight of the last printed digit; of `1/16`, what tells it from 1/15 and 1/17."""
+        if not self.printed:
+            return Fraction(1)
+        if "/" in self.printed:
+            return self.value / Fraction(self.printed).denominator
+        return Fraction(parse_printed(self.printed).resolution)
+
+
 @lru_cache
 def published_cells() -> tuple[Cell, ...]:
     """Every printed cell, in the order of the papers."""
-    lines = (files(__name__) / "cells.csv").read_text(encoding="utf-8").splitlines()
-    return tuple(_cell(row) for row in csv.DictReader(lines))
+    return tuple(make_cell(row) for row in read_rows("cells.csv"))
 
 
-def _cell(row: dict[str, str]) -> Cell:
-    numbers = {name: Decimal(row.pop(name)) for name in ("value", "resolution")}
-    return Cell(**row, **numbers)  # type: ignore[arg-type]
+@lru_cache
+def published_claims() -> tuple[Claim, ...]:
+    """Every claim, in the order of the papers."""
+    return tuple(Claim(**row) for row in read_rows("claims.csv"))
 
 
-def cost_cells(source: str, *tables: str) -> tuple[Cell, ...]:
-    """The cost cells of a source, of these tables only if any are named."""
+def read_rows(name: str) -> list[dict[str, str]]:
+    """The rows of one of the package's data files."""
+    lines = (files(__name__) / name).read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(lines))
+
+
+def make_cell(row: dict[str, str]) -> Cell:
+    """A cell from a row with the columns of `cells.csv`."""
+    texts = {field.name: row[field.name] for field in fields(Cell) if field.type is str or field.type == "str"}
+    return Cell(**texts, value=Decimal(row["value"]), resolution=Decimal(row["resolution"]))
+
+
+def cost_cells(*sources: str, tables: tuple[str, ...] = ()) -> tuple[Cell, ...]:
+    """The cost cells, of these sources and tables only if any are named."""
     return tuple(
         cell
         for cell in published_cells()
-        if cell.is_cost and cell.source == source and (not tables or cell.table in tables)
+        if cell.is_cost and (not sources or cell.source in sources) and (not tables or cell.table in tables)
     )

@@ -6,12 +6,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from ulsam_cost.audit import REPRODUCED, Finding, Verdict, cell_spec, check_cell, spec_cost
+from ulsam_cost.audit import REPRODUCED, Finding, Verdict, check_cell
+from ulsam_cost.audit.readings import cell_spec, spec_cost
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.networks import NetworkSpec, get_network, network_layers, network_spec, split_by_layer
 from ulsam_cost.placement import EMPTY
 from ulsam_cost.published import Cell, cost_cells
 from ulsam_cost.report import figures, pages
+from ulsam_cost.report.crosscheck import plain_number
 from ulsam_cost.report.formats import Table, number, words
 from ulsam_cost.report.profile import count_network, measure_profile
 from ulsam_cost.report.table1 import TABLE1_NOTE, table1_letters, table1_records, table1_table
@@ -42,7 +44,7 @@ def counted_cost(spec: NetworkSpec) -> Cost:
     return count_network(spec).cost
 
 
-def _opening_page(records: list[dict[str, Any]], findings: list[Finding]) -> bytes:
+def _opening_page(records: list[dict[str, Any]], findings: list[Finding[Cell]]) -> bytes:
     return pages.page(
         "What the ULSAM paper's costs are, checked",
         "Every printed cost of the paper is held against a closed form (derived), a real PyTorch model (counted, "
@@ -63,23 +65,23 @@ def _opening_page(records: list[dict[str, Any]], findings: list[Finding]) -> byt
     )
 
 
-def _main_findings(records: list[dict[str, Any]], findings: list[Finding]) -> list[str]:
+def _main_findings(records: list[dict[str, Any]], findings: list[Finding[Cell]]) -> list[str]:
     by_verdict = Counter(finding.verdict for finding in findings)
     reproduced = sum(by_verdict[verdict] for verdict in REPRODUCED)
-    specs = {spec for finding in findings if (spec := cell_spec(finding.cell))}
+    specs = {spec for finding in findings if (spec := cell_spec(finding.subject))}
     agreeing = sum(_same(spec_cost(spec), counted_cost(spec)) for spec in specs)
     off = [record for record in records if record["why"] != "the same"]
     worst = max(off, key=lambda record: abs(record["exact_macs_ratio"] - 1))
     items = [
         f"**{reproduced} of {len(findings)} printed cost cells of the paper are reproduced**: "
-        + ", ".join(f"{by_verdict[verdict]} {verdict.replace('_', ' ')}" for verdict in Verdict if by_verdict[verdict])
+        + ", ".join(f"{by_verdict[verdict]} {verdict.words}" for verdict in Verdict if by_verdict[verdict])
         + ".",
         f"Derived and counted costs are equal to the last digit in {agreeing} of the tables' {len(specs)} networks.",
         f"{len(off)} of the {len(records)} formulas of Table 1 do not say what the module costs; the farthest is "
         f"{worst['mechanism']}, whose real module takes {worst['exact_macs_ratio']:.2f} times the printed MACs.",
     ]
     items += [_saving(network, positions) for network, positions in COMPARED.items()]
-    rounded = [f for f in findings if f.reading == "paper's arithmetic"]
+    rounded = [f for f in findings if f.computed and f.computed.reading == "paper's arithmetic"]
     items.append(
         f"{len(rounded)} cells come out only by the paper's own arithmetic, a printed and rounded baseline less the "
         f"exact change of the convolutions: MobileNetV2 has {spec_cost(network_spec('mv2')).params:,} parameters, "
@@ -87,7 +89,7 @@ def _main_findings(records: list[dict[str, Any]], findings: list[Finding]) -> li
     )
     left = [f for f in findings if f.verdict is Verdict.UNEXPLAINED]
     if left:
-        cells = ", ".join(f"{f.cell.table} ({f.cell.positions}) {f.cell.printed}" for f in left)
+        cells = ", ".join(f"{f.subject.table} ({f.subject.positions}) {f.subject.printed}" for f in left)
         items.append(
             f"Not reproduced: {cells}; another table of the paper prints a different number for the same network."
         )
@@ -107,8 +109,8 @@ def _same(a: Cost, b: Cost) -> bool:
     return a.by_kind() == b.by_kind() and a.params == b.params
 
 
-def _table1_page(records: list[dict[str, Any]], findings: list[Finding]) -> bytes:
-    cells = [finding for finding in findings if finding.cell.table == "Table 1"]
+def _table1_page(records: list[dict[str, Any]], findings: list[Finding[Cell]]) -> bytes:
+    cells = [finding for finding in findings if finding.subject.table == "Table 1"]
     formulas = table1_table([{k: v for k, v in r.items() if not k.startswith(("exact", "counted"))} for r in records])
     return pages.page(
         "Table 1: overheads of attention modules",
@@ -124,11 +126,11 @@ def _table1_page(records: list[dict[str, Any]], findings: list[Finding]) -> byte
     )
 
 
-def _ulsam_page(findings: list[Finding]) -> bytes:
-    tables: dict[str, list[Finding]] = {}
+def _ulsam_page(findings: list[Finding[Cell]]) -> bytes:
+    tables: dict[str, list[Finding[Cell]]] = {}
     for finding in findings:
-        if finding.cell.table != "Table 1":
-            tables.setdefault(finding.cell.table, []).append(finding)
+        if finding.subject.table != "Table 1":
+            tables.setdefault(finding.subject.table, []).append(finding)
     pictures = [
         pages.picture(
             f"layers_{network}.png",
@@ -136,10 +138,9 @@ def _ulsam_page(findings: list[Finding]) -> bytes:
         )
         for network, positions in COMPARED.items()
     ]
-    readings = Counter((finding.reading, finding.verdict) for group in tables.values() for finding in group)
-    summary = [
-        f"{count} cells: {verdict.replace('_', ' ')} by {reading}" for (reading, verdict), count in readings.items()
-    ]
+    found = [finding for group in tables.values() for finding in group]
+    readings = Counter((finding.computed.reading, finding.verdict) for finding in found if finding.computed)
+    summary = [f"{count} cells: {verdict.words} by {reading}" for (reading, verdict), count in readings.items()]
     return pages.page(
         "Tables 6 to 12: MobileNets with ULSAM",
         "`derived` is the closed form, `counted` the real model. `computed` is the number of the reading that comes "
@@ -151,7 +152,7 @@ def _ulsam_page(findings: list[Finding]) -> bytes:
     )
 
 
-def _cells_table(findings: list[Finding]) -> Table:
+def _cells_table(findings: list[Finding[Cell]]) -> Table:
     columns = [
         words("model", "model"),
         words("positions", "positions"),
@@ -168,8 +169,8 @@ def _cells_table(findings: list[Finding]) -> Table:
     return Table(columns=shown, records=records)
 
 
-def _cell_record(finding: Finding) -> dict[str, Any]:
-    cell = finding.cell
+def _cell_record(finding: Finding[Cell]) -> dict[str, Any]:
+    cell = finding.subject
     return {
         "model": cell.model,
         "positions": cell.positions,
@@ -177,9 +178,9 @@ def _cell_record(finding: Finding) -> dict[str, Any]:
         "printed": cell.printed,
         "derived": _own(cell, counted=False),
         "counted": _own(cell, counted=True),
-        "computed": finding.computed and _shown(finding.computed),
-        "reading": finding.reading,
-        "verdict": finding.verdict.replace("_", " "),
+        "computed": finding.computed and plain_number(finding.computed.number),
+        "reading": finding.computed and finding.computed.reading,
+        "verdict": finding.verdict.words,
     }
 
 
@@ -189,10 +190,6 @@ def _own(cell: Cell, *, counted: bool) -> int | None:
         return None
     value: int = getattr(counted_cost(spec) if counted else spec_cost(spec), cell.metric)
     return value
-
-
-def _shown(value: Any) -> Any:
-    return value.numerator if value.denominator == 1 else float(value)
 
 
 def _layers_picture(network: str, positions: str) -> bytes:

@@ -88,7 +88,7 @@ def layers_figure(
     legend: tuple[str, str],
 ) -> bytes:
     """Where the MACs and the parameters stand, layer by layer, without and with attention."""
-    labels = sorted(set(plain) | set(changed), key=_layer_order)
+    labels = _costly_layers(plain, changed)
     places = range(len(labels))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, 1, figsize=(10, 5.6), layout="constrained", sharex=True)
@@ -108,8 +108,11 @@ def layers_figure(
         return to_png(figure)
 
 
-def _layer_order(label: str) -> tuple[int, int, str]:
+def _costly_layers(*costs: Mapping[str, Mapping[str, int]]) -> list[str]:
+    labels = {label for cost in costs for label, totals in cost.items() if any(totals.values())}
+    return sorted(labels, key=_layer_order)
+
+
+def _layer_order(label: str) -> tuple[int, int]:
     number, _, insertion = label.partition(":")
-    if number.isdigit():
-        return (int(number), int(insertion or 0), "")
-    return (1000, 0, {"pool": "0"}.get(label, label))
+    return (int(number), int(insertion or 0)) if number.isdigit() else (10_000, 0)

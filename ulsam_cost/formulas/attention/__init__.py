@@ -77,6 +77,19 @@ class Mechanism:
         parameters = inspect.signature(self.cost).parameters.values()
         return {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "batch"}
 
+    def chosen(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options that are given; None stands for the default.
+
+        Raises:
+            UnknownNameError: for one that the mechanism does not have.
+        """
+        accepted = self.options
+        given = {key: value for key, value in options.items() if value is not None}
+        for key in given:
+            if key not in accepted:
+                raise UnknownNameError.among(f"option of {self.name}", key, accepted)
+        return given
+
 
 def get_mechanism(name: str) -> Mechanism:
     """The mechanism of that name.
@@ -113,11 +126,7 @@ def attention_cost(name: str, *, channels: Any, height: Any, width: Any, batch: 
         SizeError: for sizes that the mechanism cannot take.
     """
     mechanism = get_mechanism(name)
-    accepted = mechanism.options
-    given = {key: value for key, value in options.items() if value is not None}
-    for key in given:
-        if key not in accepted:
-            raise UnknownNameError.among(f"option of {name}", key, accepted)
+    given = mechanism.chosen(options)
     return mechanism.cost(
         channels=require_size("channels", channels),
         height=require_size("height", height),
@@ -154,7 +163,7 @@ def hidden_width(channels: Any, reduction: Any) -> Any:
     Raises:
         SizeError: if r is larger than m, so that nothing is left.
     """
-    require_size("reduction", reduction)
+    reduction = require_size("reduction", reduction)
     d = channels // reduction
     if not holds(d > 0):
         raise SizeError(f"reduction r = {reduction} leaves no channel of m = {channels}: 1 to {channels} is accepted")

@@ -108,7 +108,8 @@ def values_per_output(channels: Any, map_reduction: Any) -> Any:
     """
     if map_reduction is None:
         return 1
-    require_divides("map_reduction", require_size("map_reduction", map_reduction), "channels", channels)
+    map_reduction = require_size("map_reduction", map_reduction)
+    require_divides("map_reduction", map_reduction, "channels", channels)
     return channels // map_reduction
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
-from ulsam_cost.errors import require_size
+from ulsam_cost.errors import require_int
 from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, hidden_width
 from ulsam_cost.formulas.layers import (
     add_cost,
@@ -47,7 +47,7 @@ def bam_cost(
     Raises:
         SizeError: if r is larger than m.
     """
-    require_size("dilation", dilation)
+    require_int("dilation", dilation)
     x = (batch, channels, height, width)
     d = hidden_width(channels, reduction)
     cost = global_avg_pool_cost("pool", x)  # [n, m] = mean over p of [n, m, p]

@@ -63,7 +63,8 @@ def ge_cost(
     """
     require_one_of("style", style, STYLES)
     x = (batch, channels, height, width)
-    if map_size is not None and as_pair(map_size) != (height, width):
+    built_for = (height, width) if map_size is None else as_pair(map_size)
+    if not (holds(built_for[0] == height) and holds(built_for[1] == width)):
         raise SizeError(f"map_size = {map_size}: the map's own {height} x {width} is accepted")
     cost = _gather_cost(x, style, require_extent(extent, height, width))
     gathered = cost.output

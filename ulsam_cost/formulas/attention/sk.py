@@ -3,7 +3,7 @@
 from typing import Any
 
 from ulsam_cost.cost import Cost
-from ulsam_cost.errors import SizeError, require_int
+from ulsam_cost.errors import SizeError, require_int, require_size
 from ulsam_cost.formulas.attention import Mechanism, hidden_width, require_odd_kernel, require_one_of
 from ulsam_cost.formulas.layers import (
     Shape,
@@ -60,8 +60,8 @@ def sk_cost(
     Raises:
         SizeError: if r is larger than m, k is even, there are fewer than two branches or G does not divide m.
     """
-    require_sk_sizes(branches, kernel, activation)
-    x = (batch, channels, height, width)
+    require_sk_sizes(branches, kernel, stride, activation)
+    x, groups = (batch, channels, height, width), require_size("groups", groups)
     d = hidden_width(channels, reduction)
     cost = Cost()
     for i in range(branches):
@@ -84,7 +84,7 @@ def sk_cost(
     return cost
 
 
-def require_sk_sizes(branches: int, kernel: int, activation: str) -> None:
+def require_sk_sizes(branches: int, kernel: int, stride: int, activation: str) -> None:
     """Refuse sizes and words that the unit cannot have.
 
     Raises:
@@ -93,6 +93,7 @@ def require_sk_sizes(branches: int, kernel: int, activation: str) -> None:
     if require_int("branches", branches) < 2:
         raise SizeError(f"branches = {branches}: 2 or more are accepted, or there is nothing to select")
     require_odd_kernel(kernel)
+    require_int("stride", stride)
     require_one_of("activation", activation, tuple(ACTIVATIONS))
 
 

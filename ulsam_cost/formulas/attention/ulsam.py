@@ -42,7 +42,8 @@ def ulsam_cost(
         CostError: for another style.
     """
     require_one_of("style", style, STYLES)
-    require_divides("g", require_size("g", groups), "m", channels)
+    groups = require_size("g", groups)
+    require_divides("g", groups, "m", channels)
     release = style == "release"
     x = (batch, channels, height, width)
     grouped = (batch, groups, channels // groups, height, width)

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ulsam_cost.errors import require_size
+from ulsam_cost.errors import require_int
 from ulsam_cost.formulas.attention import hidden_width
 
 
@@ -25,7 +25,7 @@ class BAM(nn.Module):
     def __init__(self, channels: int, reduction: int = 16, dilation: int = 4, bias: bool = False) -> None:
         super().__init__()
         d = hidden_width(channels, reduction)
-        require_size("dilation", dilation)
+        require_int("dilation", dilation)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.channel_down = nn.Linear(channels, d, bias=bias)
         self.channel_down_norm = nn.BatchNorm1d(d)

@@ -3,7 +3,7 @@
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ulsam_cost.errors import SizeError
+from ulsam_cost.errors import SizeError, require_int
 from ulsam_cost.formulas.attention import hidden_width, require_one_of
 from ulsam_cost.formulas.attention.ge import GLOBAL, STYLES, halvings, require_extent
 from ulsam_cost.formulas.layers import as_pair
@@ -98,7 +98,8 @@ def _depthwise(channels: int, extent: int, map_size: int | tuple[int, int] | Non
         raise SizeError(
             "map_size = None: the map's height, or (height, width), is needed to gather the whole map with weights"
         )
-    return [nn.Conv2d(channels, channels, as_pair(map_size), groups=channels, bias=False)]
+    height, width = (require_int("map_size", size) for size in as_pair(map_size))
+    return [nn.Conv2d(channels, channels, (height, width), groups=channels, bias=False)]
 
 
 MODULE = GE

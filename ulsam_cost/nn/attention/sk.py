@@ -6,7 +6,7 @@ from operator import add
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ulsam_cost.errors import require_divides
+from ulsam_cost.errors import require_divides, require_int
 from ulsam_cost.formulas.attention import hidden_width
 from ulsam_cost.formulas.attention.sk import require_sk_sizes
 
@@ -46,8 +46,8 @@ class SK(nn.Module):
     ) -> None:
         super().__init__()
         d = hidden_width(channels, reduction)
-        require_sk_sizes(branches, kernel, activation)
-        require_divides("groups", groups, "channels", channels)
+        require_sk_sizes(branches, kernel, stride, activation)
+        require_divides("groups", require_int("groups", groups), "channels", channels)
         self.branches = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(

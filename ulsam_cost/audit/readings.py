@@ -1,105 +1,17 @@
-"""Hold printed cells against computed costs: by which reading a number comes out, and how exactly.
+"""The built-in readings, strictest first: the real network, the printed formula, the paper's own arithmetic."""
 
-A cell can be computed in more than one honest way; each way is a `Reading`, and the order of `READINGS` is
-the order in which they are tried, strictest first. The printed digits decide: there is no tolerance.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
-from math import floor
 
+from ulsam_cost.audit import Reading, register_reading
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.networks import NetworkSpec, layers_cost, network_layers, network_spec
 from ulsam_cost.placement import EMPTY
 from ulsam_cost.published import Cell, published_cells
 
-
-class Verdict(StrEnum):
-    """How a computed number meets the printed one, best first."""
-
-    MATCH = "match"
-    TRUNCATED = "truncated"
-    LAST_DIGIT = "last_digit"
-    EXPLAINED = "explained"
-    UNEXPLAINED = "unexplained"
-
-
-REPRODUCED = (Verdict.MATCH, Verdict.TRUNCATED, Verdict.LAST_DIGIT)
-
 # Table 1's setting: m = 512, t = m / 8, r = 16, 14 x 14.
 TABLE1_LETTERS = {"m": 512, "t": 64, "r": 16, "h": 14, "w": 14}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
-    """One honest way to compute a cell: its name, its convention, what it means, and the number or None."""
-
-    name: str
-    convention: str
-    meaning: str
-    compute: Callable[[Cell], Fraction | None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A cell's verdict, with the reading and the number that it rests on."""
-
-    cell: Cell
-    verdict: Verdict
-    reading: str
-    convention: str
-    computed: Fraction | None
-    explanation: str = ""
-
-
-READINGS: list[Reading] = []
-
-
-def register_reading(reading: Reading) -> Reading:
-    """Add a way to compute a cell; it is tried after those that stand.
-
-    Raises:
-        ValueError: if its name is taken.
-    """
-    if any(reading.name == other.name for other in READINGS):
-        raise ValueError(f"reading {reading.name!r} is registered already")
-    READINGS.append(reading)
-    return reading
-
-
-def meets(printed: Fraction, resolution: Fraction, computed: Fraction) -> Verdict | None:
-    """Whether a number rounds to the printed one, truncates to it, or misses its last digit by one."""
-    steps = computed / resolution
-    target = printed / resolution
-    if floor(steps + Fraction(1, 2)) == target:
-        return Verdict.MATCH
-    if floor(steps) == target:
-        return Verdict.TRUNCATED
-    if abs(floor(steps + Fraction(1, 2)) - target) == 1:
-        return Verdict.LAST_DIGIT
-    return None
-
-
-def check_cell(cell: Cell) -> Finding:
-    """The best verdict that any reading gives, the strictest reading first among equals."""
-    tried = [(reading, number) for reading in READINGS if (number := reading.compute(cell)) is not None]
-    printed, resolution = Fraction(cell.value), Fraction(cell.resolution)
-    for verdict in REPRODUCED:
-        for reading, number in tried:
-            if meets(printed, resolution, number) is verdict:
-                return _finding(cell, verdict, reading, number)
-    if not tried:
-        return Finding(cell=cell, verdict=Verdict.UNEXPLAINED, reading="", convention="", computed=None)
-    reading, number = min(tried, key=lambda item: abs(item[1] - printed))
-    return _finding(cell, Verdict.UNEXPLAINED, reading, number)
-
-
-def _finding(cell: Cell, verdict: Verdict, reading: Reading, number: Fraction) -> Finding:
-    return Finding(cell=cell, verdict=verdict, reading=reading.name, convention=reading.convention, computed=number)
 
 
 def cell_spec(cell: Cell) -> NetworkSpec | None:
