@@ -40,7 +40,7 @@ class OutputError(CostError):
 def require_size(name: str, value: Any) -> Any:
     """Return a size fit for exact arithmetic: an int, an integer NumPy array or a sympy expression.
 
-    Arrays come back as int64, so that products of small integer types do not wrap.
+    Arrays come back as ones that do not wrap.
 
     Raises:
         SizeError: for a float, a bool, zero, a negative number or an empty array.
@@ -51,9 +51,33 @@ def require_size(name: str, value: Any) -> Any:
     elif hasattr(value, "free_symbols"):
         if value.is_positive is not False and value.is_integer is not False:
             return value
-    elif hasattr(value, "dtype") and value.dtype.kind in "iu" and value.size and (value > 0).all():
-        return value.astype("int64") if getattr(value, "ndim", 0) else int(value)
+    elif getattr(getattr(value, "dtype", None), "kind", "") in {"i", "u"} and value.size and (value > 0).all():
+        return _exact(value) if getattr(value, "ndim", 0) else int(value)
     raise SizeError(f"{name} = {value!r}: a positive whole number is accepted")
+
+
+def _exact(array: Any) -> Any:
+    from ulsam_cost.arrays import exact_array
+
+    return exact_array(array)
+
+
+def require_int(name: str, value: Any) -> int:
+    """Return a size of the module itself, which is one number in every row of a sweep.
+
+    Raises:
+        SizeError: for anything but a positive int.
+    """
+    if isinstance(require_size(name, value), int):
+        return int(value)
+    raise SizeError(f"{name} = {value!r}: one positive whole number is accepted")
+
+
+def holds(condition: Any) -> bool:
+    """Whether a condition on sizes holds, for every element of an array; a symbol's is taken on trust."""
+    if hasattr(condition, "free_symbols"):
+        return bool(condition.free_symbols) or bool(condition)
+    return bool(condition.all()) if hasattr(condition, "all") else bool(condition)
 
 
 def require_divides(divisor_name: str, divisor: Any, name: str, value: Any) -> None:
@@ -65,7 +89,7 @@ def require_divides(divisor_name: str, divisor: Any, name: str, value: Any) -> N
     remainder = value % divisor
     if hasattr(remainder, "free_symbols") and remainder.free_symbols:
         return
-    if not (remainder == 0 if isinstance(remainder, int) else bool((remainder == 0).all())):
+    if not holds(remainder == 0):
         accepted = ""
         if isinstance(value, int):
             divisors = [d for d in range(1, min(value, 64) + 1) if value % d == 0]

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ulsam_cost.cost import join_path
 from ulsam_cost.errors import PlacementError
 
 MOST_INSERTED = 16
@@ -40,6 +41,7 @@ class Slot:
 
     layer: int
     kind: str
+    path: str  # of its module
     in_channels: int
     out_channels: int
     stride: int = 1
@@ -59,9 +61,11 @@ class Step:
     slot: Slot
     attends: bool
 
-    def name(self, attention: str) -> str:
-        """The module's name: torchvision's index for a plain layer, `ulsam8_1` or `ulsam11` for attention."""
-        return attention + self.label.replace(":", "_") if self.attends else str(self.slot.layer - 1)
+    def path(self, attention: str) -> str:
+        """The module's path: that of the layer itself, or `ulsam8_1` or `ulsam11` beside it for attention."""
+        if not self.attends:
+            return self.slot.path
+        return join_path(self.slot.path.rpartition(".")[0], attention + self.label.replace(":", "_"))
 
 
 def parse_placement(text: str) -> Placement:

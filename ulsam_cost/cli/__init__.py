@@ -2,14 +2,18 @@
 
 import sys
 from importlib import import_module
+from typing import Any, NoReturn
 
 import click
+from click.exceptions import NoArgsIsHelpError
 
 from ulsam_cost.errors import CostError, OutputError
 
 COMMANDS = {
     "table1": "Overheads of the attention mechanisms: printed, derived, counted.",
     "profile": "What a network costs under a placement, and how long it takes.",
+    "crosscheck": "Every printed cost beside the computed one: is the paper right?",
+    "measure": "Time, memory and energy of a network, and how far it is from the device's limit.",
     "report": "Write the report, or check the one that stands.",
 }
 
@@ -33,13 +37,29 @@ class CommandGroup(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
 
-    def invoke(self, ctx: click.Context) -> object:
-        """Run a command: what the caller can put right ends with 2, what cannot be written with 1."""
+    def main(  # type: ignore[override]
+        self, args: Any = None, prog_name: Any = None, standalone_mode: bool = True, **extra: Any
+    ) -> Any:
+        """Run the program: bad input ends with 2, what cannot be written with 1, each with one sentence."""
+        if not standalone_mode:
+            return super().main(args, prog_name, standalone_mode=False, **extra)
         try:
-            return super().invoke(ctx)
+            status = super().main(args, prog_name, standalone_mode=False, **extra)
+        except click.Abort:
+            _fail("interrupted", 130)
+        except NoArgsIsHelpError as error:
+            click.echo(error.format_message())
+            sys.exit(2)
+        except click.ClickException as error:
+            _fail(error.format_message(), error.exit_code)
         except CostError as error:
-            click.echo(f"Error: {error}", err=True)
-            sys.exit(1 if isinstance(error, OutputError) else 2)
+            _fail(str(error), 1 if isinstance(error, OutputError) else 2)
+        sys.exit(status if isinstance(status, int) else 0)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    click.echo(f"Error: {message}", err=True)
+    sys.exit(status)
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

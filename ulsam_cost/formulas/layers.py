@@ -16,7 +16,7 @@ from math import prod
 from typing import Any
 
 from ulsam_cost.cost import Cost, OpCost, OpKind
-from ulsam_cost.errors import SizeError, require_divides
+from ulsam_cost.errors import SizeError, holds, require_divides
 
 Shape = tuple[Any, ...]
 Pair = int | tuple[int, int]
@@ -35,7 +35,7 @@ def window_output(size: Any, kernel: int, stride: int, padding: int, dilation: i
     """
     span = size + 2 * padding - dilation * (kernel - 1) - 1
     output = span + 1 if stride == 1 else span // stride + 1
-    if isinstance(output, int) and output < 1:
+    if not holds(output > 0):
         raise SizeError(
             f"a window of {dilation * (kernel - 1) + 1} does not fit a map of {size} with padding {padding}: "
             f"{dilation * (kernel - 1) + 1 - 2 * padding} or more is accepted"
@@ -189,11 +189,31 @@ def max_pool2d_cost(
     return _single(path, OpKind.POOL_MAX, "max_pool2d", output, reads=prod(x), reduction=kh * kw, module=module)
 
 
+def avg_pool2d_cost(
+    path: str, x: Shape, *, kernel: Pair, stride: Pair, padding: Pair = 0, module: str = "AvgPool2d"
+) -> Cost:
+    """Average pooling of a map [n, c, h, w]; `reduction` is the window."""
+    n, c, h, w = x
+    (kh, kw), (sh, sw), (ph, pw) = map(as_pair, (kernel, stride, padding))
+    output = (n, c, window_output(h, kh, sh, ph), window_output(w, kw, sw, pw))
+    return _single(path, OpKind.POOL_AVG, "avg_pool2d", output, reads=prod(x), reduction=kh * kw, module=module)
+
+
 def global_avg_pool_cost(path: str, x: Shape, *, module: str = "AdaptiveAvgPool2d") -> Cost:
     """The mean of each channel's map: [n, c, 1, 1] of [n, c, h, w]."""
     n, c, h, w = x
     return _single(
         path, OpKind.POOL_AVG, "adaptive_avg_pool2d", (n, c, 1, 1), reads=prod(x), reduction=h * w, module=module
+    )
+
+
+def adaptive_avg_pool2d_cost(path: str, x: Shape, size: Pair, *, module: str = "AdaptiveAvgPool2d") -> Cost:
+    """Average pooling of a map [n, c, h, w] to [n, c, *size], whose windows may overlap."""
+    n, c, h, w = x
+    kh, kw = as_pair(size)
+    window = h * w // (kh * kw)
+    return _single(
+        path, OpKind.POOL_AVG, "adaptive_avg_pool2d", (n, c, kh, kw), reads=prod(x), reduction=window, module=module
     )
 
 
@@ -220,14 +240,19 @@ def multiply_cost(path: str, output: Shape, a: Shape, b: Shape) -> Cost:
     return _single(path, OpKind.MULTIPLY, "mul", output, reads=prod(a) + prod(b))
 
 
-def add_cost(path: str, output: Shape, a: Shape, b: Shape) -> Cost:
-    """An element-wise sum of two operands, broadcast to `output`."""
-    return _single(path, OpKind.ADD, "add", output, reads=prod(a) + prod(b))
+def add_cost(path: str, output: Shape, *operands: Shape) -> Cost:
+    """An element-wise sum of operands, broadcast to `output`; a number is no operand."""
+    return _single(path, OpKind.ADD, "add", output, reads=sum(map(prod, operands)))
 
 
 def concatenate_cost(path: str, output: Shape) -> Cost:
     """Several tensors copied into one."""
     return _single(path, OpKind.MOVEMENT, "cat", output)
+
+
+def pad_cost(path: str, output: Shape, x: Shape) -> Cost:
+    """A map copied into a larger one."""
+    return _single(path, OpKind.MOVEMENT, "pad", output, reads=prod(x))
 
 
 def interpolate_cost(path: str, x: Shape, output: Shape, *, module: str = "") -> Cost:

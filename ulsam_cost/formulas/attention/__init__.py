@@ -11,28 +11,45 @@ from fractions import Fraction
 from importlib import import_module
 from typing import Any
 
-from ulsam_cost.cost import Cost
-from ulsam_cost.errors import CostError, SizeError, UnknownNameError, require_size
+from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.errors import CostError, SizeError, UnknownNameError, holds, require_int, require_size
 
-REGISTERED = ("non_local", "a2", "se", "bam", "cbam", "ulsam")
+REGISTERED = ("non_local", "a2", "se", "bam", "cbam", "ulsam", "aw", "ge", "gc", "sk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Term:
+    """What a printed formula charges for one kind of operation, as arithmetic on the letters m, h, w, t and r."""
+
+    kind: OpKind
+    params: Callable[..., Any]
+    macs: Callable[..., Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrintedFormula:
-    """The formulas of the ULSAM paper's Table 1, as text and as arithmetic on the letters m, h, w, t and r."""
+    """The formulas of the ULSAM paper's Table 1: as text, and term by term, so that they can be held against a Cost."""
 
     params_text: str
     macs_text: str
-    params: Callable[..., Any]
-    macs: Callable[..., Any]
+    terms: tuple[Term, ...]
+
+    def params(self, **letters: Any) -> Any:
+        """Printed parameters; letters are Fractions, arrays or symbols."""
+        return sum(term.params(**letters) for term in self.terms)
+
+    def macs(self, **letters: Any) -> Any:
+        """Printed MACs; letters are Fractions, arrays or symbols."""
+        return sum(term.macs(**letters) for term in self.terms)
 
     def evaluate(self, **letters: int) -> tuple[int | Fraction, int | Fraction]:
         """Parameters and MACs for these letters, exactly: a Fraction where the formula gives no whole number."""
         exact = {letter: Fraction(value) for letter, value in letters.items()}
-        return _whole(self.params(**exact)), _whole(self.macs(**exact))
+        return whole(self.params(**exact)), whole(self.macs(**exact))
 
 
-def _whole(value: Fraction) -> int | Fraction:
+def whole(value: Fraction) -> int | Fraction:
+    """An int where the value is one."""
     return value.numerator if value.denominator == 1 else value
 
 
@@ -42,6 +59,8 @@ class Mechanism:
 
     `cost` takes channels, height, width, batch and the mechanism's own options, and gives a Cost whose
     paths are those of the real module. `from_table1` names the options that Table 1's letters set.
+    `replaces` is the cost of the plain layer in whose place the mechanism stands, if it stands in one's
+    place: what it adds to a network is its own cost less that one.
     """
 
     name: str
@@ -49,6 +68,7 @@ class Mechanism:
     source: str
     cost: Callable[..., Cost]
     printed: PrintedFormula | None = None
+    replaces: Callable[..., Cost] | None = None
     from_table1: Callable[..., dict[str, Any]] = lambda **_: {}
 
     @property
@@ -56,6 +76,19 @@ class Mechanism:
         """The mechanism's own options with their defaults."""
         parameters = inspect.signature(self.cost).parameters.values()
         return {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "batch"}
+
+    def chosen(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options that are given; None stands for the default.
+
+        Raises:
+            UnknownNameError: for one that the mechanism does not have.
+        """
+        accepted = self.options
+        given = {key: value for key, value in options.items() if value is not None}
+        for key in given:
+            if key not in accepted:
+                raise UnknownNameError.among(f"option of {self.name}", key, accepted)
+        return given
 
 
 def get_mechanism(name: str) -> Mechanism:
@@ -93,11 +126,7 @@ def attention_cost(name: str, *, channels: Any, height: Any, width: Any, batch: 
         SizeError: for sizes that the mechanism cannot take.
     """
     mechanism = get_mechanism(name)
-    accepted = mechanism.options
-    given = {key: value for key, value in options.items() if value is not None}
-    for key in given:
-        if key not in accepted:
-            raise UnknownNameError.among(f"option of {name}", key, accepted)
+    given = mechanism.chosen(options)
     return mechanism.cost(
         channels=require_size("channels", channels),
         height=require_size("height", height),
@@ -117,14 +146,25 @@ def require_one_of(name: str, value: str, accepted: tuple[str, ...]) -> None:
         raise CostError(f"{name} = {value!r}: accepted are {', '.join(accepted)}")
 
 
+def require_odd_kernel(kernel: int) -> int:
+    """Return a kernel whose padding keeps the size of the map.
+
+    Raises:
+        SizeError: for an even one.
+    """
+    if require_int("kernel", kernel) % 2 == 0:
+        raise SizeError(f"kernel = {kernel}: an odd one is accepted, so that the map keeps its size")
+    return kernel
+
+
 def hidden_width(channels: Any, reduction: Any) -> Any:
     """The width d = floor(m / r) of a bottleneck.
 
     Raises:
         SizeError: if r is larger than m, so that nothing is left.
     """
-    require_size("reduction", reduction)
+    reduction = require_size("reduction", reduction)
     d = channels // reduction
-    if not hasattr(d, "free_symbols") and not (d > 0 if isinstance(d, int) else bool((d > 0).all())):
+    if not holds(d > 0):
         raise SizeError(f"reduction r = {reduction} leaves no channel of m = {channels}: 1 to {channels} is accepted")
     return d

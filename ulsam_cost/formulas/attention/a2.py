@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ulsam_cost.cost import Cost
+from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import require_size
-from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, hidden_width
+from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, hidden_width
 from ulsam_cost.formulas.layers import add_cost, conv2d_cost, matmul_cost, softmax_cost
 
 
@@ -62,9 +62,14 @@ MECHANISM = Mechanism(
     cost=a2_cost,
     printed=PrintedFormula(
         params_text="2mt",
-        macs_text="2mt hw",
-        params=lambda *, m, t, **_: 2 * m * t,
-        macs=lambda *, m, h, w, t, **_: 2 * m * t * h * w,
+        macs_text="2mthw",
+        terms=(
+            Term(
+                kind=OpKind.CONV,
+                params=lambda *, m, t, **_: 2 * m * t,
+                macs=lambda *, m, h, w, t, **_: 2 * m * t * h * w,
+            ),
+        ),
     ),
     from_table1=lambda *, t, **_: {"maps": t},
 )

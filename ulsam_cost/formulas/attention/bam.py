@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ulsam_cost.cost import Cost
-from ulsam_cost.errors import require_size
-from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, hidden_width
+from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.errors import require_int
+from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, hidden_width
 from ulsam_cost.formulas.layers import (
     add_cost,
     batch_norm_cost,
@@ -47,7 +47,7 @@ def bam_cost(
     Raises:
         SizeError: if r is larger than m.
     """
-    require_size("dilation", dilation)
+    require_int("dilation", dilation)
     x = (batch, channels, height, width)
     d = hidden_width(channels, reduction)
     cost = global_avg_pool_cost("pool", x)  # [n, m] = mean over p of [n, m, p]
@@ -81,10 +81,20 @@ MECHANISM = Mechanism(
     source="Park et al., BMVC 2018",
     cost=bam_cost,
     printed=PrintedFormula(
-        params_text="4m^2/r + 18m^2/r^2",
-        macs_text="2m^2/r + (4m^2/r + 18m^2/r^2) hw",
-        params=lambda *, m, r, **_: 4 * m**2 / r + 18 * m**2 / r**2,
-        macs=lambda *, m, h, w, r, **_: 2 * m**2 / r + (4 * m**2 / r + 18 * m**2 / r**2) * h * w,
+        params_text="4m^2/r+18m^2/r^2",
+        macs_text="2m^2/r+(4m^2/r+18m^2/r^2)hw",
+        terms=(
+            Term(
+                kind=OpKind.LINEAR,
+                params=lambda *, m, r, **_: 2 * m**2 / r,
+                macs=lambda *, m, r, **_: 2 * m**2 / r,
+            ),
+            Term(
+                kind=OpKind.CONV,
+                params=lambda *, m, r, **_: 2 * m**2 / r + 18 * m**2 / r**2,
+                macs=lambda *, m, h, w, r, **_: (4 * m**2 / r + 18 * m**2 / r**2) * h * w,
+            ),
+        ),
     ),
     from_table1=lambda *, r, dilation, **_: {"reduction": r, "dilation": dilation},
 )

@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any
 
-from ulsam_cost.cost import Cost
-from ulsam_cost.errors import SizeError, require_size
-from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, hidden_width
+from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, hidden_width, require_odd_kernel
 from ulsam_cost.formulas.layers import (
+    Shape,
     add_cost,
     amax_cost,
     batch_norm_cost,
@@ -30,13 +30,16 @@ def cbam_cost(
     batch: Any = 1,
     reduction: Any = 16,
     kernel: int = 7,
+    max_pooling: bool = True,
+    spatial_gate: bool = True,
     bias: bool = False,
 ) -> Cost:
     """The convolutional block attention module on a map [n, m, h, w], p = h w.
 
     Source: Woo et al., ECCV 2018, Eq. 1 to 3.
     Closed form: with d = floor(m / r), parameters 2 m d + 2 k^2 + 2 (with biases + m + d),
-    MACs n (4 m d + 2 k^2 p): the shared MLP runs twice.
+    MACs n (4 m d + 2 k^2 p): the shared MLP runs twice. Without max pooling 2 m d MACs fewer, without the
+    spatial gate no k^2 term and no norm.
     Counted: both pools, the MLP's two runs, their sum, the sigmoids, both scalings, channel maximum and mean,
     their concatenation, the convolution and its norm.
 
@@ -47,22 +50,30 @@ def cbam_cost(
         batch: n.
         reduction: r of the shared MLP.
         kernel: k of the spatial gate's convolution, odd.
+        max_pooling: whether the channel gate looks at the maximum beside the average.
+        spatial_gate: whether the spatial gate follows the channel gate.
         bias: whether the MLP has biases, as in the authors' code; the convolution never has.
 
     Raises:
         SizeError: if r is larger than m or k is even.
     """
-    if require_size("kernel", kernel) % 2 == 0:
-        raise SizeError(f"kernel = {kernel}: an odd one is accepted, so that the map keeps its size")
+    require_odd_kernel(kernel)
     x = (batch, channels, height, width)
     d = hidden_width(channels, reduction)
     cost = global_avg_pool_cost("avg_pool", x) + _mlp_cost(batch, channels, d, bias)
-    cost += global_max_pool_cost("max_pool", x) + _without_params(_mlp_cost(batch, channels, d, bias))
     gate = (batch, channels)
-    cost += add_cost("", gate, gate, gate) + sigmoid_cost("channel_sigmoid", gate)
+    if max_pooling:
+        cost += global_max_pool_cost("max_pool", x) + _without_params(_mlp_cost(batch, channels, d, bias))
+        cost += add_cost("", gate, gate, gate)
+    cost += sigmoid_cost("channel_sigmoid", gate)
     cost += multiply_cost("", x, x, gate)  # [n, m, h, w] = [n, m, h, w] * [n, m, 1, 1]
+    return cost + _spatial_gate_cost(x, kernel) if spatial_gate else cost
+
+
+def _spatial_gate_cost(x: Shape, kernel: int) -> Cost:
+    batch, _, height, width = x
     one = (batch, 1, height, width)
-    cost += amax_cost("", x, one) + mean_cost("", x, one) + concatenate_cost("", (batch, 2, height, width))
+    cost = amax_cost("", x, one) + mean_cost("", x, one) + concatenate_cost("", (batch, 2, height, width))
     # [n, 1, h, w] = [n, 2, h, w] * [1, 2, k, k]
     cost += conv2d_cost("conv", cost.output, 1, kernel=kernel, padding=kernel // 2)
     cost += batch_norm_cost("norm", one) + sigmoid_cost("spatial_sigmoid", one)
@@ -85,10 +96,20 @@ MECHANISM = Mechanism(
     source="Woo et al., ECCV 2018",
     cost=cbam_cost,
     printed=PrintedFormula(
-        params_text="2m^2/r + 98",
-        macs_text="2m^2/r + 98 hw",
-        params=lambda *, m, r, **_: 2 * m**2 / r + 98,
-        macs=lambda *, m, h, w, r, **_: 2 * m**2 / r + 98 * h * w,
+        params_text="2m^2/r+98",
+        macs_text="2m^2/r+98hw",
+        terms=(
+            Term(
+                kind=OpKind.LINEAR,
+                params=lambda *, m, r, **_: 2 * m**2 / r,
+                macs=lambda *, m, r, **_: 2 * m**2 / r,
+            ),
+            Term(
+                kind=OpKind.CONV,
+                params=lambda **_: 98,
+                macs=lambda *, h, w, **_: 98 * h * w,
+            ),
+        ),
     ),
     from_table1=lambda *, r, **_: {"reduction": r},
 )

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ulsam_cost.cost import Cost
-from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, hidden_width
+from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, hidden_width
 from ulsam_cost.formulas.layers import add_cost, conv2d_cost, matmul_cost, softmax_cost
 
 
@@ -47,8 +47,13 @@ MECHANISM = Mechanism(
     cost=non_local_cost,
     printed=PrintedFormula(
         params_text="2m^2",
-        macs_text="2m^2 hw",
-        params=lambda *, m, **_: 2 * m**2,
-        macs=lambda *, m, h, w, **_: 2 * m**2 * h * w,
+        macs_text="2m^2hw",
+        terms=(
+            Term(
+                kind=OpKind.CONV,
+                params=lambda *, m, **_: 2 * m**2,
+                macs=lambda *, m, h, w, **_: 2 * m**2 * h * w,
+            ),
+        ),
     ),
 )

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ulsam_cost.cost import Cost
-from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, hidden_width
+from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, hidden_width
 from ulsam_cost.formulas.layers import global_avg_pool_cost, linear_cost, multiply_cost, relu_cost, sigmoid_cost
 
 
@@ -43,8 +43,13 @@ MECHANISM = Mechanism(
     printed=PrintedFormula(
         params_text="2m^2/r",
         macs_text="2m^2/r",
-        params=lambda *, m, r, **_: 2 * m**2 / r,
-        macs=lambda *, m, r, **_: 2 * m**2 / r,
+        terms=(
+            Term(
+                kind=OpKind.LINEAR,
+                params=lambda *, m, r, **_: 2 * m**2 / r,
+                macs=lambda *, m, r, **_: 2 * m**2 / r,
+            ),
+        ),
     ),
     from_table1=lambda *, r, **_: {"reduction": r},
 )

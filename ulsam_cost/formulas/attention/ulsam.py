@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ulsam_cost.cost import Cost
+from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import require_divides, require_size
-from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, require_one_of
+from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, require_one_of
 from ulsam_cost.formulas.layers import (
     add_cost,
     batch_norm_cost,
@@ -42,7 +42,8 @@ def ulsam_cost(
         CostError: for another style.
     """
     require_one_of("style", style, STYLES)
-    require_divides("g", require_size("g", groups), "m", channels)
+    groups = require_size("g", groups)
+    require_divides("g", groups, "m", channels)
     release = style == "release"
     x = (batch, channels, height, width)
     grouped = (batch, groups, channels // groups, height, width)
@@ -70,9 +71,14 @@ MECHANISM = Mechanism(
     cost=ulsam_cost,
     printed=PrintedFormula(
         params_text="2m",
-        macs_text="2m hw",
-        params=lambda *, m, **_: 2 * m,
-        macs=lambda *, m, h, w, **_: 2 * m * h * w,
+        macs_text="2mhw",
+        terms=(
+            Term(
+                kind=OpKind.CONV,
+                params=lambda *, m, **_: 2 * m,
+                macs=lambda *, m, h, w, **_: 2 * m * h * w,
+            ),
+        ),
     ),
     from_table1=lambda *, g, style, **_: {"groups": g, "style": style},
 )

@@ -4,65 +4,33 @@ A `NetworkSpec` says which network is meant; both wings read it, so that `networ
 `ulsam_cost.nn.networks.build_network(spec)` speak of the same thing.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
+from math import prod
 from typing import Any
 
-from ulsam_cost.cost import Cost
-from ulsam_cost.errors import CostError, PlacementError, UnknownNameError, require_size
-from ulsam_cost.formulas.attention import attention_cost, get_mechanism
-from ulsam_cost.placement import EMPTY, Placement, Slot, Step, parse_placement
+from ulsam_cost.cost import Cost, OpCost, is_under
+from ulsam_cost.errors import CostError, SizeError, UnknownNameError, require_size
+from ulsam_cost.formulas.attention import get_mechanism
+from ulsam_cost.formulas.networks.spec import NO_ATTENTION as NO_ATTENTION
+from ulsam_cost.formulas.networks.spec import NO_POSITIONS as NO_POSITIONS
+from ulsam_cost.formulas.networks.spec import LayerCost as LayerCost
+from ulsam_cost.formulas.networks.spec import Network as Network
+from ulsam_cost.formulas.networks.spec import NetworkSpec as NetworkSpec
+from ulsam_cost.placement import EMPTY, Placement, parse_placement
 
-REGISTERED = ("mv1", "mv2")
-NO_ATTENTION = "none"
-NO_POSITIONS = Placement()
+# network -> the file of its family, in both wings
+REGISTERED = {
+    "mv1": "mv1",
+    "mv2": "mv2",
+    "resnet50": "resnet",
+    "resnet101": "resnet",
+    "resnet152": "resnet",
+    "mnasnet1_0": "mnasnet",
+}
 MOST_WIDTH = 64.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkSpec:
-    """A network, its size, its input, and which attention stands where."""
-
-    network: str
-    placement: Placement = NO_POSITIONS
-    attention: str = "ulsam"
-    attention_options: tuple[tuple[str, Any], ...] = ()
-    width: float = 1.0
-    resolution: tuple[int, int] = (224, 224)
-    classes: int = 1000
-    batch: int = 1
-
-    @property
-    def input_shape(self) -> tuple[int, int, int, int]:
-        """Shape of the input, [n, 3, h, w]."""
-        return (self.batch, 3, *self.resolution)
-
-    def plain(self) -> "NetworkSpec":
-        """The same network without attention."""
-        return replace(self, placement=NO_POSITIONS, attention=NO_ATTENTION, attention_options=())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerCost:
-    """A layer by the paper's number, the path of its module, and its cost."""
-
-    layer: str
-    path: str
-    kind: str
-    cost: Cost
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """A family: its numbered layers as a placement sees them, and its layers' costs."""
-
-    name: str
-    title: str
-    source: str
-    slots: Callable[[NetworkSpec], tuple[Slot, ...]]
-    layers: Callable[[NetworkSpec], Iterable[LayerCost]]
 
 
 def get_network(name: str) -> Network:
@@ -73,7 +41,7 @@ def get_network(name: str) -> Network:
     """
     if name not in REGISTERED:
         raise UnknownNameError.among("network", name, REGISTERED)
-    network: Network = import_module(f"{__name__}.{name}").NETWORK
+    network: Network = import_module(f"{__name__}.{REGISTERED[name]}").NETWORKS[name]
     return network
 
 
@@ -82,6 +50,7 @@ def network_spec(
     *,
     positions: str | Placement = EMPTY,
     attention: str = "ulsam",
+    variant: str | None = None,
     width: float = 1.0,
     resolution: int | tuple[int, int] = 224,
     classes: int = 1000,
@@ -94,7 +63,8 @@ def network_spec(
         network: a registered network.
         positions: where attention stands, as the paper writes it.
         attention: a registered mechanism, or `none` for the plain network whatever the positions.
-        width: width multiplier.
+        variant: of the networks that are known in several, ResNet's `v1.5` (its first) or `v1`.
+        width: width multiplier, of the networks that have one.
         resolution: of the input, one number or (height, width).
         classes: of the classifier.
         batch: inputs at once.
@@ -103,11 +73,9 @@ def network_spec(
     Raises:
         CostError: for a size, name, position or option that is not accepted.
     """
-    get_network(network)
+    known = get_network(network)
     placement = parse_placement(positions) if isinstance(positions, str) else positions
     height, wide = resolution if isinstance(resolution, tuple) else (resolution, resolution)
-    if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= MOST_WIDTH:
-        raise CostError(f"width = {width!r}: a multiplier above 0 and up to {MOST_WIDTH:g} is accepted")
     if attention == NO_ATTENTION:
         placement, attention_options = NO_POSITIONS, {}
     else:
@@ -118,16 +86,49 @@ def network_spec(
                 raise UnknownNameError.among(f"option of {attention}", key, accepted)
     spec = NetworkSpec(
         network=network,
+        variant=_checked_variant(known, variant),
         placement=placement,
         attention=attention,
         attention_options=tuple(sorted(attention_options.items())),
-        width=float(width),
+        width=_checked_width(known, width),
         resolution=(require_size("resolution (height)", height), require_size("resolution (width)", wide)),
         classes=require_size("classes", classes),
         batch=require_size("batch", batch),
     )
+    _require_input_holds(known, spec)
     network_layers(spec)
     return spec
+
+
+def _checked_variant(network: Network, variant: str | None) -> str:
+    if variant is None:
+        return network.variants[0] if network.variants else ""
+    if not network.variants:
+        raise CostError(f"variant = {variant!r}: {network.name} has no variants, and none is accepted")
+    if variant not in network.variants:
+        raise UnknownNameError.among(f"variant of {network.name}", variant, network.variants)
+    return variant
+
+
+def _checked_width(network: Network, width: float) -> float:
+    if isinstance(width, bool) or not isinstance(width, int | float) or not 0 < width <= MOST_WIDTH:
+        raise CostError(f"width = {width!r}: a multiplier above 0 and up to {MOST_WIDTH:g} is accepted")
+    if width != 1 and not network.scales:
+        raise CostError(f"width = {width:g}: {network.name} has no width multiplier, and 1 alone is accepted")
+    return float(width)
+
+
+def _require_input_holds(network: Network, spec: NetworkSpec) -> None:
+    height, width = spec.resolution
+    numbered, stride = network.slots(spec), 1
+    for slot in numbered:
+        stride *= slot.stride
+        if stride > min(height, width):
+            whole = prod(each.stride for each in numbered)
+            raise SizeError(
+                f"layer {slot.layer} of {spec.network} is the first whose stride, {stride} in all, is larger than "
+                f"the input {height} x {width}: {whole} x {whole} or more is accepted"
+            )
 
 
 @lru_cache(maxsize=1024)
@@ -146,27 +147,58 @@ def layers_cost(layers: Iterable[LayerCost]) -> Cost:
     return Cost(tuple(op for layer in layers for op in layer.cost))
 
 
+def split_by_layer(cost: Cost, layers: Iterable[LayerCost]) -> dict[str, Cost]:
+    """A cost of the same network, counted say, by the layers' numbers.
+
+    An operation goes to the layer that derives one at its path; failing that, to the deepest module around it.
+    """
+    layers = tuple(layers)
+    owners = {op.path: layer.layer for layer in layers for op in layer.cost}
+    around = sorted(((layer.path, layer.layer) for layer in layers), key=lambda item: -len(item[0]))
+    split: dict[str, list[OpCost]] = {layer.layer: [] for layer in layers}
+    for op in cost:
+        owner = owners.get(op.path)
+        if owner is None:
+            owner = next((layer for path, layer in around if is_under(op.path, path)), layers[-1].layer)
+        split[owner].append(op)
+    return {layer: Cost(tuple(ops)) for layer, ops in split.items()}
+
+
 def network_cost(network: str, **options: Any) -> Cost:
     """The derived cost of a network, without PyTorch; arguments and errors as in `network_spec`."""
     return layers_cost(network_layers(network_spec(network, **options)))
 
 
-def attention_layer(spec: NetworkSpec, step: Step, path: str, x: tuple[Any, ...]) -> LayerCost:
-    """The attention that stands at a step, on the map x.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """A numbered layer for someone who chooses positions."""
 
-    Raises:
-        PlacementError: naming the layer, if the mechanism cannot take the map.
-    """
-    batch, channels, height, width = x
-    try:
-        cost = attention_cost(
-            spec.attention,
-            channels=channels,
-            height=height,
-            width=width,
-            batch=batch,
-            **dict(spec.attention_options),
+    layer: int
+    kind: str
+    path: str
+    input: tuple[int, ...]
+    output: tuple[int, ...]
+    may_follow: bool
+    may_replace: bool
+
+
+def layer_table(spec: NetworkSpec) -> tuple[LayerRow, ...]:
+    """The numbered layers of a network with their shapes, and whether attention may follow or replace each."""
+    plain = spec.plain()
+    outputs = {layer.layer: layer.output for layer in network_layers(plain)}
+    rows, x = [], plain.input_shape
+    for slot in get_network(spec.network).slots(plain):
+        output = outputs[str(slot.layer)]
+        rows.append(
+            LayerRow(
+                layer=slot.layer,
+                kind=slot.kind,
+                path=slot.path,
+                input=x,
+                output=output,
+                may_follow=not slot.fixed,
+                may_replace=slot.keeps_shape and not slot.fixed,
+            )
         )
-    except CostError as error:
-        raise PlacementError(f"{spec.attention} at {step.label} of {spec.network}: {error}") from error
-    return LayerCost(layer=step.label, path=path, kind=spec.attention, cost=cost.scoped(path))
+        x = output
+    return tuple(rows)

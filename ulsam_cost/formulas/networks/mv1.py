@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 from ulsam_cost.errors import SizeError
 from ulsam_cost.formulas.layers import Shape, global_avg_pool_cost, linear_cost, relu_cost
-from ulsam_cost.formulas.networks import LayerCost, Network, NetworkSpec, attention_layer
 from ulsam_cost.formulas.networks.blocks import conv_norm_cost
+from ulsam_cost.formulas.networks.sites import attention_layer
+from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
 from ulsam_cost.placement import Slot, arrange
 
 STEM_CHANNELS = 32
@@ -30,11 +31,19 @@ def scaled(channels: int, width: float) -> int:
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """Layer 1, the stem, and layers 2 to 14, the depthwise-separable blocks."""
     channels = scaled(STEM_CHANNELS, spec.width)
-    result = [Slot(layer=1, kind="stem", in_channels=3, out_channels=channels, stride=2, fixed=True)]
+    result = [Slot(layer=1, kind="stem", path="features.0", in_channels=3, out_channels=channels, stride=2, fixed=True)]
     for layer, (width, stride) in enumerate(BLOCKS, start=2):
         out_channels = scaled(width, spec.width)
-        kind = "depthwise_separable"
-        result.append(Slot(layer=layer, kind=kind, in_channels=channels, out_channels=out_channels, stride=stride))
+        result.append(
+            Slot(
+                layer=layer,
+                kind="depthwise_separable",
+                path=f"features.{layer - 1}",
+                in_channels=channels,
+                out_channels=out_channels,
+                stride=stride,
+            )
+        )
         channels = out_channels
     return tuple(result)
 
@@ -43,7 +52,7 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: the numbered ones, then `pool` and `fc`."""
     x: Shape = spec.input_shape
     for step in arrange(spec.network, slots(spec), spec.placement):
-        slot, path = step.slot, f"features.{step.name(spec.attention)}"
+        slot, path = step.slot, step.path(spec.attention)
         if step.attends:
             yield attention_layer(spec, step, path, x)
             continue
@@ -54,14 +63,20 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
             cost = conv_norm_cost(f"{path}.depthwise", x, c, relu_cost, kernel=3, stride=slot.stride, groups=c)
             cost += conv_norm_cost(f"{path}.pointwise", cost.output, slot.out_channels, relu_cost, kernel=1)
         x = cost.output
-        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost)
+        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
     pool = global_avg_pool_cost("pool", x)
-    yield LayerCost(layer="pool", path="pool", kind="pool", cost=pool)
-    yield LayerCost(
-        layer="fc", path="classifier", kind="classifier", cost=linear_cost("classifier", x[:2], spec.classes)
+    yield LayerCost(layer="pool", path="pool", kind="pool", cost=pool, output=pool.output)
+    classifier = linear_cost("classifier", x[:2], spec.classes)
+    yield LayerCost(layer="fc", path="classifier", kind="classifier", cost=classifier, output=classifier.output)
+
+
+NETWORKS = {
+    "mv1": Network(
+        name="mv1",
+        title="MobileNetV1",
+        source="Saini et al., WACV 2020, Table 3",
+        slots=slots,
+        layers=layers,
+        scales=True,
     )
-
-
-NETWORK = Network(
-    name="mv1", title="MobileNetV1", source="Saini et al., WACV 2020, Table 3", slots=slots, layers=layers
-)
+}

@@ -16,8 +16,9 @@ from ulsam_cost.formulas.layers import (
     linear_cost,
     relu6_cost,
 )
-from ulsam_cost.formulas.networks import LayerCost, Network, NetworkSpec, attention_layer
 from ulsam_cost.formulas.networks.blocks import conv_norm_cost
+from ulsam_cost.formulas.networks.sites import attention_layer
+from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
 from ulsam_cost.placement import Slot, arrange
 
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
@@ -42,17 +43,33 @@ def expansion(layer: int) -> int:
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """Layer 1, the stem; 2 to 18, the residual blocks; 19, the 1 x 1 convolution; 20, the classifier."""
     channels = scaled(STEM_CHANNELS, spec.width)
-    result = [Slot(layer=1, kind="stem", in_channels=3, out_channels=channels, stride=2, fixed=True)]
+    result = [Slot(layer=1, kind="stem", path="features.0", in_channels=3, out_channels=channels, stride=2, fixed=True)]
     for _, width, blocks, first_stride in STAGES:
         for stride in (first_stride, *(1,) * (blocks - 1)):
-            out, layer = scaled(width, spec.width), len(result) + 1
+            out = scaled(width, spec.width)
             result.append(
-                Slot(layer=layer, kind="residual_block", in_channels=channels, out_channels=out, stride=stride)
+                Slot(
+                    layer=len(result) + 1,
+                    kind="residual_block",
+                    path=f"features.{len(result)}",
+                    in_channels=channels,
+                    out_channels=out,
+                    stride=stride,
+                )
             )
             channels = out
     head, layer = scaled(HEAD_CHANNELS, max(1.0, spec.width)), len(result) + 1
-    result.append(Slot(layer=layer, kind="conv", in_channels=channels, out_channels=head))
-    result.append(Slot(layer=layer + 1, kind="classifier", in_channels=head, out_channels=spec.classes, fixed=True))
+    result.append(Slot(layer=layer, kind="conv", path=f"features.{layer - 1}", in_channels=channels, out_channels=head))
+    result.append(
+        Slot(
+            layer=layer + 1,
+            kind="classifier",
+            path="classifier",
+            in_channels=head,
+            out_channels=spec.classes,
+            fixed=True,
+        )
+    )
     return tuple(result)
 
 
@@ -61,7 +78,7 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     x: Shape = spec.input_shape
     *body, classifier = arrange(spec.network, slots(spec), spec.placement)
     for step in body:
-        slot, path = step.slot, f"features.{step.name(spec.attention)}"
+        slot, path = step.slot, step.path(spec.attention)
         if step.attends:
             yield attention_layer(spec, step, path, x)
             continue
@@ -71,10 +88,11 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
             kernel = 3 if slot.kind == "stem" else 1
             cost = conv_norm_cost(path, x, slot.out_channels, relu6_cost, kernel=kernel, stride=slot.stride)
         x = cost.output
-        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost)
-    yield LayerCost(layer="pool", path="", kind="pool", cost=global_avg_pool_cost("", x, module=""))
+        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
+    pool = global_avg_pool_cost("", x, module="")
+    yield LayerCost(layer="pool", path="", kind="pool", cost=pool, output=pool.output)
     cost = linear_cost("classifier.1", x[:2], spec.classes)
-    yield LayerCost(layer=classifier.label, path="classifier", kind=classifier.slot.kind, cost=cost)
+    yield LayerCost(layer=classifier.label, path="classifier", kind=classifier.slot.kind, cost=cost, output=cost.output)
 
 
 def _residual_block_cost(path: str, x: Shape, slot: Slot) -> Cost:
@@ -90,6 +108,13 @@ def _residual_block_cost(path: str, x: Shape, slot: Slot) -> Cost:
     return cost + add_cost(path, cost.output, block_input, cost.output) if slot.keeps_shape else cost
 
 
-NETWORK = Network(
-    name="mv2", title="MobileNetV2", source="Saini et al., WACV 2020, Table 5", slots=slots, layers=layers
-)
+NETWORKS = {
+    "mv2": Network(
+        name="mv2",
+        title="MobileNetV2",
+        source="Saini et al., WACV 2020, Table 5",
+        slots=slots,
+        layers=layers,
+        scales=True,
+    )
+}

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 
+from ulsam_cost.errors import require_int
 from ulsam_cost.formulas.attention import get_mechanism
 
 
@@ -12,8 +13,9 @@ def build_attention(name: str, channels: int, **options: Any) -> nn.Module:
     """The real module of a mechanism for maps of `channels` channels; options as for `attention_cost`.
 
     Raises:
-        UnknownNameError: for a mechanism that does not exist.
+        UnknownNameError: for a mechanism or an option that does not exist.
+        SizeError: for sizes that the mechanism cannot take.
     """
-    get_mechanism(name)
-    module: nn.Module = import_module(f"{__name__}.{name}").MODULE(channels, **options)
+    given = get_mechanism(name).chosen(options)
+    module: nn.Module = import_module(f"{__name__}.{name}").MODULE(require_int("channels", channels), **given)
     return module

@@ -2,9 +2,10 @@
 
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from ulsam_cost.errors import require_divides
+from ulsam_cost.errors import require_divides, require_int
 from ulsam_cost.formulas.attention import require_one_of
 from ulsam_cost.formulas.attention.ulsam import STYLES
 
@@ -29,7 +30,7 @@ class ULSAM(nn.Module):
     def __init__(self, channels: int, groups: int = 4, style: str = "equation") -> None:
         super().__init__()
         require_one_of("style", style, STYLES)
-        require_divides("g", groups, "m", channels)
+        require_divides("g", require_int("g", groups), "m", channels)
         self.groups, self.style = groups, style
         release = style == "release"
         self.depthwise = nn.Conv2d(channels, channels, 1, groups=channels, bias=release)
@@ -46,16 +47,18 @@ class ULSAM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[n, m, h, w] -> [n, m, h, w]."""
         n, m, h, w = x.shape
-        features = self.depthwise(x)
+        # On a CPU, PyTorch's 1 x 1 depthwise convolution and max pool are vectorised in this layout alone.
+        laid_out = x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+        features = self.depthwise(laid_out)
         if self.style == "release":
             features = self.depthwise_relu(self.depthwise_norm(features))
         maps = self.pointwise(self.pool(features))  # [n, g, h, w]
         if self.style == "release":
             maps = self.pointwise_relu(self.pointwise_norm(maps))
-        attention = self.softmax(maps.view(n, self.groups, h * w)).view(n, self.groups, 1, h, w)
+        attention = self.softmax(maps.flatten(2)).view(n, self.groups, 1, h, w)
         subspaces = x.view(n, self.groups, m // self.groups, h, w)
         refined: Tensor = attention * subspaces + subspaces
-        return refined.view(n, m, h, w)
+        return refined.flatten(1, 2)
 
     def extra_repr(self) -> str:
         """What print() shows beside the parts."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from ulsam_cost.formulas.networks import NetworkSpec, network_spec
+from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, network_spec
 from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.placement import Step
 
@@ -21,7 +21,7 @@ def build(network: str, **options: Any) -> nn.Module:
 
 def build_network(spec: NetworkSpec) -> nn.Module:
     """The real network that a spec describes."""
-    module: nn.Module = import_module(f"{__name__}.{spec.network}").MODULE(spec)
+    module: nn.Module = import_module(f"{__name__}.{REGISTERED[spec.network]}").MODULE(spec)
     return module
 
 

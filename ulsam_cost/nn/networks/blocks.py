@@ -12,8 +12,20 @@ def conv_norm(
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels), activation())
 
 
+def place(model: nn.Module, path: str, module: nn.Module) -> None:
+    """Put a module at its path, inside of Sequentials that are made where nothing stands yet."""
+    *parents, name = path.split(".")
+    for parent in parents:
+        if parent not in model._modules:
+            model.add_module(parent, nn.Sequential())
+        model = model.get_submodule(parent)
+    model.add_module(name, module)
+
+
 def initialize(model: nn.Module) -> None:
-    """Draw the weights of convolutions and linear layers as torchvision does."""
+    """Draw the weights of convolutions and linear layers as torchvision's MobileNetV2 does; none on meta."""
+    if next(model.parameters()).is_meta:
+        return
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")

@@ -1,13 +1,11 @@
 """MobileNetV1 as a module."""
 
-from collections import OrderedDict
-
 from torch import Tensor, nn
 
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.formulas.networks.mv1 import slots
 from ulsam_cost.nn.networks import attention_module
-from ulsam_cost.nn.networks.blocks import conv_norm, initialize
+from ulsam_cost.nn.networks.blocks import conv_norm, initialize, place
 from ulsam_cost.placement import Slot, arrange
 
 
@@ -31,10 +29,11 @@ class MobileNetV1(nn.Module):
     Source: Howard et al., 2017; layers as in Saini et al., WACV 2020, Table 3.
     """
 
+    features: nn.Sequential
+
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         numbered = slots(spec)
-        modules: OrderedDict[str, nn.Module] = OrderedDict()
         for step in arrange(spec.network, numbered, spec.placement):
             slot = step.slot
             if step.attends:
@@ -43,8 +42,7 @@ class MobileNetV1(nn.Module):
                 module = conv_norm(slot.in_channels, slot.out_channels, nn.ReLU, kernel=3, stride=slot.stride)
             else:
                 module = DepthwiseSeparable(slot)
-            modules[step.name(spec.attention)] = module
-        self.features = nn.Sequential(modules)
+            place(self, step.path(spec.attention), module)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(numbered[-1].out_channels, spec.classes)
         initialize(self)

@@ -1,14 +1,12 @@
 """MobileNetV2 as a module, its parameters named as torchvision's."""
 
-from collections import OrderedDict
-
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.formulas.networks.mv2 import expansion, slots
 from ulsam_cost.nn.networks import attention_module
-from ulsam_cost.nn.networks.blocks import conv_norm, initialize
+from ulsam_cost.nn.networks.blocks import conv_norm, initialize, place
 from ulsam_cost.placement import Slot, arrange
 
 
@@ -39,10 +37,11 @@ class MobileNetV2(nn.Module):
     Source: Sandler et al., CVPR 2018; layers as in Saini et al., WACV 2020, Table 5.
     """
 
+    features: nn.Sequential
+
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         *body, classifier = arrange(spec.network, slots(spec), spec.placement)
-        modules: OrderedDict[str, nn.Module] = OrderedDict()
         for step in body:
             slot = step.slot
             if step.attends:
@@ -52,8 +51,7 @@ class MobileNetV2(nn.Module):
             else:
                 kernel = 3 if slot.kind == "stem" else 1
                 module = conv_norm(slot.in_channels, slot.out_channels, nn.ReLU6, kernel=kernel, stride=slot.stride)
-            modules[step.name(spec.attention)] = module
-        self.features = nn.Sequential(modules)
+            place(self, step.path(spec.attention), module)
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(classifier.slot.in_channels, spec.classes))
         initialize(self)
 

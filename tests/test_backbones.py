@@ -1,0 +1,207 @@
+"""ResNet and MnasNet: torchvision's names, known totals, derived == counted."""
+
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ulsam_cost.errors import CostError
+from ulsam_cost.formulas.networks import (
+    REGISTERED,
+    get_network,
+    layer_table,
+    layers_cost,
+    network_layers,
+    network_spec,
+    split_by_layer,
+)
+from ulsam_cost.nn.networks import build
+from ulsam_cost.nn.networks.meta import build_on_meta
+from ulsam_cost.profiler.trace import count
+
+NORM = {"weight": (0,), "bias": (0,), "running_mean": (0,), "running_var": (0,), "num_batches_tracked": ()}
+
+
+def norm_entries(name, channels):
+    return {f"{name}.{part}": (channels,) if shape else () for part, shape in NORM.items()}
+
+
+def conv_entries(name, out, into, kernel):
+    return {f"{name}.weight": (out, into, kernel, kernel)}
+
+
+def resnet_entries(depths):
+    """The state dict of torchvision, from He et al., Table 1."""
+    entries = conv_entries("conv1", 64, 3, 7) | norm_entries("bn1", 64)
+    into = 64
+    for stage, (planes, blocks) in enumerate(zip((64, 128, 256, 512), depths, strict=True), start=1):
+        for block in range(blocks):
+            at = f"layer{stage}.{block}"
+            for part, (out, source, kernel) in enumerate(
+                ((planes, into, 1), (planes, planes, 3), (4 * planes, planes, 1)), start=1
+            ):
+                entries |= conv_entries(f"{at}.conv{part}", out, source, kernel) | norm_entries(f"{at}.bn{part}", out)
+            if block == 0:
+                entries |= conv_entries(f"{at}.downsample.0", 4 * planes, into, 1)
+                entries |= norm_entries(f"{at}.downsample.1", 4 * planes)
+            into = 4 * planes
+    return entries | {"fc.weight": (1000, 2048), "fc.bias": (1000,)}
+
+
+def mnasnet_entries():
+    """The state dict of torchvision, from Tan et al., Figure 7."""
+    entries = {}
+
+    def conv_norm(at, index, out, into, kernel):
+        nonlocal entries
+        entries |= conv_entries(f"{at}.{index}", out, into, kernel) | norm_entries(f"{at}.{index + 1}", out)
+
+    conv_norm("layers", 0, 32, 3, 3)
+    conv_norm("layers", 3, 32, 1, 3)
+    conv_norm("layers", 6, 16, 32, 1)
+    into = 16
+    stacks = ((24, 3, 3, 3), (40, 5, 3, 3), (80, 5, 6, 3), (96, 3, 6, 2), (192, 5, 6, 4), (320, 3, 6, 1))
+    for stack, (out, kernel, expansion, repeats) in enumerate(stacks, start=8):
+        for block in range(repeats):
+            at, hidden = f"layers.{stack}.{block}.layers", into * expansion
+            conv_norm(at, 0, hidden, into, 1)
+            conv_norm(at, 3, hidden, 1, kernel)
+            conv_norm(at, 6, out, hidden, 1)
+            into = out
+    conv_norm("layers", 14, 1280, 320, 1)
+    return entries | {"classifier.1.weight": (1000, 1280), "classifier.1.bias": (1000,)}
+
+
+@pytest.mark.parametrize(
+    ("network", "entries"),
+    [
+        ("resnet50", resnet_entries((3, 4, 6, 3))),
+        ("resnet101", resnet_entries((3, 4, 23, 3))),
+        ("resnet152", resnet_entries((3, 8, 36, 3))),
+        ("mnasnet1_0", mnasnet_entries()),
+    ],
+)
+def test_state_dict_has_torchvisions_names_and_shapes(network, entries):
+    built = {name: tuple(value.shape) for name, value in build_on_meta(network_spec(network)).state_dict().items()}
+    assert built == entries
+    assert list(built) == list(entries)
+
+
+@pytest.mark.parametrize(
+    ("network", "variant", "params", "macs"),
+    [
+        ("resnet50", "v1.5", 25_557_032, 4_089_184_256),
+        ("resnet50", "v1", 25_557_032, 3_857_973_248),
+        ("resnet101", "v1", 44_549_160, 7_570_194_432),
+        ("resnet152", "v1.5", 60_192_808, 11_513_626_624),
+        ("mnasnet1_0", None, 4_383_312, 314_415_872),
+    ],
+)
+def test_known_totals(network, variant, params, macs):
+    cost = layers_cost(network_layers(network_spec(network, variant=variant)))
+    assert (cost.params, cost.macs) == (params, macs)
+
+
+def assert_derived_is_counted(spec):
+    layers = network_layers(spec)
+    counted = count(build_on_meta(spec), torch.empty(spec.input_shape, device="meta"))
+    assert not counted.uncounted
+    split = split_by_layer(counted.cost, layers)
+    for layer in layers:
+        assert split[layer.layer] == layer.cost, layer.layer
+    assert counted.params == layers_cost(layers).params
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_derived_is_counted_under_any_placement(data):
+    network = data.draw(st.sampled_from(sorted(REGISTERED)))
+    variants = get_network(network).variants
+    variant = data.draw(st.sampled_from(variants)) if variants else None
+    rows = layer_table(network_spec(network, variant=variant))
+    positions = []
+    for row in data.draw(st.lists(st.sampled_from(rows), unique=True, max_size=4)):
+        if row.may_replace and data.draw(st.booleans()):
+            positions.append(f"{row.layer}")
+        elif row.may_follow:
+            positions.append(f"{row.layer}:{data.draw(st.integers(1, 2))}")
+    spec = network_spec(
+        network,
+        variant=variant,
+        positions=",".join(positions) or "none",
+        style=data.draw(st.sampled_from(["equation", "release"])),
+        resolution=(data.draw(st.integers(32, 97)), data.draw(st.integers(32, 97))),
+        classes=data.draw(st.integers(1, 11)),
+        batch=data.draw(st.integers(1, 2)),
+    )
+    assert_derived_is_counted(spec)
+
+
+@pytest.mark.parametrize("network", REGISTERED)
+def test_a_network_trains_and_its_state_loads_back(network):
+    torch.manual_seed(0)
+    options = {"positions": "5:1", "groups": 2, "classes": 3, "resolution": 32}
+    model = build(network, **options)
+    loss = model(torch.randn(2, 3, 32, 32)).square().mean()
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    build(network, **options).load_state_dict(model.state_dict())
+    assert any(name.endswith("ulsam5_1") for name, _ in model.named_modules())
+
+
+def test_layer_table_numbers_block_by_block():
+    rows = {row.layer: row for row in layer_table(network_spec("resnet50", batch=2))}
+    assert list(rows) == list(range(1, 1 + 1 + 3 + 4 + 6 + 3))
+    assert (rows[1].kind, rows[1].input, rows[1].output) == ("stem", (2, 3, 224, 224), (2, 64, 56, 56))
+    assert (rows[5].path, rows[5].input, rows[5].output) == ("layer2.0", (2, 256, 56, 56), (2, 512, 28, 28))
+    assert not rows[5].may_replace
+    assert rows[5].may_follow
+    assert rows[6].may_replace
+    assert not rows[1].may_follow
+
+
+def test_layer_table_agrees_with_what_placements_accept():
+    for network in REGISTERED:
+        for row in layer_table(network_spec(network)):
+            for positions, accepted in ((f"{row.layer}", row.may_replace), (f"{row.layer}:1", row.may_follow)):
+                if accepted:
+                    network_spec(network, positions=positions)
+                else:
+                    with pytest.raises(CostError, match=rf"layer {row.layer} of {network}"):
+                        network_spec(network, positions=positions)
+
+
+@pytest.mark.parametrize(
+    ("network", "options", "message"),
+    [
+        ("resnet50", {"variant": "v2"}, r"unknown variant of resnet50 'v2': .*accepted are v1, v1\.5"),
+        ("mnasnet1_0", {"variant": "v1"}, "mnasnet1_0 has no variants"),
+        ("resnet50", {"width": 0.5}, "resnet50 has no width multiplier"),
+        ("resnet50", {"resolution": 31}, r"layer 15 of resnet50 .*stride, 32 in all, .* 31 x 31: 32 x 32 or more"),
+        ("mv1", {"resolution": (64, 15)}, "layer 7 of mv1 .* 64 x 15"),
+        ("resnet50", {"positions": "5"}, "layer 5 of resnet50 changes the shape"),
+        ("resnet50", {"positions": "18:1"}, "resnet50 has no layer 18: layers 1 to 17 exist"),
+        ("resnet34", {}, "unknown network 'resnet34': did you mean 'resnet"),
+    ],
+)
+def test_bad_input_is_one_sentence(network, options, message):
+    with pytest.raises(CostError, match=message):
+        network_spec(network, **options)
+
+
+def test_building_on_meta_draws_nothing_and_leaves_the_compiler_alone():
+    program = (
+        "import sys, torch\n"
+        "from ulsam_cost.formulas.networks import network_spec\n"
+        "from ulsam_cost.nn.networks.meta import build_on_meta\n"
+        "state = torch.random.get_rng_state()\n"
+        "model = build_on_meta(network_spec('resnet50'))\n"
+        "assert all(p.is_meta for p in model.parameters())\n"
+        "assert torch.equal(state, torch.random.get_rng_state())\n"
+        "assert torch.nn.Linear(2, 2).weight.abs().sum() > 0\n"
+        "sys.exit('torch._dynamo' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

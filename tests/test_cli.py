@@ -1,0 +1,168 @@
+"""The commands: what they print, their JSON contract, and how they refuse bad input."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from ulsam_cost.cli import main
+
+GOLDEN = Path(__file__).parent / "golden"
+FORMATS = ("table", "markdown", "csv", "json", "latex")
+
+
+def run(*args):
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def run_json(*args):
+    result = run(*args, "--format", "json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_table1_prints_what_it_printed(style):
+    result = run("table1", "--m", 512, "--hw", 14, "--format", style)
+    assert result.exit_code == 0
+    assert result.stdout == (GOLDEN / f"table1.{style}").read_text(encoding="utf-8")
+
+
+def test_table1_is_the_papers():
+    """The printed columns of Table 1, in thousands and millions, and its normalized MACs."""
+    rows = {row["mechanism"]: row for row in run_json("table1", "--m", 512, "--hw", 14)}
+    printed = {
+        "non_local": (524, 102.76, 512),
+        "a2": (66, 12.85, 64),
+        "se": (33, 0.03, 0.16),
+        "bam": (84, 16.49, 82.16),
+        "cbam": (33, 0.05, 0.26),
+        "ulsam": (1, 0.2, 1),
+    }
+    assert list(rows) == list(printed)
+    for name, (params, macs, norm) in printed.items():
+        row = rows[name]
+        assert round(row["printed_params"] / 1e3) == params
+        assert round(row["printed_macs"] / 1e6, 1 if name == "ulsam" else 2) == macs
+        assert round(row["macs_ratio"], 2) == norm
+        assert set(row) == {
+            "mechanism",
+            "printed_params",
+            "printed_macs",
+            "params_ratio",
+            "macs_ratio",
+            "params_formula",
+            "macs_formula",
+            "source",
+        }
+
+
+def test_table1_takes_any_map():
+    rows = {row["mechanism"]: row for row in run_json("table1", "--m", 10, "--hw", "3x5", "--t", 2, "--r", 4, "--g", 5)}
+    assert rows["a2"]["printed_macs"] == 2 * 10 * 2 * 3 * 5
+    assert rows["se"]["printed_params"] == 2 * 10 * 10 / 4
+    assert rows["bam"]["printed_params"] == 4 * 100 / 4 + 18 * 100 / 16
+    assert rows["ulsam"]["printed_macs"] == 2 * 10 * 3 * 5
+
+
+def test_profile_keeps_its_contract():
+    record = run_json("profile", "mv1", "--positions", "8:1,9:1,11", "--no-latency")
+    assert set(record) == {
+        *("network", "width", "resolution", "classes", "batch", "positions", "groups", "attention", "style"),
+        *("params", "macs", "flops", "activations", "baseline", "delta", "derived", "layers", "uncounted"),
+        *("memory", "latency"),
+    }
+    assert (record["params"], record["macs"], record["flops"]) == (3_966_248, 517_059_072, 2 * 517_059_072)
+    assert record["derived"] == {"params": 3_966_248, "macs": 517_059_072}
+    assert record["baseline"] == {"params": 4_231_976, "macs": 568_740_352}
+    assert record["delta"] == {"params": 3_966_248 - 4_231_976, "macs": 517_059_072 - 568_740_352}
+    assert record["positions"] == "8:1,9:1,11"
+    assert (record["groups"], record["style"], record["latency"], record["uncounted"]) == (4, "equation", None, [])
+    for key in ("params", "macs"):
+        assert sum(layer[key] for layer in record["layers"]) == record[key]
+    assert set(record["layers"][0]) == {"layer", "path", "kind", "params", "macs", "output"}
+    assert [layer["layer"] for layer in record["layers"]][7:12] == ["8", "8:1", "9", "9:1", "10"]
+
+
+def test_profile_measures_both_networks_in_turn():
+    record = run_json("profile", "mv1", "--width", 0.25, "--resolution", 32, "--positions", 11, "--repeats", 12)
+    latency = record["latency"]
+    assert latency["device"] == "cpu" or latency["device"].startswith("cuda")
+    for name in ("network", "baseline"):
+        assert latency[name]["runs"] == 12
+        assert 0 < latency[name]["p10_ms"] <= latency[name]["median_ms"] <= latency[name]["p90_ms"]
+    assert latency["ratio"]["low"] <= latency["ratio"]["median"] <= latency["ratio"]["high"]
+
+
+@pytest.mark.parametrize("style", FORMATS)
+def test_profile_in_every_format(style):
+    result = run("profile", "mv2", "--positions", "(14, 17)", "--layers", "--no-latency", "--format", style)
+    assert result.exit_code == 0
+    assert "15,680" in result.stdout or "15680" in result.stdout
+
+
+def test_profile_layers_as_csv_add_up():
+    result = run("profile", "mv2", "--layers", "--no-latency", "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert sum(int(row["macs"]) for row in rows) == 300_774_272
+
+
+def test_profile_of_the_plain_network():
+    assert run_json("profile", "mv2", "--attention", "none", "--no-latency")["macs"] == 300_774_272
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("table1", "--m", "0"), "'0' is no positive whole number"),
+        (("table1", "--m", "512.5"), "'512.5' is no positive whole number"),
+        (("table1", "--hw", "14x"), "'14x' is no size"),
+        (("table1", "--hw", "0"), "'0' is no size"),
+        (("table1", "--g", "3"), "g = 3 does not divide m = 512"),
+        (("table1", "--mechanisms", "cbma"), "did you mean 'cbam'"),
+        (("profile", "mv3"), "unknown network 'mv3': did you mean"),
+        (("profile", "mv1", "--width", "-1"), "width = -1.0"),
+        (("profile", "mv1", "--batch", "0"), "'0' is no positive whole number"),
+        (("profile", "mv1", "--device", "gpu"), "device 'gpu'"),
+        (("profile", "mv1", "--positions", "13"), "layer 13 of mv1 changes the shape"),
+        (("profile", "mv1", "--positions", "8:1", "--groups", "3"), "ulsam at 8:1 of mv1: g = 3"),
+        (("profile",), "Missing argument"),
+        (("frobnicate",), "No such command"),
+        (("report", "--repeats", "0"), "'0' is no positive whole number"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(args, said):
+    result = run(*args)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert said in result.stderr
+    assert result.stderr.startswith("Error: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_missing_gpu_is_refused_in_a_sentence():
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has one")
+    result = run("profile", "mv1", "--device", "cuda")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "accepted are auto, cpu" in result.stderr
+
+
+@pytest.mark.parametrize("args", [("table1",), ("table1", "--exact"), ("profile", "mv1", "--layers", "--no-latency")])
+def test_tables_read_at_100_columns(args):
+    table = run(*args).stdout.split("\n\n")[0]
+    assert max(map(len, table.splitlines())) <= 100
+
+
+def test_help_names_every_command():
+    from ulsam_cost.cli import COMMANDS
+
+    output = run("--help").stdout
+    assert all(name in output for name in COMMANDS)
+    for name in COMMANDS:
+        assert "Usage" in run(name, "--help").stdout

@@ -1,0 +1,81 @@
+"""The house: imports go one way, heavy packages stay in their rooms, and light commands stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "ulsam_cost"
+# Rooms from the vocabulary up: a room imports itself and those before it.
+ROOMS = [
+    ("errors", "units", "cost", "conventions", "placement"),
+    ("formulas",),
+    ("nn",),
+    ("profiler",),
+    ("peers", "published"),
+    ("audit", "search"),
+    ("report",),
+    ("cli", "__main__"),
+]
+HOMES = {
+    "torch": ("nn", "profiler", "peers", "report"),
+    "pandas": ("audit", "search", "report", "cli"),
+    "matplotlib": ("report",),
+    "fvcore": ("peers",),
+    "thop": ("peers",),
+}
+FILES = sorted(PACKAGE.rglob("*.py"))
+HEAVY = ("torch", "numpy", "pandas", "matplotlib", "sympy", "fvcore", "thop")
+
+
+def room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_one_way(path):
+    if room(path) == "__init__":
+        return  # the public names, each fetched when it is used
+    levels = {name: level for level, names in enumerate(ROOMS) for name in names}
+    here = levels[room(path)]
+    for name in imported(path):
+        parts = name.split(".")
+        if parts[0] == "ulsam_cost" and len(parts) > 1 and parts[1] in levels:
+            assert levels[parts[1]] <= here, f"{path.name} imports {name}"
+        if parts[0] in HOMES:
+            assert room(path) in HOMES[parts[0]], f"{path.name} imports {name}"
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "import ulsam_cost",
+        "import ulsam_cost as uc; uc.network_cost('mv1', positions='8:1,9:1,11')",
+        "from ulsam_cost.cli import main; main(['--help'], standalone_mode=False)",
+        "from ulsam_cost.cli import main; main(['table1', '--m', '512', '--hw', '14'], standalone_mode=False)",
+    ],
+)
+def test_light_programs_load_nothing_heavy(program):
+    loaded = f"{program}\nimport sys\nprint([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_public_name_is_there():
+    import ulsam_cost as uc
+
+    for name in uc.__all__:
+        assert getattr(uc, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'flops'"):
+        _ = uc.flops

@@ -1,0 +1,180 @@
+"""Derived and counted networks: the known answers, and that the two wings say the same, operation by operation."""
+
+import io
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ulsam_cost as uc
+from ulsam_cost.errors import CostError
+from ulsam_cost.formulas.networks import layers_cost, network_layers, network_spec, split_by_layer
+from ulsam_cost.nn.attention.ulsam import ULSAM
+from ulsam_cost.nn.networks import build_network
+from ulsam_cost.placement import Placement
+from ulsam_cost.profiler.trace import count
+
+REPLACEABLE = {"mv1": (4, 6, 8, 9, 10, 11, 12, 14), "mv2": (4, 6, 7, 9, 10, 11, 13, 14, 16, 17)}
+FOLLOWED = {"mv1": range(2, 15), "mv2": range(2, 20)}
+KNOWN = [
+    ("mv1", "none", 4_231_976, 568_740_352),
+    ("mv1", "8:1,9:1,11", 3_966_248, 517_059_072),
+    ("mv2", "none", 3_504_872, 300_774_272),
+]
+
+
+@st.composite
+def specs(draw):
+    network = draw(st.sampled_from(["mv1", "mv2"]))
+    replaced = draw(st.sets(st.sampled_from(REPLACEABLE[network]), max_size=3))
+    followed = draw(st.sets(st.sampled_from(sorted(set(FOLLOWED[network]) - replaced)), max_size=2))
+    inserted = tuple((layer, draw(st.integers(1, 2))) for layer in sorted(followed))
+    return network_spec(
+        network,
+        positions=Placement(replaced=tuple(sorted(replaced)), inserted=inserted),
+        groups=draw(st.sampled_from([1, 2, 4, 8])),
+        style=draw(st.sampled_from(["equation", "release"])),
+        width=draw(st.sampled_from([0.25, 0.5, 0.75, 1.0, 1.25])),
+        resolution=(draw(st.integers(32, 230)), draw(st.integers(32, 230))),
+        classes=draw(st.sampled_from([1, 101, 1000])),
+        batch=draw(st.integers(1, 2)),
+    )
+
+
+def counted(spec, **options):
+    with torch.device("meta"):
+        model = build_network(spec).eval()
+    return count(model, torch.empty(spec.input_shape, device="meta"), **options)
+
+
+@pytest.mark.parametrize(("network", "positions", "params", "macs"), KNOWN)
+def test_known_answers_derived_and_counted(network, positions, params, macs):
+    spec = network_spec(network, positions=positions)
+    derived = layers_cost(network_layers(spec))
+    result = counted(spec)
+    assert (derived.params, derived.macs) == (result.params, result.macs) == (params, macs)
+    assert sum(p.numel() for p in uc.build(network, positions=positions).parameters()) == params
+
+
+def test_one_layer_by_hand():
+    """Layer 8 of MV1 at 224: a depthwise and a pointwise convolution of 512 channels on 14 x 14, and two norms."""
+    layer = next(layer for layer in network_layers(network_spec("mv1")) if layer.layer == "8")
+    assert layer.cost.macs == 14 * 14 * 512 * 3 * 3 + 14 * 14 * 512 * 512
+    assert layer.cost.params == 512 * 3 * 3 + 512 * 512 + 2 * 2 * 512
+    assert layer.cost.activations == 2 * 14 * 14 * 512
+
+
+@settings(max_examples=40)
+@given(specs())
+def test_derived_is_counted_operation_by_operation(spec):
+    layers = network_layers(spec)
+    derived = layers_cost(layers)
+    result = counted(spec)
+    assert result.uncounted == ()
+    assert result.cost == derived
+    assert {k: (c.macs, c.params, c.reads, c.writes) for k, c in result.by_kind().items()} == {
+        k: (c.macs, c.params, c.reads, c.writes) for k, c in derived.by_kind().items()
+    }
+    split = split_by_layer(result.cost, layers)
+    assert all(split[layer.layer] == layer.cost for layer in layers)
+
+
+@settings(max_examples=6)
+@given(specs())
+def test_the_slow_path_counts_the_same(spec):
+    assert counted(spec, fast=False) == counted(spec)
+
+
+def test_insertions_add_and_replacements_take_away():
+    plain = uc.network_cost("mv1")
+    assert uc.network_cost("mv1", positions="8:2").params - plain.params == 2 * (2 * 512)
+    replaced = uc.network_cost("mv1", positions="11")
+    assert plain.params - replaced.params == (512 * 9 + 512 * 512 + 4 * 512) - 2 * 512
+    assert plain.macs - replaced.macs == 14 * 14 * (512 * 9 + 512 * 512) - 14 * 14 * 2 * 512
+
+
+@pytest.mark.parametrize(("network", "positions"), [("mv1", "8:1,9:1,11"), ("mv2", "13,14:2")])
+@pytest.mark.parametrize("style", ["equation", "release"])
+def test_a_built_network_trains_saves_and_loads(network, positions, style):
+    torch.manual_seed(0)
+    model = uc.build(network, positions=positions, style=style, width=0.25, classes=7)
+    x = torch.randn(2, 3, 33, 40)
+    with torch.no_grad():
+        before = [p.clone() for p in model.parameters()]
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    torch.nn.functional.cross_entropy(model(x), torch.tensor([0, 6])).backward()
+    assert all(p.grad is not None for p in model.parameters())
+    optimizer.step()
+    assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+    file = io.BytesIO()
+    torch.save(model.state_dict(), file)
+    file.seek(0)
+    again = uc.build(network, positions=positions, style=style, width=0.25, classes=7)
+    again.load_state_dict(torch.load(file))
+    torch.testing.assert_close(again.eval()(x), model.eval()(x))
+
+
+def test_ulsam_is_found_by_name():
+    model = uc.build("mv1", positions="8:1,9:2,11", groups=8)
+    named = {name: module for name, module in model.named_modules() if isinstance(module, ULSAM)}
+    assert list(named) == ["features.ulsam8_1", "features.ulsam9_1", "features.ulsam9_2", "features.ulsam11"]
+    assert all(module.groups == 8 for module in named.values())
+    assert "features.10.depthwise.0.weight" not in model.state_dict()
+
+
+def test_mv2_has_torchvisions_names():
+    shapes = {name: tuple(p.shape) for name, p in uc.build("mv2").state_dict().items()}
+    assert shapes["features.0.0.weight"] == (32, 3, 3, 3)
+    assert shapes["features.1.conv.0.0.weight"] == (32, 1, 3, 3)
+    assert shapes["features.1.conv.1.weight"] == (16, 32, 1, 1)
+    assert shapes["features.2.conv.0.0.weight"] == (6 * 16, 16, 1, 1)
+    assert shapes["features.17.conv.3.running_var"] == (320,)
+    assert shapes["features.18.0.weight"] == (1280, 320, 1, 1)
+    assert shapes["classifier.1.weight"] == (1000, 1280)
+    assert len(shapes) == 314  # of torchvision's mobilenet_v2
+
+
+@pytest.mark.parametrize("width", [0.75, 0.5])
+def test_widths_are_int_of_the_product(width):
+    """Howard et al.: 0.75 MobileNet-224 has 2.6M parameters and 325M MACs, 0.50 has 1.3M and 149M."""
+    params, macs = {0.75: (2.6, 325), 0.5: (1.3, 149)}[width]
+    cost = uc.network_cost("mv1", width=width)
+    assert (round(cost.params / 1e6, 1), round(cost.macs / 1e6)) == (params, macs)
+
+
+def test_ulsams_cost_does_not_depend_on_the_subspaces():
+    costs = [uc.network_cost("mv1", positions="8:1,9:1,11", groups=g) for g in (1, 2, 4, 8, 16, 512)]
+    assert {(cost.macs, cost.params) for cost in costs} == {(517_059_072, 3_966_248)}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"width": -1}, "width = -1"),
+        ({"width": 0.01}, "leaves no channel of 32"),
+        ({"width": float("nan")}, "width = nan"),
+        ({"classes": 0}, "classes = 0"),
+        ({"batch": 1.5}, "batch = 1.5"),
+        ({"resolution": 0}, "resolution (height) = 0"),
+        ({"attention": "cbem"}, "did you mean 'cbam'"),
+        ({"positions": "8:1", "gropus": 4}, "did you mean 'groups'"),
+    ],
+)
+def test_bad_sizes_are_refused(options, said):
+    with pytest.raises(CostError) as caught:
+        uc.network_cost("mv1", **options)
+    assert said in str(caught.value)
+
+
+def test_attention_none_is_the_plain_network():
+    assert uc.network_cost("mv1", positions="8:1", attention="none") == uc.network_cost("mv1")
+
+
+def test_layers_carry_their_output():
+    spec = network_spec("mv2", positions="9:1", resolution=(100, 60), batch=2)
+    outputs = {layer.layer: layer.output for layer in network_layers(spec)}
+    assert outputs["9"] == outputs["9:1"] == (2, 64, 7, 4)
+    assert outputs["20"] == (2, 1000)
+    assert replace(spec, batch=1).input_shape == (1, 3, 100, 60)

@@ -1,0 +1,43 @@
+"""K, M and G, printed and read."""
+
+from decimal import Decimal
+
+import pytest
+
+from ulsam_cost.errors import CostError
+from ulsam_cost.units import format_count, format_pct, parse_printed
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "resolution"),
+    [
+        ("4.122G", "4122000000", "1000000"),
+        ("569M", "569000000", "1000000"),
+        ("300.01M", "300010000", "10000"),
+        ("1.02K", "1020", "10"),
+        ("94.86", "94.86", "0.01"),
+        ("12", "12", "1"),
+        ("-0.3M", "-300000", "100000"),
+    ],
+)
+def test_a_printed_number_has_a_value_and_a_precision(text, value, resolution):
+    printed = parse_printed(text)
+    assert (printed.value, printed.resolution) == (Decimal(value), Decimal(resolution))
+
+
+@pytest.mark.parametrize("text", ["", "M", "4,122", "1e9", "4.122g", "4.122GM", "nan", "٣M"])
+def test_what_is_no_number_is_refused(text):
+    with pytest.raises(CostError, match="is no number"):
+        parse_printed(text)
+
+
+def test_counts_are_printed_in_the_largest_unit():
+    assert format_count(517_059_072) == "517.06M"
+    assert format_count(4_121_924_096, 3) == "4.122G"
+    assert format_count(999) == "999"
+    assert format_count(1000, 0) == "1K"
+
+
+def test_per_cents_are_signed():
+    assert format_pct(-51_681_280, 568_740_352) == "-9.09%"
+    assert format_pct(1, 0) == "n/a"

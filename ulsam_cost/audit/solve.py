@@ -1,0 +1,137 @@
+"""Which counting rule gives a printed number: a known convention, or a sum of kinds, simplest first.
+
+A rule is one choice from each group of `CHOICES`: how a MAC counts, whether biases, norms, activations, pools and
+the rest count, and by what. The search tries every combination, so it finds a paper's rule without being told it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import product
+
+from ulsam_cost.audit import Verdict, meets
+from ulsam_cost.conventions import CONVENTIONS
+from ulsam_cost.cost import Cost, OpCost, OpKind
+from ulsam_cost.units import Printed
+
+POOLS = (OpKind.POOL_MAX, OpKind.POOL_AVG)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A way to count some operations, in words, and how plain it is: 0 for leaving them out."""
+
+    words: str
+    weigh: Callable[[OpCost], int]
+    effort: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A rule that gives the printed number: its words, its number for each network, and how exactly."""
+
+    words: str
+    numbers: tuple[int, ...]
+    verdict: Verdict
+    effort: int
+    convention: str = ""
+
+
+def _elements(*kinds: OpKind, times: int = 1, modules: bool = False) -> Callable[[OpCost], int]:
+    """So many for each element that is put out; of torch.nn modules alone, if `modules`."""
+    return lambda op: times * op.elements if op.kind in kinds and (op.module or not modules) else 0
+
+
+def _inputs(*kinds: OpKind, modules: bool = False) -> Callable[[OpCost], int]:
+    """One for each element that is read."""
+    return lambda op: op.reads if op.kind in kinds and (op.module or not modules) else 0
+
+
+def _operators(kind: OpKind, *operators: str, times: int = 1) -> Callable[[OpCost], int]:
+    """So many for each element that these operators put out."""
+    return lambda op: times * op.elements if op.kind is kind and op.operator in operators else 0
+
+
+def _rectified(op: OpCost) -> int:
+    return op.elements if op.kind is OpKind.ACTIVATION and op.module and op.operator != "sigmoid" else 0
+
+
+CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
+NOTHING = Choice(words="", weigh=lambda op: 0, effort=0)
+CHOICES: tuple[tuple[Choice, ...], ...] = (
+    (
+        Choice(words="1 a MAC", weigh=lambda op: op.macs, effort=0),
+        Choice(words="1 a MAC of modules", weigh=lambda op: op.macs if op.module else 0),
+        Choice(words="2 a MAC", weigh=lambda op: 2 * op.macs),
+    ),
+    (
+        NOTHING,
+        Choice(words="1 a bias of convolutions", weigh=_operators(OpKind.BIAS, *CONVOLUTIONS)),
+        Choice(words="1 a bias", weigh=_elements(OpKind.BIAS)),
+    ),
+    (
+        NOTHING,
+        Choice(words="1 an element of batch norms", weigh=_operators(OpKind.NORM, "batch_norm")),
+        Choice(words="2 an element of batch norms", weigh=_operators(OpKind.NORM, "batch_norm", times=2)),
+        Choice(words="4 an element of batch norms", weigh=_operators(OpKind.NORM, "batch_norm", times=4)),
+    ),
+    (
+        NOTHING,
+        Choice(words="1 an element of activation modules but sigmoids", weigh=_rectified),
+        Choice(words="1 an element of activation modules", weigh=_elements(OpKind.ACTIVATION, modules=True)),
+        Choice(words="1 an element of activations", weigh=_elements(OpKind.ACTIVATION)),
+    ),
+    (
+        NOTHING,
+        Choice(words="1 an element that pooling modules read", weigh=_inputs(*POOLS, modules=True)),
+        Choice(words="1 an element that pools read", weigh=_inputs(*POOLS)),
+        Choice(words="1 an element that pools put out", weigh=_elements(*POOLS)),
+    ),
+    (NOTHING, Choice(words="1 an element of products", weigh=_elements(OpKind.MULTIPLY))),
+    (NOTHING, Choice(words="1 an element of sums", weigh=_elements(OpKind.ADD))),
+    (NOTHING, Choice(words="1 an element of softmaxes", weigh=_elements(OpKind.SOFTMAX))),
+)
+
+
+def solve(costs: Sequence[Cost], printed: Sequence[Printed]) -> list[Rule]:
+    """Every rule that gives all the printed numbers, known conventions first, then the plainest.
+
+    Args:
+        costs: of one network or several.
+        printed: the number that stands for each.
+
+    Returns:
+        The rules by whose numbers every printed one comes out, rounded or truncated; none if there is none.
+    """
+    named = [
+        _rule(convention.counts, [convention.number(cost) for cost in costs], printed, 0, convention.name)
+        for convention in CONVENTIONS.values()
+    ]
+    sums = [[[sum(map(choice.weigh, cost)) for cost in costs] for choice in group] for group in CHOICES]
+    found = [rule for rule in named if rule is not None]
+    for indices in product(*(range(len(group)) for group in CHOICES)):
+        numbers = [sum(column) for column in zip(*(sums[g][i] for g, i in enumerate(indices)), strict=True)]
+        chosen = [group[i] for group, i in zip(CHOICES, indices, strict=True)]
+        # a choice that adds nothing to any of these networks says nothing about them
+        if any(
+            choice.effort and not any(sums[g][i]) for g, (choice, i) in enumerate(zip(chosen, indices, strict=True))
+        ):
+            continue
+        words = ", ".join(choice.words for choice in chosen if choice.words)
+        rule = _rule(words, numbers, printed, 1 + sum(choice.effort for choice in chosen))
+        if rule is not None:
+            found.append(rule)
+    return sorted(found, key=lambda rule: (rule.effort, rule.verdict is not Verdict.MATCH, rule.words))
+
+
+def _rule(
+    words: str, numbers: Sequence[int], printed: Sequence[Printed], effort: int, convention: str = ""
+) -> Rule | None:
+    verdicts = {
+        meets(Fraction(target.value), Fraction(target.resolution), Fraction(number))
+        for number, target in zip(numbers, printed, strict=True)
+    }
+    if not verdicts <= {Verdict.MATCH, Verdict.TRUNCATED}:
+        return None
+    verdict = Verdict.TRUNCATED if Verdict.TRUNCATED in verdicts else Verdict.MATCH
+    return Rule(words=words, numbers=tuple(numbers), verdict=verdict, effort=effort, convention=convention)

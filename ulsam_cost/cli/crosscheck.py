@@ -1,0 +1,47 @@
+"""`ulsam-cost crosscheck`."""
+
+import sys
+from typing import Any
+
+import click
+
+from ulsam_cost.cli.options import format_option, options
+from ulsam_cost.errors import UnknownNameError
+from ulsam_cost.report.formats import render
+
+
+@click.command("crosscheck")
+@options(
+    click.option("--source", help="One paper alone: ulsam, ulsam_poster, aw or dca."),
+    click.option("--table", "table_name", help="One of its tables alone, as in 'Table 8'."),
+    click.option("--only", help="One verdict alone: match, truncated, last_digit, explained or unexplained."),
+    click.option("--claims", is_flag=True, help="The numbers of the papers' text instead of their tables."),
+    format_option,
+)
+def command(source: str | None, table_name: str | None, only: str | None, claims: bool, style_of_output: str) -> None:
+    """Every printed cost beside the computed one, and whether the paper is right.
+
+    Ends with 1 if a number is unexplained.
+    """
+    from ulsam_cost.audit import Verdict, check_cell
+    from ulsam_cost.audit.claims import check_claim
+    from ulsam_cost.published import cost_cells, published_claims
+    from ulsam_cost.report import crosscheck
+
+    findings: list[Any]
+    if claims:
+        findings = [check_claim(claim) for claim in crosscheck.chosen(published_claims(), source, table_name)]
+    else:
+        findings = [check_cell(cell) for cell in crosscheck.chosen(cost_cells(), source, table_name)]
+    if only is not None and only not in list(Verdict):
+        raise UnknownNameError.among("verdict", only, Verdict)
+    shown = [finding for finding in findings if only in (None, finding.verdict)]
+    if style_of_output == "table":
+        click.echo(render(crosscheck.terminal_table(shown), style_of_output))
+        for line in crosscheck.explanation_lines(shown):
+            click.echo(f"\n{line}")
+        click.echo(f"\n{render(crosscheck.summary_table(findings), style_of_output)}")
+    else:
+        click.echo(render(crosscheck.findings_table(shown), style_of_output))
+    if any(finding.verdict is Verdict.UNEXPLAINED for finding in findings):
+        sys.exit(1)

@@ -1,0 +1,82 @@
+"""Options that several commands share, and the types that read them."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from ulsam_cost.report.formats import FORMATS, Table, render
+
+_SIZE = re.compile(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", re.ASCII)
+
+
+class PositiveInt(click.ParamType):  # type: ignore[type-arg]
+    """A positive whole number."""
+
+    name = "N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Read it, or say what is accepted."""
+        text = str(value)
+        if re.fullmatch(r"\+?[0-9]{1,18}", text, re.ASCII) and int(text) > 0:
+            return int(text)
+        return self.fail(f"{text!r} is no positive whole number, which alone is accepted", param, ctx)
+
+
+class MapSize(click.ParamType):  # type: ignore[type-arg]
+    """A map's size: `14` for 14 x 14, `14x7` for height 14 and width 7."""
+
+    name = "H[xW]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Read it, or say what is accepted."""
+        if isinstance(value, tuple):
+            return value
+        match = _SIZE.fullmatch(str(value))
+        height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not height or not width:
+            self.fail(
+                f"{value!r} is no size: 14 for 14 x 14, or 14x7 for height 14 and width 7, is accepted", param, ctx
+            )
+        return height, width
+
+
+POSITIVE = PositiveInt()
+SIZE = MapSize()
+
+format_option = click.option(
+    "--format",
+    "style_of_output",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="Format of what is printed.",
+)
+
+
+@contextmanager
+def progress_bar(label: str) -> Iterator[Callable[[float], None]]:
+    """A bar on standard error, when that is a terminal, that hears the share of the work that is done."""
+    with click.progressbar(length=1000, label=label, file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        yield lambda share: bar.update(int(1000 * share) - bar.pos)
+
+
+def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Several option decorators as one, in the order given."""
+
+    def apply(function: Any) -> Any:
+        for decorator in reversed(decorators):
+            function = decorator(function)
+        return function
+
+    return apply
+
+
+def show(table: Table, style: str, data: Any = None, *, notes: str = "") -> None:
+    """Print a table; notes below it belong to the terminal alone."""
+    click.echo(render(table, style, data))
+    if notes and style == "table":
+        click.echo(f"\n{notes}")

@@ -1,0 +1,124 @@
+"""MnasNet 1.0, derived.
+
+Source: Tan et al., CVPR 2019, Figure 7; modules named as in torchvision.
+"""
+
+from collections.abc import Iterator
+
+from ulsam_cost.cost import Cost
+from ulsam_cost.formulas.layers import (
+    Shape,
+    add_cost,
+    batch_norm_cost,
+    conv2d_cost,
+    linear_cost,
+    mean_cost,
+    relu_cost,
+)
+from ulsam_cost.formulas.networks.sites import attention_layer
+from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
+from ulsam_cost.placement import Slot, arrange
+
+STEM_CHANNELS, SEPARABLE_CHANNELS, HEAD_CHANNELS = 32, 16, 1280
+# (expansion, kernel, output channels, blocks, stride of the first) of layers 3 to 18
+STACKS = ((3, 3, 24, 3, 2), (3, 5, 40, 3, 2), (6, 5, 80, 3, 2), (6, 3, 96, 2, 1), (6, 5, 192, 4, 2), (6, 3, 320, 1, 1))
+# indices in torchvision's `layers`
+SEPARABLE, FIRST_STACK = 3, 8
+HEAD = FIRST_STACK + len(STACKS)
+
+
+def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
+    """Layer 1, the stem; 2, the separable convolution; 3 to 18, residual blocks; 19, a 1 x 1; 20, the classifier."""
+    stem, separable, head = STEM_CHANNELS, SEPARABLE_CHANNELS, HEAD_CHANNELS
+    result = [
+        Slot(layer=1, kind="stem", path="layers.0", in_channels=3, out_channels=stem, stride=2, fixed=True),
+        Slot(layer=2, kind="separable", path=f"layers.{SEPARABLE}", in_channels=stem, out_channels=separable),
+    ]
+    channels = separable
+    for stack, (_, _, out, blocks, first_stride) in enumerate(STACKS):
+        for block in range(blocks):
+            result.append(
+                Slot(
+                    layer=len(result) + 1,
+                    kind="residual_block",
+                    path=f"layers.{FIRST_STACK + stack}.{block}",
+                    in_channels=channels,
+                    out_channels=out,
+                    stride=1 if block else first_stride,
+                )
+            )
+            channels = out
+    layer = len(result) + 1
+    result.append(Slot(layer=layer, kind="conv", path=f"layers.{HEAD}", in_channels=channels, out_channels=head))
+    result.append(
+        Slot(
+            layer=layer + 1,
+            kind="classifier",
+            path="classifier",
+            in_channels=head,
+            out_channels=spec.classes,
+            fixed=True,
+        )
+    )
+    return tuple(result)
+
+
+def stack_of(slot: Slot) -> tuple[int, int]:
+    """The expansion and the kernel of a residual block."""
+    expansion, kernel, *_ = STACKS[int(slot.path.split(".")[1]) - FIRST_STACK]
+    return expansion, kernel
+
+
+def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
+    """The layers' costs: 1 to 19, `pool`, and 20."""
+    x: Shape = spec.input_shape
+    *body, classifier = arrange(spec.network, slots(spec), spec.placement)
+    for step in body:
+        slot, path = step.slot, step.path(spec.attention)
+        if step.attends:
+            yield attention_layer(spec, step, path, x)
+            continue
+        cost = _residual_block_cost(path, x, slot) if slot.kind == "residual_block" else _conv_layer_cost(x, slot)
+        x = cost.output
+        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
+    pool = mean_cost("", x, x[:2])
+    yield LayerCost(layer="pool", path="", kind="pool", cost=pool, output=pool.output)
+    cost = linear_cost("classifier.1", x[:2], spec.classes)
+    yield LayerCost(layer=classifier.label, path="classifier", kind=classifier.slot.kind, cost=cost, output=cost.output)
+
+
+def _conv_layer_cost(x: Shape, slot: Slot) -> Cost:
+    if slot.kind == "stem":
+        return _conv_norm_relu_cost("layers", 0, x, slot.out_channels, kernel=3, stride=2)
+    if slot.kind == "conv":
+        return _conv_norm_relu_cost("layers", HEAD, x, slot.out_channels, kernel=1)
+    c = slot.in_channels
+    cost = _conv_norm_relu_cost("layers", SEPARABLE, x, c, kernel=3, groups=c)
+    cost += conv2d_cost(f"layers.{SEPARABLE + 3}", x, slot.out_channels, kernel=1)
+    return cost + batch_norm_cost(f"layers.{SEPARABLE + 4}", cost.output)
+
+
+def _conv_norm_relu_cost(
+    parent: str, first: int, x: Shape, out_channels: int, *, kernel: int, stride: int = 1, groups: int = 1
+) -> Cost:
+    path = f"{parent}.{first}"
+    cost = conv2d_cost(path, x, out_channels, kernel=kernel, stride=stride, padding=kernel // 2, groups=groups)
+    cost += batch_norm_cost(f"{parent}.{first + 1}", cost.output)
+    return cost + relu_cost(f"{parent}.{first + 2}", cost.output)
+
+
+def _residual_block_cost(path: str, x: Shape, slot: Slot) -> Cost:
+    expansion, kernel = stack_of(slot)
+    hidden, inner = slot.in_channels * expansion, f"{path}.layers"
+    cost = _conv_norm_relu_cost(inner, 0, x, hidden, kernel=1)
+    cost += _conv_norm_relu_cost(inner, 3, cost.output, hidden, kernel=kernel, stride=slot.stride, groups=hidden)
+    cost += conv2d_cost(f"{inner}.6", cost.output, slot.out_channels, kernel=1)
+    cost += batch_norm_cost(f"{inner}.7", cost.output)
+    return cost + add_cost(path, cost.output, x, cost.output) if slot.keeps_shape else cost
+
+
+NETWORKS = {
+    "mnasnet1_0": Network(
+        name="mnasnet1_0", title="MnasNet 1.0", source="Tan et al., CVPR 2019, Figure 7", slots=slots, layers=layers
+    )
+}

@@ -1,0 +1,110 @@
+"""ResNet 50, 101 and 152, derived.
+
+Source: He et al., CVPR 2016, Table 1; modules named as in torchvision. Variant `v1.5` has the stride of a
+stage's first bottleneck in its 3 x 3 convolution, as torchvision and the DCANet paper do; `v1` has it in the
+first 1 x 1, as He et al. and the AW-convolution paper do.
+"""
+
+from collections.abc import Iterator
+
+from ulsam_cost.cost import Cost
+from ulsam_cost.formulas.layers import (
+    Shape,
+    add_cost,
+    batch_norm_cost,
+    conv2d_cost,
+    global_avg_pool_cost,
+    linear_cost,
+    max_pool2d_cost,
+    relu_cost,
+)
+from ulsam_cost.formulas.networks.sites import attention_layer
+from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
+from ulsam_cost.placement import Slot, arrange
+
+STEM_CHANNELS = 64
+EXPANSION = 4
+VARIANTS = ("v1.5", "v1")
+# (channels of the 3 x 3 convolution, stride of the first bottleneck) of each stage
+STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
+DEPTHS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
+
+
+def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
+    """Layer 1, the stem with its pool, and the bottlenecks from layer 2 on, one by one."""
+    stem = Slot(layer=1, kind="stem", path="conv1", in_channels=3, out_channels=STEM_CHANNELS, stride=4, fixed=True)
+    result, channels = [stem], STEM_CHANNELS
+    for stage, ((planes, first_stride), blocks) in enumerate(zip(STAGES, DEPTHS[spec.network], strict=True), start=1):
+        for block in range(blocks):
+            result.append(
+                Slot(
+                    layer=len(result) + 1,
+                    kind="bottleneck",
+                    path=f"layer{stage}.{block}",
+                    in_channels=channels,
+                    out_channels=planes * EXPANSION,
+                    stride=1 if block else first_stride,
+                )
+            )
+            channels = planes * EXPANSION
+    return tuple(result)
+
+
+def strides(slot: Slot, variant: str) -> tuple[int, int]:
+    """The strides of a bottleneck's first 1 x 1 convolution and of its 3 x 3."""
+    return (slot.stride, 1) if variant == "v1" else (1, slot.stride)
+
+
+def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
+    """The layers' costs: the numbered ones, then `pool` and `fc`."""
+    x: Shape = spec.input_shape
+    for step in arrange(spec.network, slots(spec), spec.placement):
+        slot, path = step.slot, step.path(spec.attention)
+        if step.attends:
+            yield attention_layer(spec, step, path, x)
+            continue
+        cost = _stem_cost(x) if slot.kind == "stem" else _bottleneck_cost(path, x, slot, spec.variant)
+        x = cost.output
+        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
+    pool = global_avg_pool_cost("avgpool", x)
+    yield LayerCost(layer="pool", path="avgpool", kind="pool", cost=pool, output=pool.output)
+    classifier = linear_cost("fc", x[:2], spec.classes)
+    yield LayerCost(layer="fc", path="fc", kind="classifier", cost=classifier, output=classifier.output)
+
+
+def _stem_cost(x: Shape) -> Cost:
+    cost = conv2d_cost("conv1", x, STEM_CHANNELS, kernel=7, stride=2, padding=3)
+    cost += batch_norm_cost("bn1", cost.output)
+    cost += relu_cost("relu", cost.output)
+    return cost + max_pool2d_cost("maxpool", cost.output, kernel=3, stride=2, padding=1)
+
+
+def _bottleneck_cost(path: str, x: Shape, slot: Slot, variant: str) -> Cost:
+    planes, out, block_input = slot.out_channels // EXPANSION, slot.out_channels, x
+    first_stride, second_stride = strides(slot, variant)
+    cost = conv2d_cost(f"{path}.conv1", x, planes, kernel=1, stride=first_stride)
+    cost += batch_norm_cost(f"{path}.bn1", cost.output)
+    cost += relu_cost(f"{path}.relu", cost.output)
+    cost += conv2d_cost(f"{path}.conv2", cost.output, planes, kernel=3, stride=second_stride, padding=1)
+    cost += batch_norm_cost(f"{path}.bn2", cost.output)
+    cost += relu_cost(f"{path}.relu", cost.output)
+    cost += conv2d_cost(f"{path}.conv3", cost.output, out, kernel=1)
+    cost += batch_norm_cost(f"{path}.bn3", cost.output)
+    output = cost.output
+    if not slot.keeps_shape:
+        cost += conv2d_cost(f"{path}.downsample.0", block_input, out, kernel=1, stride=slot.stride)
+        cost += batch_norm_cost(f"{path}.downsample.1", output)
+    return cost + add_cost(path, output, output, output) + relu_cost(f"{path}.relu", output)
+
+
+NETWORKS = {
+    name: Network(
+        name=name,
+        title=name.replace("resnet", "ResNet"),
+        source="He et al., CVPR 2016, Table 1",
+        slots=slots,
+        layers=layers,
+        variants=VARIANTS,
+    )
+    for name in DEPTHS
+}

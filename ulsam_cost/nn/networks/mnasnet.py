@@ -1,0 +1,87 @@
+"""MnasNet 1.0 as a module, its parameters named as torchvision's."""
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from ulsam_cost.formulas.networks import NetworkSpec
+from ulsam_cost.formulas.networks.mnasnet import slots, stack_of
+from ulsam_cost.nn.networks import attention_module
+from ulsam_cost.nn.networks.blocks import initialize, place
+from ulsam_cost.placement import Slot, arrange
+
+NORM_MOMENTUM = 3e-4
+
+
+def _conv_norm(
+    in_channels: int, out_channels: int, *, kernel: int, stride: int = 1, groups: int = 1
+) -> Iterator[nn.Module]:
+    yield nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
+    yield nn.BatchNorm2d(out_channels, momentum=NORM_MOMENTUM)
+
+
+def _conv_norm_relu(
+    in_channels: int, out_channels: int, *, kernel: int, stride: int = 1, groups: int = 1
+) -> Iterator[nn.Module]:
+    yield from _conv_norm(in_channels, out_channels, kernel=kernel, stride=stride, groups=groups)
+    yield nn.ReLU(inplace=True)
+
+
+class ResidualBlock(nn.Module):
+    """An inverted residual: expand, depthwise, project; the input is added where the shape is kept."""
+
+    def __init__(self, slot: Slot) -> None:
+        super().__init__()
+        expansion, kernel = stack_of(slot)
+        hidden = slot.in_channels * expansion
+        self.layers = nn.Sequential(
+            *_conv_norm_relu(slot.in_channels, hidden, kernel=1),
+            *_conv_norm_relu(hidden, hidden, kernel=kernel, stride=slot.stride, groups=hidden),
+            *_conv_norm(hidden, slot.out_channels, kernel=1),
+        )
+        self.residual = slot.keeps_shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, c, h, w] -> [n, out, h / stride, w / stride]."""
+        result: Tensor = self.layers(x)
+        return result + x if self.residual else result
+
+
+class MnasNet(nn.Module):
+    """MnasNet with attention where the spec places it.
+
+    Source: Tan et al., CVPR 2019, Figure 7.
+    """
+
+    layers: nn.Sequential
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        *body, classifier = arrange(spec.network, slots(spec), spec.placement)
+        for step in body:
+            container, _, name = step.path(spec.attention).rpartition(".")
+            if step.attends:
+                place(self, f"{container}.{name}", attention_module(spec, step))
+            elif step.slot.kind == "residual_block":
+                place(self, f"{container}.{name}", ResidualBlock(step.slot))
+            else:
+                for index, module in enumerate(_conv_layer(step.slot), start=int(name)):
+                    place(self, f"{container}.{index}", module)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(classifier.slot.in_channels, spec.classes))
+        initialize(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[n, 3, h, w] -> [n, classes]."""
+        return self.classifier(self.layers(x).mean((2, 3)))  # type: ignore[no-any-return]
+
+
+def _conv_layer(slot: Slot) -> Iterator[nn.Module]:
+    c, out = slot.in_channels, slot.out_channels
+    if slot.kind == "separable":
+        yield from _conv_norm_relu(c, c, kernel=3, groups=c)
+        yield from _conv_norm(c, out, kernel=1)
+    else:
+        yield from _conv_norm_relu(c, out, kernel=3 if slot.kind == "stem" else 1, stride=slot.stride)
+
+
+MODULE = MnasNet

@@ -1,0 +1,167 @@
+"""The least time that a device needs for counted work: what it can compute and what it can move in a second.
+
+Source: Williams, Waterman, Patterson, Roofline, CACM 2009. The two limits are measured once for a device, its
+driver and a version of PyTorch, and kept in the user's cache folder.
+"""
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from ulsam_cost.cost import Cost
+from ulsam_cost.profiler.device import device_name, dtype_name, refusals_in_a_sentence
+from ulsam_cost.profiler.latency import Effort, take_times
+from ulsam_cost.profiler.nvml import driver_version
+from ulsam_cost.profiler.runner import on_device
+
+COPIED_BYTES = {"cpu": 256 * 2**20, "cuda": 2**30}  # far more than any cache holds
+MATRIX_SIZES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192)}
+CALIBRATION_SECONDS = 1.0  # for the copy, and for each size of matrix
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Roof:
+    """What a device does in a second at most, in one number format.
+
+    Bytes are those of a copy, read and written; FLOPs those of a matrix product, 2 a MAC.
+    """
+
+    device: str
+    dtype: str
+    bytes_per_second: float
+    flops_per_second: float
+
+    @property
+    def ridge(self) -> float:
+        """FLOPs a byte at which both limits meet."""
+        return self.flops_per_second / self.bytes_per_second
+
+    def to_dict(self) -> dict[str, str | float]:
+        """The JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeastTime:
+    """The least time of counted work under a roof.
+
+    Counted: 2 FLOPs a MAC; the bytes of every operation, each operand read once and each result written once.
+    Not counted: what a fused kernel saves, and what stays in a cache: a layer whose maps fit into one can be faster.
+    """
+
+    flops: int
+    bytes: int
+    compute_ms: float
+    memory_ms: float
+
+    @property
+    def ms(self) -> float:
+        """The larger of the two."""
+        return max(self.compute_ms, self.memory_ms)
+
+    @property
+    def limit(self) -> str:
+        """Which of the two that is."""
+        return "compute" if self.compute_ms > self.memory_ms else "memory"
+
+    @property
+    def intensity(self) -> float:
+        """FLOPs a byte."""
+        return self.flops / self.bytes if self.bytes else 0.0
+
+
+def least_time(cost: Cost, roof: Roof, itemsize: int) -> LeastTime:
+    """The least time of a counted cost, at `itemsize` bytes an element."""
+    flops, moved = 2 * cost.macs, cost.bytes(itemsize)
+    return LeastTime(
+        flops=flops,
+        bytes=moved,
+        compute_ms=1e3 * flops / roof.flops_per_second,
+        memory_ms=1e3 * moved / roof.bytes_per_second,
+    )
+
+
+def device_roof(device: torch.device, dtype: torch.dtype, *, recalibrate: bool = False) -> Roof:
+    """The device's roof, from the cache folder or measured now.
+
+    Raises:
+        DeviceError: if the device has no matrix product in that number format.
+    """
+    key = _key(device, dtype)
+    path = cache_folder() / f"roof-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
+    kept = None if recalibrate else _read(path, key)
+    if kept is not None:
+        return kept
+    roof = _calibrate(device, dtype)
+    with suppress(OSError):  # a roof that cannot be kept is measured again
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(f".{os.getpid()}")
+        beside.write_text(json.dumps({"key": key, "roof": roof.to_dict()}, indent=2), encoding="utf-8")
+        beside.replace(path)
+    return roof
+
+
+def cache_folder() -> Path:
+    """The program's folder among the user's caches."""
+    home = Path.home()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = home / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
+    return base / "ulsam-cost"
+
+
+def _key(device: torch.device, dtype: torch.dtype) -> dict[str, str | int | bool | None]:
+    return {
+        "device": device_name(device),
+        "driver": driver_version() if device.type == "cuda" else None,
+        "torch": torch.__version__,
+        "dtype": dtype_name(dtype),
+        "threads": torch.get_num_threads() if device.type == "cpu" else None,
+        "tf32": torch.backends.cuda.matmul.allow_tf32 if device.type == "cuda" else None,
+    }
+
+
+def _read(path: Path, key: Mapping[str, object]) -> Roof | None:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Roof(**kept["roof"]) if kept["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _calibrate(device: torch.device, dtype: torch.dtype) -> Roof:
+    """Take the fastest runs: a limit is what the device can do, not what it does in the middle."""
+    with refusals_in_a_sentence(device, f"the calibration in {dtype_name(dtype)}"), torch.no_grad():
+        size = COPIED_BYTES[device.type]
+        source = torch.ones(size // 4, device=device)
+        target = torch.empty_like(source)
+        copied = 2 * size / _fastest_seconds(lambda: target.copy_(source), device)
+        return Roof(
+            device=device_name(device),
+            dtype=dtype_name(dtype),
+            bytes_per_second=copied,
+            flops_per_second=max(_matrix_rate(n, device, dtype) for n in MATRIX_SIZES[device.type]),
+        )
+
+
+def _matrix_rate(n: int, device: torch.device, dtype: torch.dtype) -> float:
+    a, b = (torch.ones(n, n, device=device, dtype=dtype) for _ in range(2))
+    out = torch.empty_like(a)
+    return 2 * n**3 / _fastest_seconds(lambda: torch.mm(a, b, out=out), device)  # [n, n] = [n, n] @ [n, n]
+
+
+def _fastest_seconds(run: Callable[[], object], device: torch.device) -> float:
+    times: list[float] = []
+    with on_device(device):
+        take_times([run], device, Effort(precision=0.002, max_seconds=CALIBRATION_SECONDS), [times])
+    return min(times) / 1e3

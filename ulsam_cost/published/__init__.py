@@ -1,0 +1,106 @@
+"""What the papers print: every cost and accuracy cell, and the claims of their text, as data.
+
+`cells.csv` has a row a printed cell; `printed` is its text, `value` the same in base units, `resolution` the
+weight of its last digit. `claims.csv` has a row a number that a paper states in its text.
+"""
+
+import csv
+from dataclasses import dataclass, fields
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+from importlib.resources import files
+
+from ulsam_cost.units import parse_printed
+
+COST_METRICS = ("params", "macs", "params_norm", "macs_norm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """A printed cell: where it stands, what it is about, and its number."""
+
+    source: str
+    table: str
+    row: str
+    model: str
+    backbone: str
+    width: str
+    attention: str
+    connection: str
+    positions: str
+    groups: str
+    dataset: str
+    metric: str
+    printed: str
+    unit: str
+    value: Decimal
+    resolution: Decimal
+    note: str
+
+    @property
+    def is_cost(self) -> bool:
+        """Whether the cell prints a cost, not an accuracy."""
+        return self.metric in COST_METRICS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A number that a paper states in its text; a claim of equality prints none, and stands for 1, true."""
+
+    id: str
+    source: str
+    where: str
+    statement: str
+    metric: str
+    printed: str
+    unit: str
+
+    @property
+    def value(self) -> Fraction:
+        """The number in base units, a per cent as it is written."""
+        if not self.printed:
+            return Fraction(1)
+        return Fraction(self.printed) if "/" in self.printed else Fraction(parse_printed(self.printed).value)
+
+    @property
+    def resolution(self) -> Fraction:
+        """The weight of the last printed digit; of `1/16`, what tells it from 1/15 and 1/17."""
+        if not self.printed:
+            return Fraction(1)
+        if "/" in self.printed:
+            return self.value / Fraction(self.printed).denominator
+        return Fraction(parse_printed(self.printed).resolution)
+
+
+@lru_cache
+def published_cells() -> tuple[Cell, ...]:
+    """Every printed cell, in the order of the papers."""
+    return tuple(make_cell(row) for row in read_rows("cells.csv"))
+
+
+@lru_cache
+def published_claims() -> tuple[Claim, ...]:
+    """Every claim, in the order of the papers."""
+    return tuple(Claim(**row) for row in read_rows("claims.csv"))
+
+
+def read_rows(name: str) -> list[dict[str, str]]:
+    """The rows of one of the package's data files."""
+    lines = (files(__name__) / name).read_text(encoding="utf-8").splitlines()
+    return list(csv.DictReader(lines))
+
+
+def make_cell(row: dict[str, str]) -> Cell:
+    """A cell from a row with the columns of `cells.csv`."""
+    texts = {field.name: row[field.name] for field in fields(Cell) if field.type is str or field.type == "str"}
+    return Cell(**texts, value=Decimal(row["value"]), resolution=Decimal(row["resolution"]))
+
+
+def cost_cells(*sources: str, tables: tuple[str, ...] = ()) -> tuple[Cell, ...]:
+    """The cost cells, of these sources and tables only if any are named."""
+    return tuple(
+        cell
+        for cell in published_cells()
+        if cell.is_cost and (not sources or cell.source in sources) and (not tables or cell.table in tables)
+    )

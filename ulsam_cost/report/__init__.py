@@ -1,0 +1,1 @@
+"""Presentation: values into terminal tables, Markdown, CSV, JSON, LaTeX and pictures."""

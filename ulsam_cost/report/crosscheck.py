@@ -1,0 +1,124 @@
+"""The verdicts as records and tables: `crosscheck`'s JSON, and its summary by source."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import Any
+
+from ulsam_cost.audit import Finding, Subject, Verdict
+from ulsam_cost.errors import UnknownNameError
+from ulsam_cost.published import Cell, Claim
+from ulsam_cost.report.formats import Table, exact, number, words
+
+AnyFinding = Finding[Cell] | Finding[Claim]
+
+
+def finding_record(finding: AnyFinding) -> dict[str, Any]:
+    """One verdict; keys as the command's JSON."""
+    subject, computed = finding.subject, finding.computed
+    record: dict[str, Any] = {"id": subject.id} if isinstance(subject, Claim) else {}
+    return record | {
+        "source": subject.source,
+        "table": place(subject),
+        "row": subject.statement if isinstance(subject, Claim) else subject.row,
+        "model": "" if isinstance(subject, Claim) else subject.model,
+        "metric": subject.metric,
+        "printed": subject.printed,
+        "computed": computed and plain_number(computed.number),
+        "reading": computed and computed.reading,
+        "convention": computed and computed.convention,
+        "verdict": str(finding.verdict),
+        "explanation": finding.explanation,
+    }
+
+
+def chosen(subjects: Sequence[Subject], source: str | None, table: str | None) -> list[Subject]:
+    """The printed numbers of a source and a table, of all where None stands.
+
+    Raises:
+        UnknownNameError: for a source or a table that prints none.
+    """
+    sources = {subject.source for subject in subjects}
+    if source is not None and source not in sources:
+        raise UnknownNameError.among("source", source, sources)
+    of_source = [subject for subject in subjects if source in (None, subject.source)]
+    tables = {place(subject) for subject in of_source}
+    if table is not None and table not in tables:
+        raise UnknownNameError.among("table", table, tables)
+    return [subject for subject in of_source if table in (None, place(subject))]
+
+
+def place(subject: Cell | Claim) -> str:
+    """Where a printed number stands: its table, or the section of a claim."""
+    return subject.where if isinstance(subject, Claim) else subject.table
+
+
+def plain_number(value: Fraction) -> int | float:
+    """An int where the value is whole, else a float."""
+    return value.numerator if value.denominator == 1 else float(value)
+
+
+def findings_table(findings: Iterable[AnyFinding]) -> Table:
+    """The verdicts, cell by cell."""
+    records = [finding_record(finding) for finding in findings]
+    columns = (
+        *([words("id", "id")] if any("id" in record for record in records) else []),
+        words("source", "source"),
+        words("table", "table"),
+        words("row", "row"),
+        words("model", "model"),
+        words("metric", "metric"),
+        number("printed", "printed", str),
+        number("computed", "computed"),
+        words("reading", "reading"),
+        words("convention", "convention"),
+        words("verdict", "verdict"),
+        words("explanation", "explanation"),
+    )
+    return Table(columns=columns, records=records)
+
+
+def terminal_table(findings: Sequence[AnyFinding]) -> Table:
+    """The verdicts in 100 columns: what is long is cut."""
+    full = findings_table(findings)
+    shown: tuple[str, ...]
+    if any("id" in record for record in full.records):
+        shown, widths = ("id", "source", "row", "printed", "computed", "verdict"), {"row": 46}
+    else:
+        shown = ("source", "table", "row", "metric", "printed", "computed", "reading", "verdict")
+        widths = {"table": 16, "reading": 18}
+    records = [
+        {**record, **{key: _cut(record[key], width) for key, width in widths.items()}} for record in full.records
+    ]
+    return Table(columns=tuple(column for column in full.columns if column.key in shown), records=records)
+
+
+def _cut(text: str | None, width: int) -> str:
+    text = text or ""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def explanation_lines(findings: Iterable[AnyFinding]) -> list[str]:
+    """The explanations, each once, with the numbers that they explain."""
+    about: dict[str, list[str]] = {}
+    for finding in findings:
+        if finding.explanation:
+            subject = finding.subject
+            name = subject.id if isinstance(subject, Claim) else f"{subject.table} row {subject.row}, {subject.metric}"
+            about.setdefault(finding.explanation, []).append(name)
+    return [f"{'; '.join(names)}: {reason}" for reason, names in about.items()]
+
+
+def summary_table(findings: Iterable[AnyFinding]) -> Table:
+    """How many numbers of each source have which verdict."""
+    counts: dict[str, Counter[Verdict]] = {}
+    for finding in findings:
+        counts.setdefault(finding.subject.source, Counter())[finding.verdict] += 1
+    records: list[dict[str, Any]] = [
+        {"source": source, "all": count.total(), **{str(verdict): count[verdict] for verdict in Verdict}}
+        for source, count in counts.items()
+    ]
+    keys = ("all", *map(str, Verdict))
+    records.append({"source": "all", **{key: sum(record[key] for record in records) for key in keys}})
+    columns = (words("source", "source"), *(number(key, key.replace("_", " "), exact) for key in keys))
+    return Table(columns=columns, records=records)

@@ -1,0 +1,104 @@
+"""The pictures of what was measured: layers under a roofline, and FLOPs saved against time saved."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from ulsam_cost.formulas.attention import REGISTERED
+from ulsam_cost.report.figures import CHANGED, PLAIN, STYLE, to_png
+
+NEAR = 1.15
+
+
+def roofline_figure(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
+    """The layers of each row under its device's roof: FLOPs a byte against FLOPs a second, both logarithmic."""
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(rows), figsize=(6 * len(rows), 4.5), layout="constrained", squeeze=False)
+        for axis, row in zip(axes[0], rows, strict=True):
+            _roofline_panel(axis, row)
+        figure.suptitle(f"{title}: the layers under the roofline", x=0.01, ha="left", fontweight="bold", fontsize=12)
+        return to_png(figure)
+
+
+def _roofline_panel(axis: Axes, row: Mapping[str, Any]) -> None:
+    roof = row["layers"]["roof"]
+    top, slope = roof["flops_per_second"] / 1e9, roof["bytes_per_second"] / 1e9
+    layers = [layer for layer in row["layers"]["rows"] if layer.get("macs") and layer["median_ms"] > 0]
+    intensities = [layer["intensity"] for layer in layers]
+    rates = [2 * layer["macs"] / layer["median_ms"] / 1e6 for layer in layers]
+    ridge = top / slope
+    ends = [min([*intensities, ridge]) / 2, max([*intensities, ridge]) * 4]
+    axis.plot([ends[0], ridge, ends[1]], [ends[0] * slope, top, top], color=PLAIN, label="least time")
+    for names, intensity, rate, attends in _clusters(layers, intensities, rates):
+        axis.scatter(intensity, rate, s=24, color=CHANGED if attends else "black")
+        axis.annotate(", ".join(names), (intensity, rate), textcoords="offset points", xytext=(4, 3), fontsize=7)
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.set_xlabel("FLOPs a byte (2 FLOPs a MAC)")
+    axis.set_ylabel("GFLOP/s")
+    axis.set_title(f"{row['device']}, batch {row['batch']}, {row['dtype']}")
+    axis.grid(alpha=0.3)
+    axis.set_axisbelow(True)
+
+
+def _clusters(
+    layers: Sequence[Mapping[str, Any]], intensities: Sequence[float], rates: Sequence[float]
+) -> list[tuple[list[str], float, float, bool]]:
+    """Layers whose points lie on one another under one label, at the first one's place."""
+    clusters: list[tuple[list[str], float, float, bool]] = []
+    for layer, intensity, rate in zip(layers, intensities, rates, strict=True):
+        attends = layer.get("kind") in REGISTERED
+        for names, x, y, attended in clusters:
+            if attended == attends and max(intensity / x, x / intensity) < NEAR and max(rate / y, y / rate) < NEAR:
+                names.append(layer["layer"])
+                break
+        else:
+            clusters.append(([layer["layer"]], intensity, rate, attends))
+    return clusters
+
+
+def savings_figure(points: Sequence[Mapping[str, Any]], title: str) -> bytes:
+    """FLOPs saved against time saved, a point a placement with the interval of its ratio, a panel a batch.
+
+    A point has `batch`, `network`, `macs_pct`, `time_pct`, `time_low_pct` and `time_high_pct`: changes in per cent.
+    """
+    batches = sorted({point["batch"] for point in points})
+    networks = list(dict.fromkeys(point["network"] for point in points))
+    markers = dict(zip(networks, "os^Dv*P", strict=False))
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            1, len(batches), figsize=(6 * len(batches), 4.5), layout="constrained", squeeze=False
+        )
+        for axis, batch in zip(axes[0], batches, strict=True):
+            for network in networks:
+                own = [point for point in points if point["batch"] == batch and point["network"] == network]
+                _savings(axis, own, markers.get(network, "o"), network)
+            axis.axline((0, 0), slope=1, color=PLAIN, linestyle="--", linewidth=1, label="time follows FLOPs")
+            axis.axhline(0, color="black", linewidth=0.6)
+            axis.axvline(0, color="black", linewidth=0.6)
+            axis.set_xlabel("change of FLOPs, %")
+            axis.set_ylabel("change of time, %")
+            axis.set_title(f"batch {batch}")
+            axis.grid(alpha=0.3)
+            axis.set_axisbelow(True)
+        axes[0][0].legend(fontsize=8)
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+        return to_png(figure)
+
+
+def _savings(axis: Axes, points: Sequence[Mapping[str, Any]], marker: str, label: str) -> None:
+    middle = [point["time_pct"] for point in points]
+    below = [point["time_pct"] - point["time_low_pct"] for point in points]
+    above = [point["time_high_pct"] - point["time_pct"] for point in points]
+    axis.errorbar(
+        [point["macs_pct"] for point in points],
+        middle,
+        yerr=[below, above],
+        fmt=marker,
+        color=CHANGED if marker == "o" else "black",
+        markersize=4,
+        elinewidth=0.8,
+        label=label,
+    )

@@ -1,0 +1,106 @@
+"""One table, five formats: terminal, Markdown, CSV, JSON, LaTeX."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+from tabulate import tabulate
+
+FORMATS = ("table", "markdown", "csv", "json", "latex")
+_STYLES = {"table": "simple", "markdown": "pipe", "latex": "latex_booktabs"}
+
+
+def exact(value: Any) -> str:
+    """A count digit by digit; empty for what is absent, two digits for what is no whole number."""
+    if value is None:
+        return ""
+    if isinstance(value, float | Fraction):
+        return f"{float(value):,.2f}"
+    return f"{value:,}"
+
+
+def text(value: Any) -> str:
+    """A word, or nothing."""
+    return "" if value is None else str(value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column: the record's key, the heading, how a value is shown, and whether it is a number."""
+
+    key: str
+    heading: str
+    show: Callable[[Any], str] = text
+
+    @property
+    def is_number(self) -> bool:
+        """Whether the column is set flush right."""
+        return self.show is not text
+
+
+def number(key: str, heading: str, show: Callable[[Any], str] = exact) -> Column:
+    """A column of counts."""
+    return Column(key=key, heading=heading, show=show)
+
+
+def words(key: str, heading: str) -> Column:
+    """A column of words."""
+    return Column(key=key, heading=heading)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """Records and the columns that show them."""
+
+    columns: tuple[Column, ...]
+    records: Sequence[Mapping[str, Any]]
+
+
+def render(table: Table, style: str, data: Any = None) -> str:
+    """A table in one of FORMATS. CSV and JSON give raw values; JSON gives `data` instead, where there is one."""
+    if style == "json":
+        return to_json(list(table.records) if data is None else data)
+    if style == "csv":
+        return to_csv(table)
+    escape = _escape_markdown if style == "markdown" else str
+    rows = [[escape(column.show(record.get(column.key))) for column in table.columns] for record in table.records]
+    return tabulate(
+        rows,
+        headers=[escape(column.heading) for column in table.columns],
+        tablefmt=_STYLES[style],
+        colalign=[("right" if column.is_number else "left") for column in table.columns] if rows else None,
+        disable_numparse=True,
+    )
+
+
+def to_json(data: Any) -> str:
+    """JSON with plain numbers."""
+    return json.dumps(data, indent=2, default=_plain, ensure_ascii=False)
+
+
+def to_csv(table: Table) -> str:
+    """CSV with the records' keys as the header."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([column.key for column in table.columns])
+    for record in table.records:
+        writer.writerow([_plain(record.get(column.key)) for column in table.columns])
+    return file.getvalue().rstrip("\n")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Fraction):
+        return float(value)
+    if isinstance(value, tuple | list):
+        return "x".join(map(str, value))
+    return value
+
+
+def _escape_markdown(value: str) -> str:
+    for character in "\\`*_|<>[]":
+        value = value.replace(character, f"\\{character}" if character not in "<>" else f"&{'lg'[character == '>']}t;")
+    return value.replace("\n", " ")

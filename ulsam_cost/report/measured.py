@@ -1,0 +1,166 @@
+"""What a sweep measured, as tables and sentences."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ulsam_cost.profiler.memory import LABELS
+from ulsam_cost.report.formats import Column, Table, exact, number, text, words
+
+KERNELS_SHOWN = 15
+
+
+def milliseconds(value: float | None) -> str:
+    """Milliseconds with three significant digits or more."""
+    if value is None:
+        return ""
+    return f"{value:.4f}" if value < 1 else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def ratio(value: float | None) -> str:
+    """A ratio with three digits."""
+    return "" if value is None else f"{value:.3f}"
+
+
+def mebibytes(value: int | None) -> str:
+    """Bytes in MiB."""
+    return "" if value is None else f"{value / 2**20:.1f}"
+
+
+def _rounded(digits: int, unit: str = "") -> Any:
+    return lambda value: "" if value is None else f"{value:.{digits}f}{unit}"
+
+
+def latency_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A line a row: the medians with their spread, and the paired ratio with its interval."""
+    columns = [
+        number("batch", "batch"),
+        words("dtype", "dtype"),
+        words("memory_format", "format"),
+        words("mode", "mode"),
+        words("what", "run"),
+        number("baseline_ms", "baseline ms", milliseconds),
+        number("median_ms", "median ms", milliseconds),
+        number("p10_ms", "p10", milliseconds),
+        number("p90_ms", "p90", milliseconds),
+        number("low_ms", "low", milliseconds),
+        number("high_ms", "high", milliseconds),
+        number("runs", "runs"),
+        number("ratio", "ratio", ratio),
+        number("ratio_low", "low", ratio),
+        number("ratio_high", "high", ratio),
+        words("said", ""),
+    ]
+    records = [latency_record(row) for row in rows]
+    return Table(columns=tuple(column for column in columns if _is_used(column, records)), records=records)
+
+
+def latency_record(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row with its numbers side by side."""
+    network, baseline, paired = row["network"] or {}, row["baseline"] or {}, row["ratio"] or {}
+    return {
+        **{key: row[key] for key in ("batch", "dtype", "memory_format", "mode")},
+        "what": "step" if row["train"] else "forward",
+        **network,
+        "baseline_ms": baseline.get("median_ms"),
+        "ratio": paired.get("median"),
+        "ratio_low": paired.get("low"),
+        "ratio_high": paired.get("high"),
+        "said": row["error"] or row["verdict"],
+    }
+
+
+def _is_used(column: Column, records: Sequence[Mapping[str, Any]]) -> bool:
+    return any(record.get(column.key) is not None for record in records)
+
+
+def memory_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The bytes of each row, in MiB."""
+    headings = {
+        "weights_bytes": "weights",
+        "inputs_bytes": "inputs",
+        "bound_bytes": "least for activations",
+        "peak_bytes": "peak",
+        "reserved_bytes": "reserved",
+        "resident_bytes": "resident",
+    }
+    records = [
+        {**row["memory"], "batch": row["batch"], "dtype": row["dtype"], "mode": row["mode"]}
+        for row in rows
+        if row["memory"]
+    ]
+    columns = [number("batch", "batch"), words("dtype", "dtype"), words("mode", "mode")]
+    columns += [number(key, f"{heading}, MiB", mebibytes) for key, heading in headings.items()]
+    return Table(columns=tuple(column for column in columns if _is_used(column, records)), records=records)
+
+
+def memory_notes() -> str:
+    """What each number of the memory table is."""
+    return "\n".join(f"{key.removesuffix('_bytes')}: {label}" for key, label in LABELS.items())
+
+
+def layer_table(layers: Mapping[str, Any]) -> Table:
+    """The layers' times, and the least times where they were asked for."""
+    columns = [
+        words("layer", "layer"),
+        number("median_ms", "median ms", milliseconds),
+        number("p10_ms", "p10", milliseconds),
+        number("p90_ms", "p90", milliseconds),
+        number("share_pct", "%", _rounded(1)),
+        number("macs", "MACs"),
+        number("bytes", "bytes"),
+        number("least_ms", "least ms", milliseconds),
+        words("limit", "limit"),
+        number("over_least", "measured / least", _rounded(1)),
+    ]
+    used = tuple(column for column in columns if _is_used(column, layers["rows"]))
+    return Table(columns=used, records=layers["rows"])
+
+
+def layer_sentences(row: Mapping[str, Any]) -> str:
+    """The sum of the layers beside the total without hooks, and the roof where there is one."""
+    layers = row["layers"]
+    overhead = layers["overhead"]
+    lines = [
+        f"batch {row['batch']}, {row['dtype']}: the layers add up to {milliseconds(layers['sum_ms'])} ms, the model "
+        f"without hooks takes {milliseconds(layers['total_ms'])} ms; hooks change its time by a factor of "
+        f"{overhead['median']:.3f} [{overhead['low']:.3f}, {overhead['high']:.3f}]"
+    ]
+    if roof := layers["roof"]:
+        lines.append(
+            f"{roof['device']}: copies {roof['bytes_per_second'] / 1e9:.1f} GB/s, multiplies "
+            f"{roof['flops_per_second'] / 1e9:.1f} GFLOP/s in {roof['dtype']}; a layer whose maps stay in a cache "
+            "can be faster than its least time from memory"
+        )
+    return "\n".join(lines)
+
+
+def kernel_table(row: Mapping[str, Any]) -> Table:
+    """The kernels that take the most time."""
+    columns = (
+        words("path", "module"),
+        words("kernel", "kernel"),
+        number("calls", "calls", _rounded(0)),
+        number("ms", "ms", milliseconds),
+    )
+    return Table(columns=columns, records=row["kernels"][:KERNELS_SHOWN])
+
+
+def energy_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """Joules an image."""
+    records = [{**row["energy"], "batch": row["batch"], "dtype": row["dtype"]} for row in rows if row["energy"]]
+    columns = (
+        number("batch", "batch"),
+        words("dtype", "dtype"),
+        number("joules_per_image", "J an image", _rounded(4)),
+        number("watts", "W", _rounded(1)),
+        number("idle_watts", "W idle", _rounded(1)),
+        number("images", "images", exact),
+    )
+    return Table(columns=columns, records=records)
+
+
+def machine_sentence(machine: Mapping[str, Any]) -> str:
+    """The machine's state in a line: what is known of it."""
+    name = text(machine.get("name"))
+    others = [f"{key} {value}" for key, value in machine.items() if key != "name" and value is not None]
+    return f"{name}: {', '.join(others)}"

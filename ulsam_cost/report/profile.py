@@ -1,0 +1,189 @@
+"""A network under a placement, beside the plain one: counted, derived, layer by layer."""
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import torch
+
+from ulsam_cost.cost import Cost
+from ulsam_cost.errors import CostError
+from ulsam_cost.formulas.attention import get_mechanism
+from ulsam_cost.formulas.networks import (
+    NO_ATTENTION,
+    LayerCost,
+    NetworkSpec,
+    layers_cost,
+    network_layers,
+    split_by_layer,
+)
+from ulsam_cost.nn.networks import build_network
+from ulsam_cost.profiler.device import resolve_device
+from ulsam_cost.profiler.latency import measure_pair
+from ulsam_cost.profiler.trace import Count, count
+from ulsam_cost.report.formats import Table, exact, number, words
+from ulsam_cost.units import format_pct
+
+Progress = Callable[[float], None]
+
+
+def count_network(spec: NetworkSpec) -> Count:
+    """The counted cost of the real network, built and run on the meta device."""
+    with torch.device("meta"):
+        model = build_network(spec).eval()
+        x = torch.empty(spec.input_shape)
+    return count(model, x)
+
+
+def profile_network(spec: NetworkSpec) -> dict[str, Any]:
+    """Everything about a network but its latency; keys as the command's JSON."""
+    counted, baseline = count_network(spec), count_network(spec.plain())
+    layers = network_layers(spec)
+    derived = layers_cost(layers)
+    options = {**get_mechanism(spec.attention).options, **dict(spec.attention_options)} if spec.placement else {}
+    return {
+        "network": spec.network,
+        "width": spec.width,
+        "resolution": spec.resolution[0] if len(set(spec.resolution)) == 1 else list(spec.resolution),
+        "classes": spec.classes,
+        "batch": spec.batch,
+        "positions": str(spec.placement),
+        "groups": options.get("groups"),
+        "attention": spec.attention if spec.placement else NO_ATTENTION,
+        "style": options.get("style"),
+        "params": counted.params,
+        "macs": counted.macs,
+        "flops": counted.number("flops"),
+        "activations": counted.activations,
+        "baseline": {"params": baseline.params, "macs": baseline.macs},
+        "delta": {"params": counted.params - baseline.params, "macs": counted.macs - baseline.macs},
+        "derived": {"params": derived.params, "macs": derived.macs},
+        "layers": layer_records(layers, counted.cost),
+        "uncounted": [asdict(operation) for operation in counted.uncounted],
+        "memory": None,
+        "latency": None,
+    }
+
+
+def layer_records(layers: tuple[LayerCost, ...], counted: Cost) -> list[dict[str, Any]]:
+    """A record a layer, its costs counted."""
+    split = split_by_layer(counted, layers)
+    return [
+        {
+            "layer": layer.layer,
+            "path": layer.path,
+            "kind": layer.kind,
+            "params": split[layer.layer].params,
+            "macs": split[layer.layer].macs,
+            "output": list(layer.output),
+        }
+        for layer in layers
+    ]
+
+
+def check_profile(record: dict[str, Any]) -> None:
+    """Hold the counted cost against the derived one.
+
+    Raises:
+        CostError: if they differ, with both numbers.
+    """
+    for unit in ("params", "macs"):
+        if record[unit] != record["derived"][unit]:
+            raise CostError(f"counted {unit} {record[unit]:,} differ from derived ones {record['derived'][unit]:,}")
+
+
+def measure_profile(
+    spec: NetworkSpec, *, device: str, repeats: int, progress: Progress | None = None
+) -> dict[str, Any]:
+    """The latency of the network and its baseline, measured in turn on a device; `progress` hears the share done."""
+    place = resolve_device(device)
+    with place:
+        baseline, network = build_network(spec.plain()).eval(), build_network(spec).eval()
+        x = torch.randn(spec.input_shape)
+    return measure_pair(baseline, network, x, device=place, repeats=repeats, progress=progress).to_dict()
+
+
+def summary_table(record: dict[str, Any]) -> Table:
+    """Network, baseline, and their difference."""
+    records = []
+    for unit, heading in (("params", "parameters"), ("macs", "MACs")):
+        was, now = record["baseline"][unit], record[unit]
+        records.append(
+            {
+                "cost": heading,
+                "network": now,
+                "baseline": was,
+                "delta": now - was,
+                "delta_pct": 100 * (now - was) / was,
+                "derived": record["derived"][unit],
+            }
+        )
+    columns = (
+        words("cost", "cost"),
+        number("network", "network (counted)"),
+        number("derived", "derived"),
+        number("baseline", "baseline (counted)"),
+        number("delta", "difference", _signed),
+        number("delta_pct", "%", _signed_pct),
+    )
+    return Table(columns=columns, records=records)
+
+
+def layer_table(record: dict[str, Any]) -> Table:
+    """The layers with their counted costs."""
+    columns = (
+        words("layer", "layer"),
+        words("path", "path"),
+        words("kind", "kind"),
+        number("params", "params"),
+        number("macs", "MACs"),
+        number("output", "output", lambda shape: "x".join(map(str, shape))),
+    )
+    return Table(columns=columns, records=record["layers"])
+
+
+def latency_table(latency: dict[str, Any]) -> Table:
+    """Median, spread and the paired ratio."""
+    records = [{"model": name, **latency[name]} for name in ("baseline", "network")]
+    columns = (
+        words("model", f"latency on {latency['device']}, batch {latency['batch']}, {latency['dtype']}"),
+        number("median_ms", "median ms", _milliseconds),
+        number("p10_ms", "p10 ms", _milliseconds),
+        number("p90_ms", "p90 ms", _milliseconds),
+        number("runs", "runs", exact),
+    )
+    return Table(columns=columns, records=records)
+
+
+def title(record: dict[str, Any]) -> str:
+    """What was profiled, in one line."""
+    size = record["resolution"]
+    shape = f"{size}x{size}" if isinstance(size, int) else "x".join(map(str, size))
+    parts = [
+        f"{record['network']} x{record['width']:g}",
+        f"{record['batch']}x3x{shape}",
+        f"{record['classes']} classes",
+    ]
+    if record["attention"] != NO_ATTENTION:
+        parts.append(f"{record['attention']} at {record['positions']}")
+    return ", ".join(parts)
+
+
+def ratio_sentence(latency: dict[str, Any]) -> str:
+    """What the paired ratio shows, with its interval."""
+    ratio = latency["ratio"]
+    low, high = ratio["low"], ratio["high"]
+    verdict = "no difference shown" if low <= 1 <= high else f"{format_pct(ratio['median'] - 1, 1)} time"
+    return f"network / baseline, pair by pair: {ratio['median']:.3f} [{low:.3f}, {high:.3f}]: {verdict}"
+
+
+def _signed(value: int) -> str:
+    return f"{value:+,}"
+
+
+def _signed_pct(value: float) -> str:
+    return f"{value:+.2f}%"
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.2f}"

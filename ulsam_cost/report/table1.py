@@ -1,0 +1,152 @@
+"""The ULSAM paper's Table 1 for any map: printed formulas beside exact costs and counted modules."""
+
+from fractions import Fraction
+from math import gcd
+from typing import Any
+
+from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.errors import require_divides, require_size
+from ulsam_cost.formulas.attention import Mechanism, attention_cost, get_mechanism, mechanisms, whole
+from ulsam_cost.report.formats import Column, Table, exact, number, words
+
+REFERENCE = "ulsam"
+TABLE1_NOTE = "ratio: to the printed cost of ULSAM"
+
+
+def table1_letters(
+    m: int, h: int, w: int, *, t: int | None = None, r: int = 16, dilation: int = 4, g: int | None = None
+) -> dict[str, int]:
+    """The letters of Table 1, checked: t is m / 8 unless given, g is 4 or what of it divides m.
+
+    Raises:
+        SizeError: for a letter that is no positive whole number, and for a g that does not divide m.
+    """
+    letters = {"m": m, "h": h, "w": w, "t": max(1, m // 8) if t is None else t, "r": r, "dilation": dilation}
+    letters["g"] = gcd(4, m) if g is None else g
+    for letter, value in letters.items():
+        require_size(letter, value)
+    require_divides("g", letters["g"], "m", m)
+    return letters
+
+
+def table1_records(
+    letters: dict[str, int],
+    *,
+    style: str = "equation",
+    chosen: tuple[Mechanism, ...] | None = None,
+    with_exact: bool = False,
+    with_counted: bool = False,
+) -> list[dict[str, Any]]:
+    """A record a mechanism, in the order of the registry; keys as the command's JSON."""
+    reference = get_mechanism(REFERENCE).printed
+    assert reference is not None
+    unit = reference.evaluate(**letters)
+    chosen = printed_mechanisms() if chosen is None else chosen
+    return [_record(mechanism, letters, style, unit, with_exact, with_counted) for mechanism in chosen]
+
+
+def printed_mechanisms() -> tuple[Mechanism, ...]:
+    """The six mechanisms that Table 1 prints."""
+    return tuple(mechanism for mechanism in mechanisms() if mechanism.printed is not None)
+
+
+def _record(
+    mechanism: Mechanism,
+    letters: dict[str, int],
+    style: str,
+    unit: tuple[int | Fraction, int | Fraction],
+    with_exact: bool,
+    with_counted: bool,
+) -> dict[str, Any]:
+    printed = mechanism.printed
+    params, macs = printed.evaluate(**letters) if printed else (None, None)
+    record: dict[str, Any] = {
+        "mechanism": mechanism.name,
+        "printed_params": params,
+        "printed_macs": macs,
+        "params_ratio": None if params is None else float(Fraction(params) / Fraction(unit[0])),
+        "macs_ratio": None if macs is None else float(Fraction(macs) / Fraction(unit[1])),
+        "params_formula": printed.params_text if printed else None,
+        "macs_formula": printed.macs_text if printed else None,
+    }
+    options = mechanism.from_table1(**letters, style=style)
+    if with_exact:
+        cost = exact_cost(mechanism, letters, options)
+        record |= {"exact_params": cost.params, "exact_macs": cost.macs}
+        if params:
+            record["exact_params_ratio"] = float(Fraction(cost.params) / Fraction(params))
+            record["exact_macs_ratio"] = float(Fraction(cost.macs) / Fraction(macs or 1))
+        record["why"] = explain(mechanism, cost, letters)
+    if with_counted:
+        counted = count_mechanism(mechanism, letters, options)
+        record |= {"counted_params": counted.params, "counted_macs": counted.macs}
+    return record | {"source": mechanism.source}
+
+
+def exact_cost(mechanism: Mechanism, letters: dict[str, int], options: dict[str, Any]) -> Cost:
+    """What the real module costs on the map of these letters."""
+    return attention_cost(mechanism.name, channels=letters["m"], height=letters["h"], width=letters["w"], **options)
+
+
+def count_mechanism(mechanism: Mechanism, letters: dict[str, int], options: dict[str, Any]) -> Cost:
+    """The same, counted from the real module on the meta device."""
+    import torch
+
+    from ulsam_cost.nn.attention import build_attention
+    from ulsam_cost.profiler.trace import count
+
+    with torch.device("meta"):
+        module = build_attention(mechanism.name, letters["m"], **options).eval()
+        x = torch.empty(1, letters["m"], letters["h"], letters["w"])
+    return count(module, x).cost
+
+
+def explain(mechanism: Mechanism, cost: Cost, letters: dict[str, int]) -> str:
+    """Where the printed formula and the exact cost part, kind by kind, in one line."""
+    if mechanism.printed is None:
+        return "no printed formula"
+    values = {letter: Fraction(value) for letter, value in letters.items()}
+    printed = {term.kind: term for term in mechanism.printed.terms}
+    by_kind = cost.by_kind()
+    parts = []
+    for unit in ("params", "macs"):
+        word = "MACs" if unit == "macs" else unit
+        for kind in dict.fromkeys((*printed, *by_kind)):
+            said = getattr(printed[kind], unit)(**values) if kind in printed else 0
+            done = getattr(by_kind.get(kind, Cost()), unit)
+            if said != done:
+                parts.append(_difference(kind, word, whole(Fraction(said)), done))
+    return "; ".join(parts) or "the same"
+
+
+def _difference(kind: OpKind, unit: str, said: int | Fraction, done: int) -> str:
+    if not said:
+        return f"leaves out {kind} {unit} ({exact(done)})"
+    if not done:
+        return f"prints {kind} {unit} that the module has not ({exact(said)})"
+    ratio = Fraction(done) / Fraction(said)
+    if ratio == 2:
+        return f"prints {kind} {unit} once that the module has twice ({exact(said)} of {exact(done)})"
+    return f"{kind} {unit}: prints {exact(said)}, the module has {exact(done)} ({float(ratio):.2f}x)"
+
+
+def table1_table(records: list[dict[str, Any]]) -> Table:
+    """The records as a table: with formulas, or with exact and counted costs in their place."""
+    columns: list[Column] = [words("mechanism", "mechanism")]
+    if not {"exact_params", "counted_params"} & records[0].keys():
+        columns += [words("params_formula", "params formula"), words("macs_formula", "MACs formula")]
+        columns += [number("printed_params", "params"), number("printed_macs", "MACs")]
+        columns += [number("params_ratio", "ratio"), number("macs_ratio", "ratio")]
+        return Table(columns=tuple(columns), records=records)
+    for unit, word in (("params", "params"), ("macs", "MACs")):
+        columns.append(number(f"printed_{unit}", f"printed {word}"))
+        if "exact_params" in records[0]:
+            columns += [number(f"exact_{unit}", "exact"), number(f"exact_{unit}_ratio", "ratio", ratio)]
+        if "counted_params" in records[0]:
+            columns.append(number(f"counted_{unit}", "counted"))
+    return Table(columns=tuple(columns), records=records)
+
+
+def ratio(value: float | None) -> str:
+    """A ratio with two digits."""
+    return "" if value is None else f"{value:.2f}x"
