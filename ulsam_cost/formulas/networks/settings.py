@@ -59,6 +59,7 @@ def settings(
         sites = _checked_sites(network, attention, placement, sites)
         attention = attention if placement or sites else NO_ATTENTION
     attends, connects = _routed(attention, connection, given)
+    _require_connection_of(network, connection)
     if connection == "dca":
         dca.require_dca_options(attention, connects)
     elif connection == "aw":
@@ -85,6 +86,11 @@ def _checked_connection(connection: str | None) -> str:
     if connection not in CONNECTION_OPTIONS:
         raise UnknownNameError.among("connection", str(connection), (*CONNECTION_OPTIONS, "none"))
     return str(connection)
+
+
+def _require_connection_of(network: Network, connection: str) -> None:
+    if connection and connection not in network.connections:
+        raise CostError(f"connection {connection}: {network.name} takes {', '.join(network.connections)}")
 
 
 def _aw_as_connection(connection: str) -> str:

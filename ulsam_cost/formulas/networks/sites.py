@@ -45,7 +45,8 @@ def sites(spec: NetworkSpec) -> dict[str, Site]:
     """The sites of a network by label, in the order in which they run."""
     found: dict[str, Site] = {}
     stride, before = 1, (0, 0)
-    for step in arrange(spec.network, get_network(spec.network).slots(spec), spec.placement):
+    network = get_network(spec.network)
+    for step in arrange(spec.network, network.slots(spec), spec.placement):
         slot = step.slot
         if step.attends:
             places = [Place(name="", path=step.path(spec.attention), channels=slot.out_channels)]
@@ -65,7 +66,7 @@ def sites(spec: NetworkSpec) -> dict[str, Site]:
                 in_place=place == slot.convolution,
             )
             before = place.channels, stride
-    return found
+    return {**found, **network.beyond(spec)}
 
 
 def place_label(layer: str, place: Place) -> str:
