@@ -27,6 +27,7 @@ class OpKind(StrEnum):
     ADD = "add"
     ELEMENTWISE = "elementwise"
     UPSAMPLE = "upsample"
+    REDUCE = "reduce"
     MOVEMENT = "movement"
     UNUSED = "unused"
 

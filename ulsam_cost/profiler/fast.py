@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ulsam_cost.profiler import rules
-from ulsam_cost.profiler.rules import Record, Rule
+from ulsam_cost.profiler.rules import attention as attention_rules
+from ulsam_cost.profiler.rules import elements, products
+from ulsam_cost.profiler.rules.registry import Record, Rule
 
 Shape = tuple[int, ...]
 
@@ -23,13 +24,16 @@ Shape = tuple[int, ...]
 class Fast:
     """How to answer a function: its canonical name, its result's shape (None declines), its rule.
 
-    `in_place` says from the arguments whether the result is the first operand itself.
+    `in_place` says from the arguments whether the result is the first operand itself. Where `whole` is set, the
+    function is one operation by that rule even when it runs, whatever the dispatcher shows, and its result lies in
+    memory as its first operand does.
     """
 
     operator: str
     shape: Callable[..., Shape | None]
     rule: Rule
-    in_place: Callable[..., bool] = lambda *_, **__: False
+    in_place: Callable[..., bool] | None = None
+    whole: Rule | None = None
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -48,6 +52,8 @@ def _conv2d_shape(
     shape, weights = x.shape, weight.shape
     if len(shape) != 4 or isinstance(padding, str) or shape[1] != weights[1] * groups or weights[0] % groups:
         return None
+    if x.dtype is not weight.dtype or not x.is_contiguous() or not weight.is_contiguous():
+        return None
     (sh, sw), (ph, pw), (dh, dw) = _pair(stride), _pair(padding), _pair(dilation)
     height, width = _window(shape[2], weights[2], sh, ph, dh), _window(shape[3], weights[3], sw, pw, dw)
     return (shape[0], weights[0], height, width) if height > 0 and width > 0 else None
@@ -64,21 +70,23 @@ def _conv2d_rule(
     dilation: Any = 1,
     groups: int = 1,
 ) -> None:
-    rules.convolution(record, out, x, weight, bias, stride, padding, dilation, False)
+    products.convolution(record, out, x, weight, bias, stride, padding, dilation, False)
 
 
 def _linear_shape(x: Tensor, weight: Tensor, bias: Any = None) -> Shape | None:
-    if weight.dim() != 2 or not x.dim() or x.shape[-1] != weight.shape[1]:
+    if weight.dim() != 2 or not x.dim() or x.shape[-1] != weight.shape[1] or x.dtype is not weight.dtype:
         return None
     return (*x.shape[:-1], weight.shape[0])
 
 
-def _same_shape(x: Tensor, *_: Any, **__: Any) -> Shape:
-    return tuple(x.shape)
+def _same_shape(x: Tensor, *_: Any, **__: Any) -> Shape | None:
+    return x.shape if x.dtype.is_floating_point and x.is_contiguous() else None
 
 
 def _batch_norm_shape(x: Tensor, mean: Any, *_: Any, **__: Any) -> Shape | None:
-    return tuple(x.shape) if x.dim() > 1 and (mean is None or mean.shape[0] == x.shape[1]) else None
+    shape = x.shape
+    fits = len(shape) > 1 and (mean is None or mean.shape[0] == shape[1])
+    return shape if fits and x.is_contiguous() else None
 
 
 def _batch_norm_rule(
@@ -92,13 +100,13 @@ def _batch_norm_rule(
     *_: Any,
     **__: Any,
 ) -> None:
-    rules.norm(record, out, x, (weight, bias, mean, var))
+    elements.norm(record, out, x, (weight, bias, mean, var))
 
 
 def _max_pool_sizes(
     x: Tensor, kernel: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, **_: Any
 ) -> Shape | None:
-    if x.dim() != 4 or ceil_mode:
+    if x.dim() != 4 or ceil_mode or not x.is_contiguous():
         return None
     (kh, kw), (ph, pw), (dh, dw) = _pair(kernel), _pair(padding), _pair(dilation)
     sh, sw = _pair(stride or kernel)
@@ -107,11 +115,11 @@ def _max_pool_sizes(
 
 
 def _max_pool_rule(record: Record, out: Tensor, x: Tensor, kernel: Any, *_: Any, **__: Any) -> None:
-    rules.max_pool(record, out, x, _pair(kernel))
+    elements.max_pool(record, out, x, _pair(kernel))
 
 
 def _adaptive_shape(x: Tensor, output_size: Any) -> Shape | None:
-    if x.dim() != 4:
+    if x.dim() != 4 or not x.is_contiguous():
         return None
     pair = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
     height, width = (size if wanted is None else wanted for wanted, size in zip(pair, x.shape[2:], strict=True))
@@ -119,26 +127,35 @@ def _adaptive_shape(x: Tensor, output_size: Any) -> Shape | None:
 
 
 def _softmax_rule(record: Record, out: Tensor, x: Tensor, dim: Any = None, *_: Any, **__: Any) -> None:
-    rules.softmax(record, out, x, dim)
+    elements.softmax(record, out, x, dim)
 
 
 def _softmax_shape(x: Tensor, dim: Any = None, *_: Any, **__: Any) -> Shape | None:
-    return tuple(x.shape) if isinstance(dim, int) and -x.dim() <= dim < x.dim() else None
+    return _same_shape(x) if isinstance(dim, int) and -x.dim() <= dim < x.dim() else None
 
 
 def _broadcast_shape(a: Any, b: Any, *rest: Any, **options: Any) -> Shape | None:
     if rest or options or not isinstance(a, Tensor):
         return None
     if not isinstance(b, Tensor):
-        return tuple(a.shape) if isinstance(b, int | float) else None
-    if a.dtype != b.dtype:
+        return _same_shape(a) if isinstance(b, int | float) else None
+    if a.dtype is not b.dtype or not a.is_contiguous() or not b.is_contiguous():
         return None
     if a.shape == b.shape:
-        return tuple(a.shape)
+        return a.shape
     try:
         return tuple(torch.broadcast_shapes(a.shape, b.shape))
     except RuntimeError:
         return None
+
+
+def _attention_shape(query: Tensor, key: Tensor, value: Tensor, *_: Any, **options: Any) -> Shape | None:
+    q, k, v = query.shape, key.shape, value.shape
+    if not len(q) == len(k) == len(v) == 4 or q[0] != k[0] or k[:3] != v[:3] or q[3] != k[3]:
+        return None
+    if q[1] != k[1] and not (options.get("enable_gqa") and q[1] % k[1] == 0):
+        return None
+    return (*q[:3], v[3])
 
 
 def _flag(name: str, position: int) -> Callable[..., bool]:
@@ -149,22 +166,29 @@ def _flag(name: str, position: int) -> Callable[..., bool]:
 
 
 def _table() -> dict[Any, Fast]:
-    relu = Fast(operator="relu", shape=_same_shape, rule=rules.activation, in_place=_flag("inplace", 1))
-    hardtanh = Fast(operator="hardtanh", shape=_same_shape, rule=rules.activation, in_place=_flag("inplace", 3))
-    relu6 = Fast(operator="hardtanh", shape=_same_shape, rule=rules.activation, in_place=_flag("inplace", 1))
-    sigmoid = Fast(operator="sigmoid", shape=_same_shape, rule=rules.activation)
+    relu = Fast(operator="relu", shape=_same_shape, rule=elements.activation, in_place=_flag("inplace", 1))
+    hardtanh = Fast(operator="hardtanh", shape=_same_shape, rule=elements.activation, in_place=_flag("inplace", 3))
+    relu6 = Fast(operator="hardtanh", shape=_same_shape, rule=elements.activation, in_place=_flag("inplace", 1))
+    sigmoid = Fast(operator="sigmoid", shape=_same_shape, rule=elements.activation)
     softmax = Fast(operator="softmax", shape=_softmax_shape, rule=_softmax_rule)
-    add = Fast(operator="add", shape=_broadcast_shape, rule=rules.add)
-    multiply = Fast(operator="mul", shape=_broadcast_shape, rule=rules.multiply)
+    add = Fast(operator="add", shape=_broadcast_shape, rule=elements.add)
+    attention = Fast(
+        operator="scaled_dot_product_attention",
+        shape=_attention_shape,
+        rule=attention_rules.attention,
+        whole=attention_rules.attention,
+    )
+    multiply = Fast(operator="mul", shape=_broadcast_shape, rule=elements.multiply)
     return {
         F.conv2d: Fast(operator="conv2d", shape=_conv2d_shape, rule=_conv2d_rule),
-        F.linear: Fast(operator="linear", shape=_linear_shape, rule=rules.linear),
+        F.linear: Fast(operator="linear", shape=_linear_shape, rule=products.linear),
         F.batch_norm: Fast(operator="batch_norm", shape=_batch_norm_shape, rule=_batch_norm_rule),
         torch.max_pool2d: Fast(operator="max_pool2d", shape=_max_pool_sizes, rule=_max_pool_rule),
-        F.adaptive_avg_pool2d: Fast(operator="adaptive_avg_pool2d", shape=_adaptive_shape, rule=rules.average),
+        F.adaptive_avg_pool2d: Fast(operator="adaptive_avg_pool2d", shape=_adaptive_shape, rule=elements.average),
         **dict.fromkeys((F.relu, torch.relu, Tensor.relu), relu),
         F.hardtanh: hardtanh,
         F.relu6: relu6,
+        F.scaled_dot_product_attention: attention,
         **dict.fromkeys((torch.sigmoid, Tensor.sigmoid, F.sigmoid), sigmoid),
         **dict.fromkeys((F.softmax, torch.softmax, Tensor.softmax), softmax),
         **dict.fromkeys((torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__), add),
