@@ -38,6 +38,7 @@ from ulsam_cost.profiler.latency import Effort, measure, measure_in_turn, measur
 from ulsam_cost.profiler.layers import measure_layers
 from ulsam_cost.profiler.roofline import device_roof, least_time
 from ulsam_cost.profiler.runner import make_setting, settle_norms
+from ulsam_cost.profiler.timers import compare_timers, timer_of
 from ulsam_cost.profiler.trace import count
 from ulsam_cost.published import published_cells
 from ulsam_cost.report.files import write_files
@@ -108,6 +109,8 @@ class Study:
 
     def tasks(self) -> Iterator[Task]:
         """All tasks, those first that are short and say most."""
+        for batch in BATCHES:
+            yield self._check(batch)
         for groups, batch, mode in product(OWN_GROUPS, BATCHES, ("eager", *self.graphs)):
             yield self._own(groups, batch, mode)
         for name, batch in product(REGISTERED, BATCHES):
@@ -189,6 +192,19 @@ class Study:
         facts = {"section": "ulsam", "groups": groups, "batch": batch, "mode": mode}
         return Task(facts=facts, run=run, weight=COMPILE_WEIGHT if mode == "compile" else 1.0)
 
+    def _check(self, batch: int) -> Task:
+        mode = (
+            self.graphs[0] if self.graphs else "eager"
+        )  # Triton's timer hides the launches that an eager call waits for
+        setting, spec = make_setting(device=self.device, dtype=DTYPE, mode=mode), network_spec("mv1")
+
+        def run(effort: Effort) -> dict[str, Any]:
+            x = self.inputs(batch, (3, *spec.resolution))
+            return compare_timers(self.plain(spec), x, setting=setting, effort=effort).to_dict(("other",))
+
+        facts = {"section": "check", "timer": timer_of(self.device), "network": "mv1", "batch": batch, "mode": mode}
+        return Task(facts=facts, run=run)
+
     def _layers(self, spec: NetworkSpec, batch: int) -> Task:
         setting = make_setting(device=self.device, dtype=DTYPE)
 
@@ -269,7 +285,7 @@ def _resumed(path: Path, machine: dict[str, Any]) -> dict[str, Any]:
 @click.option("--minutes", type=click.FloatRange(min=0), default=8.5, show_default=True, help="Time to measure in.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder.")
 @click.option("--fresh", is_flag=True, help="Begin anew, whatever was measured before.")
-@click.option("--only", help="Sections, with commas between them: ulsam,mechanism,layers,network,placement.")
+@click.option("--only", help="Sections, with commas between them: check,ulsam,...")
 def main(device: str, minutes: float, out: Path, fresh: bool, only: str | None) -> None:
     """Time every published placement of ULSAM, every mechanism, and ULSAM itself."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))

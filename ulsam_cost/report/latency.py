@@ -35,11 +35,15 @@ def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
         "turn; the ratio is the median of the pairs, with its 95 % interval. Where the interval holds 1, no difference "
         "is shown. A time is that of one call on an idle device; `graph` is a CUDA graph, `compile` torch.compile. "
         "These numbers hold for the machine and the minutes in which they were taken.",
-        *(pages.section(title, *_SHOW[key](section[key], name, pictures)) for key, title in _SECTIONS.items()),
+        *(
+            pages.section(title, *_SHOW[key](section[key], name, pictures))
+            for key, title in _SECTIONS.items()
+            if section[key]
+        ),
     ]
     if errors := [row for row in rows if "error" in row]:
         parts.append(pages.section("Not measured", pages.bullets(sorted({row["error"] for row in errors}))))
-    body = pages.page(f"Measured on {record['machine']['name']}", *(part for part in parts if part))
+    body = pages.page(f"Measured on {record['machine']['name']}", *parts)
     _, _, rest = body.partition(b"\n")
     return {f"latency_{name}.md": GENERATED.encode() + b"\n" + rest, **pictures}
 
@@ -50,6 +54,7 @@ _SECTIONS = {
     "layers": "Layer by layer, and the device's limit",
     "mechanism": "Each mechanism on 512 x 14 x 14",
     "ulsam": "ULSAM against a loop over its subspaces, and against a copy of its input",
+    "check": "These times beside another timer's",
 }
 
 
@@ -151,7 +156,7 @@ def _networks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> 
         *_TIMES,
     )
     records = [{**row, **row["latency"]["network"]} for row in rows]
-    return [pages.table(Table(columns=columns, records=records))] if records else []
+    return [pages.table(Table(columns=columns, records=records))]
 
 
 _TIMES = (
@@ -165,8 +170,8 @@ _TIMES = (
 def _layers(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[str]:
     parts = [
         "Least time: the larger of FLOPs (2 a MAC) over the throughput of a matrix product and bytes over the "
-        "bandwidth of a copy, each operation reading its operands and writing its result once. A layer whose maps stay in "
-        "a cache, or whose operations are fused, can be faster.",
+        "bandwidth of a copy, each operation reading its operands and writing its result once. A layer whose maps "
+        "stay in a cache, or whose operations are fused, can be faster.",
         *_of_name(pictures, "roofline", "The layers under the roofline; ULSAM in colour."),
     ]
     for row in rows:
@@ -178,7 +183,7 @@ def _layers(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> li
             f"the time by a factor of {overhead['median']:.3f} [{overhead['low']:.3f}, {overhead['high']:.3f}].",
             pages.table(layer_table(layers)),
         ]
-    return parts if rows else []
+    return parts
 
 
 def _mechanisms(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[str]:
@@ -197,8 +202,7 @@ def _mechanisms(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -
         times = row["latency"]["network"]
         records.append({**row, **times, "over_least": times["median_ms"] / row["least_ms"]})
     caption = "Measured time of each mechanism, and the least time that its counted cost needs."
-    table = [pages.table(Table(columns=columns, records=records))] if records else []
-    return [*_of_name(pictures, "mechanisms", caption), *table]
+    return [*_of_name(pictures, "mechanisms", caption), pages.table(Table(columns=columns, records=records))]
 
 
 def _ulsam(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[str]:
@@ -225,7 +229,30 @@ def _ulsam(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> lis
         }
         for row in rows
     ]
-    return [pages.table(Table(columns=columns, records=records))] if records else []
+    return [pages.table(Table(columns=columns, records=records))]
+
+
+def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[str]:
+    columns = (
+        words("network", "network"),
+        number("batch", "batch"),
+        words("timer", "timer"),
+        number("ms", "here, ms", milliseconds),
+        number("other_ms", "there, ms", milliseconds),
+        words("ratio", "here / there, round by round"),
+        number("runs", "rounds"),
+    )
+    records = [
+        {
+            **row,
+            "ms": row["model"]["median_ms"],
+            "other_ms": row["other"]["median_ms"],
+            "ratio": _with_interval(row["over_other"]),
+            "runs": row["model"]["runs"],
+        }
+        for row in rows
+    ]
+    return [pages.table(Table(columns=columns, records=records))]
 
 
 def _with_interval(paired: Mapping[str, float]) -> str:
@@ -245,4 +272,5 @@ _SHOW = {
     "layers": _layers,
     "mechanism": _mechanisms,
     "ulsam": _ulsam,
+    "check": _checks,
 }
