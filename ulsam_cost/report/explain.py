@@ -160,5 +160,3 @@ def rules_table(rules: Sequence[Rule]) -> Table:
 
 def _change(value: int) -> str:
     return f"{value:+,}" if value else ""
-
-
