@@ -14,6 +14,7 @@ COMMANDS = {
     "profile": "What a network costs under a placement, and how long it takes.",
     "crosscheck": "Every printed cost beside the computed one: is the paper right?",
     "measure": "Time, memory and energy of a network, and how far it is from the device's limit.",
+    "explain": "The story of a printed cell; which counting rule gives a number.",
     "report": "Write the report, or check the one that stands.",
 }
 
