@@ -137,6 +137,7 @@ def command(
         train=train,
         wanted=wanted,
     )
+    _require_writable(output, picture)
     subject = measure.network_subject(spec)
     baseline = measure.network_subject(spec.plain()) if spec.placement else None
     record = measure.new_record(subject, baseline, device)
@@ -158,6 +159,14 @@ def command(
     errors = [row["error"] for row in record["rows"] if not row["network"]]
     if len(errors) == len(record["rows"]):
         raise DeviceError(errors[0])
+
+
+def _require_writable(*files: Path | None) -> None:
+    from ulsam_cost.report.files import require_writable
+
+    for file in files:
+        if file is not None:
+            require_writable(file.parent)
 
 
 def _save(output: Path | None, record: dict[str, Any]) -> None:

@@ -202,17 +202,19 @@ def _parts(
         yield {"memory": measure_memory(model, inputs, setting=setting).to_dict()}
     if wanted.layers or wanted.roofline:
         timing = measure_layers(model, inputs, setting=setting, effort=effort, progress=progress)
-        layers = _timed_layers(timing, subject)
+        layers = timed_layers(timing, subject)
         yield {"layers": layers}
         if wanted.roofline:
-            _add_least_times(layers, subject, count(model, inputs).cost, row["dtype"], setting, wanted.recalibrate)
+            add_least_times(
+                layers, subject, count(model, inputs).cost, row["dtype"], setting, recalibrate=wanted.recalibrate
+            )
     if wanted.kernels:
         yield {"kernels": [asdict(kernel) for kernel in attribute_kernels(model, inputs, setting=setting)]}
     if wanted.energy:
         yield {"energy": measure_energy(model, inputs, setting=setting).to_dict()}
 
 
-def _timed_layers(timing: LayerTiming, subject: Subject) -> dict[str, Any]:
+def timed_layers(timing: LayerTiming, subject: Subject) -> dict[str, Any]:
     """The layers' times, their sum, and the total without hooks."""
     if subject.layers:
         times = timing.under({layer.path: layer.layer for layer in subject.layers})
@@ -241,8 +243,8 @@ def _timed_layers(timing: LayerTiming, subject: Subject) -> dict[str, Any]:
     }
 
 
-def _add_least_times(
-    layers: dict[str, Any], subject: Subject, cost: Cost, dtype: str, setting: Setting, recalibrate: bool
+def add_least_times(
+    layers: dict[str, Any], subject: Subject, cost: Cost, dtype: str, setting: Setting, *, recalibrate: bool = False
 ) -> None:
     """Set beside each layer's time the least that the device needs for its counted cost."""
     number_format = resolve_dtype(dtype)
