@@ -68,7 +68,7 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
         if step.attends:
             yield attention.layer(step, x)
             continue
-        cost = _stem_cost(x) if slot.kind == "stem" else _bottleneck_cost(spec, attention, x, slot)
+        cost = _stem_cost(x) if slot.kind == "stem" else attention.block(_bottleneck_cost, x, slot)
         x = window_shape(x, slot.out_channels, slot.stride)
         yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
     pool = global_avg_pool_cost("avgpool", x)

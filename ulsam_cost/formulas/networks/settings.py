@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ulsam_cost.errors import CostError, UnknownNameError
-from ulsam_cost.formulas.attention import get_mechanism
+from ulsam_cost.formulas.attention import get_mechanism, mechanisms
 from ulsam_cost.formulas.connections import aw, dca
 from ulsam_cost.formulas.networks.spec import IN_PLACE, NO_ATTENTION, NO_POSITIONS, Network
 from ulsam_cost.placement import Placement
@@ -122,7 +122,17 @@ def _routed(attention: str, connection: str, given: dict[str, Any]) -> tuple[dic
         elif attention != NO_ATTENTION or connection:
             owner = " or ".join(name for name in (attention, connection) if name and name != NO_ATTENTION)
             raise UnknownNameError.among(f"option of {owner}", key, (*own, *joining))
+        else:
+            _require_known(key)
     return attends, connects
+
+
+def _require_known(key: str) -> None:
+    """An option of some mechanism or connection says nothing about a plain network; any other is a mistake."""
+    known = {name for mechanism in mechanisms() for name in mechanism.options}
+    known.update(name for names in CONNECTION_OPTIONS.values() for name in names)
+    if key not in known:
+        raise UnknownNameError.among("option", key, known)
 
 
 def _paper_attention(network: str, attention: str, connection: str) -> dict[str, Any]:
