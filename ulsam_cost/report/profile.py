@@ -124,10 +124,8 @@ def measure_peak(spec: NetworkSpec, *, device: str) -> dict[str, int | None]:
 
 def memory_sentence(memory: dict[str, int | None]) -> str:
     """The memory in one line."""
-    parts = [
-        f"{key.removesuffix('_bytes').replace('_', ' ')} {mebibytes(value)}" for key, value in memory.items() if value
-    ]
-    return f"memory of the network: {', '.join(parts)}"
+    named = ((key.removesuffix("_bytes").replace("_", " "), value) for key, value in memory.items())
+    return "memory in MiB: " + ", ".join(f"{name} {mebibytes(value)}" for name, value in named if value)
 
 
 def summary_table(record: dict[str, Any]) -> Table:
@@ -189,8 +187,9 @@ def title(record: dict[str, Any]) -> str:
     parts = [
         f"{record['network']} x{record['width']:g}",
         f"{record['batch']}x3x{shape}",
-        f"{record['classes']} classes",
     ]
+    if any(layer["kind"] == "classifier" for layer in record["layers"]):
+        parts.append(f"{record['classes']} classes")
     if record["attention"] != NO_ATTENTION:
         place = record["positions"] if record["positions"] != EMPTY else record["sites"] or "its places"
         parts.append(f"{record['attention']} at {place}")
