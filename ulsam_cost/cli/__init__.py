@@ -15,6 +15,7 @@ COMMANDS = {
     "crosscheck": "Every printed cost beside the computed one: is the paper right?",
     "measure": "Time, memory and energy of a network, and how far it is from the device's limit.",
     "explain": "The story of a printed cell; which counting rule gives a number.",
+    "overhead": "What attention adds, swept over channels and map sizes, as a table and a picture.",
     "report": "Write the report, or check the one that stands.",
 }
 

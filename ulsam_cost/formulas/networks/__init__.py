@@ -68,7 +68,7 @@ def network_spec(
         variant=_checked_variant(known, variant),
         width=_checked_width(known, width),
         resolution=(require_size("resolution (height)", height), require_size("resolution (width)", wide)),
-        classes=require_size("classes", classes),
+        classes=_checked_classes(known, classes),
         batch=require_size("batch", batch),
         **settings(
             known,
@@ -100,6 +100,13 @@ def _checked_width(network: Network, width: float) -> float:
     if width != 1 and not network.scales:
         raise CostError(f"width = {width:g}: {network.name} has no width multiplier, and 1 alone is accepted")
     return float(width)
+
+
+def _checked_classes(network: Network, classes: int) -> int:
+    if classes != NetworkSpec.__dataclass_fields__["classes"].default and not network.classifies:
+        raise CostError(f"classes = {classes!r}: {network.name} has no classifier, and none are accepted")
+    checked: int = require_size("classes", classes)
+    return checked
 
 
 def _require_input_holds(network: Network, spec: NetworkSpec) -> None:
