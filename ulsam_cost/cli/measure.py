@@ -219,7 +219,7 @@ def _show(record: dict[str, Any], style: str) -> None:
     if style in ("json", "csv"):
         click.echo(render(measured.latency_table(rows), style, record))
         return
-    parts = [render(measured.latency_table(rows), style)]
+    parts = [render(measured.latency_table(rows), style), measured.error_sentences(rows)]
     if any(row["memory"] for row in rows):
         parts += [render(measured.memory_table(rows), style), measured.memory_notes()]
     for row in rows:
@@ -232,4 +232,4 @@ def _show(record: dict[str, Any], style: str) -> None:
     if style == "table":
         against = f", in turn with {record['baseline']}" if record["baseline"] else ""
         parts.insert(0, f"{record['model']}{against}\n{measured.machine_sentence(record['machine'])}")
-    click.echo("\n\n".join(parts))
+    click.echo("\n\n".join(filter(None, parts)))
