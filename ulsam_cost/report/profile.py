@@ -18,7 +18,11 @@ from ulsam_cost.formulas.networks import (
     split_by_layer,
 )
 from ulsam_cost.nn.networks import build_network
+<<<<<<< HEAD
 from ulsam_cost.placement import EMPTY
+=======
+from ulsam_cost.nn.networks.meta import build_on_meta
+>>>>>>> helper-c
 from ulsam_cost.profiler.device import resolve_device
 from ulsam_cost.profiler.latency import measure_pair
 from ulsam_cost.profiler.memory import measure_memory
@@ -33,10 +37,7 @@ Progress = Callable[[float], None]
 
 def count_network(spec: NetworkSpec) -> Count:
     """The counted cost of the real network, built and run on the meta device."""
-    with torch.device("meta"):
-        model = build_network(spec).eval()
-        x = torch.empty(spec.input_shape)
-    return count(model, x)
+    return count(build_on_meta(spec), torch.empty(spec.input_shape, device="meta"))
 
 
 def profile_network(spec: NetworkSpec) -> dict[str, Any]:
