@@ -18,11 +18,8 @@ from ulsam_cost.formulas.networks import (
     split_by_layer,
 )
 from ulsam_cost.nn.networks import build_network
-<<<<<<< HEAD
-from ulsam_cost.placement import EMPTY
-=======
 from ulsam_cost.nn.networks.meta import build_on_meta
->>>>>>> helper-c
+from ulsam_cost.placement import EMPTY
 from ulsam_cost.profiler.device import resolve_device
 from ulsam_cost.profiler.latency import measure_pair
 from ulsam_cost.profiler.memory import measure_memory
@@ -45,11 +42,9 @@ def profile_network(spec: NetworkSpec) -> dict[str, Any]:
     counted, baseline = count_network(spec), count_network(spec.plain())
     layers = network_layers(spec)
     derived = layers_cost(layers)
-    options = (
-        {**get_mechanism(spec.attention).options, **dict(spec.attention_options)}
-        if spec.attention != NO_ATTENTION
-        else {}
-    )
+    options = dict(spec.attention_options)
+    if spec.attention != NO_ATTENTION:
+        options = get_mechanism(spec.attention).options | options
     return {
         "network": spec.network,
         "width": spec.width,
