@@ -147,11 +147,14 @@ def table1_table(records: list[dict[str, Any]]) -> Table:
         columns += [number("params_ratio", "ratio"), number("macs_ratio", "ratio")]
         return Table(columns=tuple(columns), records=records)
     for unit, word in (("params", "params"), ("macs", "MACs")):
-        columns.append(number(f"printed_{unit}", f"printed {word}"))
+        columns.append(number(f"printed_{unit}", f"printed\n{word}"))
         if "exact_params" in records[0]:
-            columns += [number(f"exact_{unit}", "exact"), number(f"exact_{unit}_ratio", "ratio", ratio)]
+            columns += [
+                number(f"exact_{unit}", f"exact\n{word}"),
+                number(f"exact_{unit}_ratio", "exact /\nprinted", ratio),
+            ]
         if "counted_params" in records[0]:
-            columns.append(number(f"counted_{unit}", "counted"))
+            columns.append(number(f"counted_{unit}", f"counted\n{word}"))
     return Table(columns=tuple(columns), records=records)
 
 
