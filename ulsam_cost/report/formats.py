@@ -69,9 +69,7 @@ def render(table: Table, style: str, data: Any = None) -> str:
         return to_csv(table)
     escape = _escape_markdown if style == "markdown" else str
     rows = [[escape(column.show(record.get(column.key))) for column in table.columns] for record in table.records]
-    headings = [
-        escape(column.heading if style == "table" else column.heading.replace("\n", " ")) for column in table.columns
-    ]
+    headings = [escape(column.heading) for column in table.columns]
     with _narrow_headings():
         return tabulate.tabulate(
             rows,
