@@ -278,7 +278,7 @@ class Tracer:
         if rule is None:
             shapes = tuple(tuple(tensor.shape) for tensor in tensors_of(args, kwargs))
             results = tuple(tuple(tensor.shape) for tensor in tensors_of(out))
-            self.uncounted[(packet._qualified_op_name, self.scope.path, shapes, results)] += 1
+            self.uncounted[(packet._qualified_op_name.removeprefix("aten::"), self.scope.path, shapes, results)] += 1
             return
         operator = self._operator
         self._operator = operator or name

@@ -101,7 +101,7 @@ def reduce(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None:
 
 
 def _share(x: Tensor, out: Tensor) -> int:
-    return max(1, x.numel() // max(1, out.numel()))
+    return x.numel() // max(1, out.numel())
 
 
 def interpolation(taps: int) -> Rule:
