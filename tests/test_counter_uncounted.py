@@ -87,7 +87,7 @@ def test_severity(forward, operator, severity):
     if severity is None:
         assert "product" not in found.values()
     else:
-        assert found[operator] == severity
+        assert found[f"aten::{operator}"] == severity
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_severity(forward, operator, severity):
     ],
 )
 def test_severity_by_shapes(shapes, results, severity):
-    assert severity_of("op", shapes, results) == severity
+    assert severity_of("aten::op", shapes, results) == severity
 
 
 def test_two_matrices_in_a_foreign_operator_could_be_a_product():

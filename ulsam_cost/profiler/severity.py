@@ -21,7 +21,7 @@ def severity_of(operator: str, shapes: Shapes, results: Shapes) -> Severity:
     if any(part in name for part in (*_PRODUCT_NAMES, *_SOLVER_NAMES)):
         return Severity.PRODUCT
     large = [shape for shape in shapes if len(shape) > 1]
-    foreign = "::" in operator
+    foreign = not operator.startswith("aten::")
     if len(large) > 1 and (foreign or not all(_broadcasts(shape, result) for shape in large for result in results[:1])):
         return Severity.PRODUCT
     if results and all(_broadcasts(shape, results[0]) for shape in shapes):
