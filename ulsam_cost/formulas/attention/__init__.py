@@ -83,6 +83,19 @@ class Mechanism:
         """The mechanism's own options with their defaults."""
         return dict(_options(self.cost))
 
+    def chosen(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The options that are given; None stands for the default.
+
+        Raises:
+            UnknownNameError: for one that the mechanism does not have.
+        """
+        accepted = self.options
+        given = {key: value for key, value in options.items() if value is not None}
+        for key in given:
+            if key not in accepted:
+                raise UnknownNameError.among(f"option of {self.name}", key, accepted)
+        return given
+
 
 def get_mechanism(name: str) -> Mechanism:
     """The mechanism of that name.
