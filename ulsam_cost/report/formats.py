@@ -1,8 +1,10 @@
 """One table, five formats: terminal, Markdown, CSV, JSON, LaTeX."""
 
 import csv
+import html
 import io
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -66,7 +68,7 @@ def render(table: Table, style: str, data: Any = None) -> str:
         return to_json(list(table.records) if data is None else data)
     if style == "csv":
         return to_csv(table)
-    escape = _escape_markdown if style == "markdown" else str
+    escape = escape_markdown if style == "markdown" else str
     rows = [[escape(column.show(record.get(column.key))) for column in table.columns] for record in table.records]
     return tabulate(
         rows,
@@ -100,7 +102,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _escape_markdown(value: str) -> str:
-    for character in "\\`*_|<>[]":
-        value = value.replace(character, f"\\{character}" if character not in "<>" else f"&{'lg'[character == '>']}t;")
-    return value.replace("\n", " ")
+def escape_markdown(value: str) -> str:
+    """Text that Markdown shows as it stands: no character of it is read as markup, no line break is kept."""
+    one_line = re.sub(r"\s*[\r\n]\s*", " ", html.escape(value, quote=False))
+    return re.sub(r"([\\`*_|\[\]~])", r"\\\1", one_line)
