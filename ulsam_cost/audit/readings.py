@@ -18,6 +18,8 @@ def cell_spec(cell: Cell) -> NetworkSpec | None:
     """The network that a cell is about, if it is about one."""
     if cell.backbone not in ("mv1", "mv2") or cell.metric not in ("params", "macs"):
         return None
+    if cell.connection or cell.attention not in ("none", "ulsam"):
+        return None
     return _spec(cell.backbone, cell.positions or EMPTY, float(cell.width or 1))
 
 

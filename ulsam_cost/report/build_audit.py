@@ -17,6 +17,7 @@ from ulsam_cost.published import Cell, Claim, cost_cells, published_claims
 from ulsam_cost.report.formats import Column, Table, number, words
 from ulsam_cost.report.pages import Shown
 from ulsam_cost.report.profile import count_network
+from ulsam_cost.units import FACTORS, parse_printed
 
 AnyFinding = Finding[Cell] | Finding[Claim]
 # source -> what the report calls it, and what it is
@@ -127,18 +128,18 @@ def cells_table(findings: Sequence[Finding[Cell]], *, leading: tuple[Column, ...
     """The verdicts on cells, with the derived and the counted cost of the network that a cell is about."""
     columns = (
         *leading,
-        number("row", "row", str),
+        number("row", "row"),
         words("model", "model"),
         words("connection", "connection"),
         words("positions", "positions"),
         words("metric", "metric"),
         number("printed", "printed", str),
-        number("derived", "derived"),
-        number("counted", "counted"),
         number("computed", "computed", _words),
         number("off", "off", _words),
-        words("reading", "reading"),
         words("verdict", "verdict"),
+        words("reading", "reading"),
+        number("derived", "derived"),
+        number("counted", "counted"),
     )
     return shown_columns(columns, [_cell_record(finding) for finding in findings])
 
@@ -170,13 +171,23 @@ def _cell_record(finding: Finding[Cell]) -> dict[str, Any]:
 def _verdict_record(finding: AnyFinding) -> dict[str, Any]:
     subject, computed = finding.subject, finding.computed
     printed = Fraction(subject.value)
+    off = _off(computed.number / printed - 1) if computed and printed else None
     return {
-        "printed": Shown(subject.printed, float(printed)),
+        "printed": Shown(_printed_words(subject), float(printed)),
         "computed": computed and _computed(computed, Fraction(subject.resolution)),
-        "off": computed and printed and _off(computed.number / printed - 1),
+        "off": off,
         "reading": computed and computed.reading,
         "verdict": Shown(finding.verdict.words, list(Verdict).index(finding.verdict)),
     }
+
+
+def _printed_words(subject: Cell | Claim) -> str:
+    """The printed digits, with the unit that stands in the head of the paper's column."""
+    if isinstance(subject, Claim):
+        return subject.printed
+    factor = subject.value / parse_printed(subject.printed).value
+    unit = next((suffix for suffix, value in FACTORS.items() if suffix and value == factor), "")
+    return f"{subject.printed} [{unit}]" if unit else subject.printed
 
 
 def _computed(computed: Computed, resolution: Fraction) -> Shown:

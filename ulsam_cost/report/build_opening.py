@@ -145,14 +145,15 @@ def _agreement_picture(audit: Audit) -> Block:
     return Picture(
         AGREEMENT,
         f"Above, each of the {len(audit.cells)} printed cost cells against the computed number, both logarithmic, with "
-        "the diagonal on which the two are equal; below, how far apart they are. Colour and shape say the verdict.",
+        "the diagonal on which the two are equal; below, how far apart they are in units of the last printed digit: "
+        "in the grey band the computed number rounds to the printed one. Colour and shape say the verdict.",
     )
 
 
 def _accuracy_picture() -> Block:
     return Picture(
         ACCURACY,
-        f"ImageNet-1K top-1 accuracy as the papers print it ({len(trained_networks())} networks that can be costed; "
+        f"ImageNet-1K top-1 accuracy as the papers print it ({len(trained_networks())} printed accuracies; "
         "nothing was trained here) against counted MACs and parameters; the line is the Pareto front. The papers' "
         "training differs, so that only networks of one paper can be compared.",
     )
@@ -178,6 +179,7 @@ def _dots(audit: Audit) -> list[Dot]:
             if finding.subject.metric.endswith("_norm")
             else metric_words(finding.subject.metric),
             printed=float(finding.subject.value),
+            resolution=float(finding.subject.resolution),
             computed=None if finding.computed is None else float(finding.computed.number),
             verdict=finding.verdict,
         )
@@ -186,25 +188,24 @@ def _dots(audit: Audit) -> list[Dot]:
 
 
 def trained_networks() -> list[Trained]:
-    """Every network that a paper prints an ImageNet-1K top-1 accuracy of, and that can be costed."""
-    found = []
+    """What the papers print of ImageNet-1K top-1, each once, where the network can be costed."""
+    found: dict[Trained, None] = {}
     for cell in published_cells():
         if cell.dataset != "ImageNet-1K" or cell.metric not in ("top1", "top1_error"):
             continue
         if (spec := trained_network(cell)) is None:
             continue
         cost = counted_cost(spec)
-        found.append(
-            Trained(
-                network=get_network(spec.network).title,
-                mechanism=cell.attention,
-                connection=cell.connection,
-                macs=cost.macs,
-                params=cost.params,
-                accuracy=_accuracy(cell),
-            )
+        trained = Trained(
+            network=get_network(spec.network).title,
+            mechanism=cell.attention,
+            connection=cell.connection,
+            macs=cost.macs,
+            params=cost.params,
+            accuracy=_accuracy(cell),
         )
-    return found
+        found[trained] = None  # the poster prints what the paper prints
+    return list(found)
 
 
 def _accuracy(cell: Cell) -> float:

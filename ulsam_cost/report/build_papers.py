@@ -15,14 +15,27 @@ from ulsam_cost.report.build_audit import (
     verdict_words,
 )
 from ulsam_cost.report.formats import Table, number, words
-from ulsam_cost.report.pages import Block, Bullets, Grid, Page, Paragraph, Section, Text
+from ulsam_cost.report.pages import Block, Bullets, Grid, Inline, Page, Paragraph, Section, Strong, Text
 
-HOW_TO_READ = (
-    "A cell is a match if the computed number rounds to the printed digits, truncated if it is cut off to them, last "
-    "digit if it misses the last digit by one; explained if a reason stands for it whose evidence holds. `derived` is "
-    "the closed form of the real network, `counted` the real model, operation by operation; `computed` is the number "
-    "of the reading that the verdict rests on, `off` how far it is from the printed one."
-).replace("`", "")
+HOW_TO_READ: tuple[Inline, ...] = (
+    "A cell is a ",
+    Strong("match"),
+    " if the computed number rounds to the printed digits, ",
+    Strong("truncated"),
+    " if it is cut off to them, ",
+    Strong("last digit"),
+    " if it misses the last digit by one, ",
+    Strong("explained"),
+    " if a reason stands for it whose evidence holds. ",
+    Strong("Computed"),
+    " is the number that the verdict rests on, by the reading that fits best, and ",
+    Strong("off"),
+    " how far it is from the printed one; ",
+    Strong("derived"),
+    " is the closed form of the real network, ",
+    Strong("counted"),
+    " the real model, operation by operation.",
+)
 
 
 def paper_page(source: str, audit: Audit) -> Page:
@@ -63,12 +76,8 @@ def unexplained_items(cells: tuple[Finding[Cell], ...]) -> tuple[str, ...]:
     tables = Counter((finding.subject.source, finding.subject.table) for finding in left)
     missing = Counter((f.subject.source, f.subject.table) for f in left if f.computed is None)
     return tuple(
-        f"{source_title(source)}, {table}: {count} cells are not explained"
-        + (
-            f", {missing[source, table]} of them because no reading computes them yet."
-            if missing[source, table]
-            else "."
-        )
+        f"{source_title(source)}, {table}: {count} cells"
+        + (f", {missing[source, table]} of which no reading computes." if missing[source, table] else ".")
         for (source, table), count in tables.items()
     )
 
@@ -77,7 +86,9 @@ def _tables(cells: tuple[Finding[Cell], ...]) -> tuple[Section, ...]:
     tables: dict[str, list[Finding[Cell]]] = {}
     for finding in cells:
         tables.setdefault(finding.subject.table, []).append(finding)
-    return tuple(Section(table, (Grid(cells_table(findings)),)) for table, findings in tables.items())
+    return tuple(
+        Section(table[:1].upper() + table[1:], (Grid(cells_table(findings)),)) for table, findings in tables.items()
+    )
 
 
 def _claims(audit: Audit) -> tuple[Section, ...]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ulsam_cost.audit import Verdict
 from ulsam_cost.report.figures import PLAIN, STYLE, VERDICT_COLOURS, mechanism_colour, set_grid, set_heading, to_png
+from ulsam_cost.units import format_count
 
 MARKERS = {
     Verdict.MATCH: "o",
@@ -20,14 +21,16 @@ MARKERS = {
     Verdict.UNEXPLAINED: "X",
 }
 NETWORK_MARKERS = "os^Dv*Ph"
+RINGS = {"aw": "black", "dca": "#2563eb"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dot:
-    """A printed number: which quantity it is, the printed and the computed value, and the verdict."""
+    """A printed number: which quantity it is, its last digit's weight, the computed value, and the verdict."""
 
     quantity: str
     printed: float
+    resolution: float
     computed: float | None
     verdict: Verdict
 
@@ -62,7 +65,7 @@ def agreement_figure(dots: Sequence[Dot], title: str) -> bytes:
             _agreement(axes[0][column], own, quantity)
             _distance(axes[1][column], own, quantity)
         axes[0][0].set_ylabel("computed")
-        axes[1][0].set_ylabel("computed / printed - 1")
+        axes[1][0].set_ylabel("computed - printed,\nin units of the last printed digit")
         set_heading(figure, title)
         handles = [_handle(verdict.words, MARKERS[verdict], VERDICT_COLOURS[verdict]) for verdict in Verdict]
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
@@ -90,11 +93,19 @@ def _agreement(axis: Axes, dots: Sequence[Dot], quantity: str) -> None:
 
 
 def _distance(axis: Axes, dots: Sequence[Dot], quantity: str) -> None:
-    axis.axhline(0, color=PLAIN, linewidth=1, zorder=0)
-    _by_verdict(axis, [(dot, dot.computed / dot.printed - 1) for dot in dots if dot.computed is not None])
-    axis.yaxis.set_major_formatter(PercentFormatter(1, decimals=1))
+    axis.axhspan(-0.5, 0.5, color=PLAIN, alpha=0.25, linewidth=0, zorder=0)
+    steps = [(dot, (dot.computed - dot.printed) / dot.resolution) for dot in dots if dot.computed is not None]
+    _by_verdict(axis, steps)
+    farthest = max([2.0, *(abs(height) for _, height in steps)])
+    axis.set_yscale("symlog", linthresh=1, linscale=1.5)
+    axis.set_ylim(-2 * farthest, 2 * farthest)
+    axis.yaxis.set_major_formatter(_signed_steps)
     axis.set_xlabel(f"{quantity}, printed")
     set_grid(axis, "both")
+
+
+def _signed_steps(value: float, _place: float) -> str:
+    return f"{value:+,.0f}" if value else "0"
 
 
 def _by_verdict(axis: Axes, places: Sequence[tuple[Dot, float]]) -> None:
@@ -128,6 +139,10 @@ def verdicts_figure(counts: Mapping[str, Mapping[str, Counter[Verdict]]], title:
         return to_png(figure)
 
 
+def _ink(verdict: Verdict) -> str:
+    return "black" if verdict in (Verdict.TRUNCATED, Verdict.LAST_DIGIT) else "white"
+
+
 def _verdict_bars(axis: Axes, sources: Mapping[str, Counter[Verdict]]) -> None:
     names = list(sources)
     widest = max(count.total() for count in sources.values())
@@ -137,7 +152,9 @@ def _verdict_bars(axis: Axes, sources: Mapping[str, Counter[Verdict]]) -> None:
             number = count[verdict]
             axis.barh(place, number, 0.7, left=left, color=VERDICT_COLOURS[verdict])
             if number > widest / 20:
-                axis.text(left + number / 2, place, str(number), ha="center", va="center", color="white", fontsize=8)
+                axis.text(
+                    left + number / 2, place, str(number), ha="center", va="center", color=_ink(verdict), fontsize=8
+                )
             left += number
     axis.set_yticks(range(len(names)), names)
     axis.invert_yaxis()
@@ -158,13 +175,16 @@ def accuracy_figure(trained: Sequence[Trained], title: str) -> bytes:
                     s=34,
                     marker=markers.get(each.network, "o"),
                     color=mechanism_colour(_attends(each)),
-                    edgecolors="black" if each.connection else "white",
+                    edgecolors=RINGS.get(each.connection, "white"),
                     linewidths=0.9 if each.connection else 0.4,
                     zorder=2,
                 )
             front = pareto_front([(getattr(each, unit), each.accuracy) for each in trained])
             axis.step(*zip(*front, strict=True), where="post", color="black", linewidth=0.8, zorder=1)
             axis.set(xscale="log", xlabel=label)
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(lambda value, _place: format_count(value, 0))
+            axis.xaxis.set_minor_formatter(NullFormatter())
             set_grid(axis, "both")
         axes[0].set_ylabel("ImageNet-1K top-1 as printed, %")
         set_heading(figure, title)
@@ -182,7 +202,7 @@ def _accuracy_legend(trained: Sequence[Trained], markers: Mapping[str, str]) -> 
     handles += [_handle("plain" if name == "none" else name, "o", mechanism_colour(name)) for name in mechanisms]
     for connection in dict.fromkeys(each.connection for each in trained if each.connection):
         ring = _handle(f"ringed: with {connection}", "o", "white")
-        ring.set_markeredgecolor("black")
+        ring.set_markeredgecolor(RINGS.get(connection, "white"))
         handles.append(ring)
     handles.append(Line2D([], [], color="black", linewidth=0.8, label="Pareto front"))
     return handles

@@ -13,7 +13,7 @@ from ulsam_cost.report.formats import Table
 
 @dataclass(frozen=True, slots=True)
 class Strong:
-    """Words that stand out."""
+    """Words that stand out; beside a letter Markdown may not see it, beside a space or a stop it does."""
 
     words: str
 

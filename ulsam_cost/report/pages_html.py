@@ -19,6 +19,7 @@ from ulsam_cost.report.figures import VERDICT_COLOURS
 from ulsam_cost.report.formats import Column, Table
 from ulsam_cost.report.pages import Link, Page, Shown, slug
 
+EXPRESSIONS = ("evidence", "expression")  # columns that show a program's words
 SCRIPTS = ("dataTables.min.js", "page.js")
 
 
@@ -88,7 +89,9 @@ def _cell(column: Column, value: Any) -> dict[str, str | None]:
 def _class(column: Column, words: str) -> str:
     if column.key == "verdict":
         return f"verdict {slug(words)}"
-    return "number" if column.is_number else ""
+    if column.key in EXPRESSIONS:
+        return "expression"
+    return "number" if column.is_number else "words" if " " in words else ""
 
 
 def _order(column: Column, value: Any) -> str | None:
