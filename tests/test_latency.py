@@ -221,7 +221,8 @@ def test_auto_is_a_device():
 
 
 @pytest.mark.parametrize(
-    "options", [{"mode": "fast"}, {"dtype": "int4"}, {"memory_format": "nchw"}, {"mode": "graph", "device": "cpu"}]
+    "options",
+    [{"mode": "fast"}, {"dtype": "int4"}, {"memory_format": "nchw"}, {"mode": "graph"}, {"mode": "compile-graph"}],
 )
 def test_bad_settings_are_refused(options):
     with pytest.raises(CostError, match="accepted"):
