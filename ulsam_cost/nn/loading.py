@@ -18,6 +18,7 @@ from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec
 from ulsam_cost.formulas.networks.text import names_network, spec_from_text
 from ulsam_cost.nn.networks import build_network
+from ulsam_cost.nn.networks.meta import build_on_meta
 
 _INPUT = re.compile(r"([0-9]{1,9}(?:x[0-9]{1,9})*)(?::([a-z0-9]+))?", re.ASCII)
 
@@ -47,9 +48,8 @@ def load_model(text: str, *, inputs: Sequence[str] = (), device: str = "meta") -
     """
     if names_network(text):
         spec = spec_from_text(text)
-        with torch.device(device):
-            model = build_network(spec).eval()
-            given: Any = torch.empty(spec.input_shape) if not inputs else None
+        model = build_on_meta(spec) if device == "meta" else _built(spec, device)
+        given: Any = torch.empty(spec.input_shape, device=device) if not inputs else None
         return LoadedModel(name=text, model=model, inputs=_tensors(inputs, device) or given, spec=spec)
     found = _found(text)
     model, own = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
@@ -61,6 +61,11 @@ def load_model(text: str, *, inputs: Sequence[str] = (), device: str = "meta") -
     if given is None:
         raise CostError(f"{text} gives no example inputs: --input 1x3x224x224, once for each input, says their shapes")
     return LoadedModel(name=text, model=model.eval(), inputs=given)
+
+
+def _built(spec: NetworkSpec, device: str) -> nn.Module:
+    with torch.device(device):
+        return build_network(spec).eval()
 
 
 def _tensors(inputs: Sequence[str], device: str) -> tuple[torch.Tensor, ...] | None:

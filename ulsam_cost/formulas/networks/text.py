@@ -29,14 +29,17 @@ def spec_from_text(text: str) -> NetworkSpec:
         raise CostError(f"{text!r} is no network with options: {error}") from error
     if len(rest) % 2 or any(not option.startswith("--") for option in rest[::2]):
         raise CostError(f"{text!r}: a network and options with a value each are accepted, as in 'mv1 --width 0.5'")
-    options = {option[2:].replace("-", "_"): _value(value) for option, value in zip(rest[::2], rest[1::2], strict=True)}
+    options = {
+        option[2:].replace("-", "_"): read_value(value) for option, value in zip(rest[::2], rest[1::2], strict=True)
+    }
     for text_option in ("positions", "attention", "variant", "connection", "sites"):
         if text_option in options:
             options[text_option] = rest[rest.index(f"--{text_option}") + 1]
     return network_spec(name, **options)
 
 
-def _value(text: str) -> Any:
+def read_value(text: str) -> Any:
+    """A value as it is meant: a size, a whole number, a number, true or false, or the word itself."""
     if match := _SIZE.fullmatch(text):
         return int(match[1]), int(match[2])
     for read in (int, float):
