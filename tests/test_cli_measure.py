@@ -99,6 +99,79 @@ def test_csv_is_one_table():
     assert float(rows[0]["ratio"]) > 0
 
 
+OWN = """
+import torch
+from torch import nn
+
+class Two(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(10, 8)
+        self.out = nn.Linear(8, 3)
+    def forward(self, *, ids, scale):
+        return self.out(self.table(ids)) * scale
+
+def two(): return Two(), {"ids": torch.arange(6), "scale": torch.ones(6, 1)}
+def wide(): return nn.Linear(8, 4)
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    file = tmp_path / "own.py"
+    file.write_text(OWN)
+    return file
+
+
+def test_anybodys_model_is_measured_with_its_inputs(own):
+    record = run_json("measure", f"{own}:two", "--device", "cpu", "--repeats", "3", "--layers", "--memory")
+    (row,) = record["rows"]
+    assert (row["batch"], row["network"]["runs"]) == (6, 3)
+    assert {"table", "out"} <= {layer["layer"] for layer in row["layers"]["rows"]}
+    assert row["memory"]["inputs_bytes"] == 6 * 8 + 6 * 4
+
+
+def test_inputs_are_repeated_to_the_batch(own):
+    rows = run_json("measure", f"{own}:two", "--device", "cpu", "--repeats", "3", "--batch", "2,15")["rows"]
+    assert [(row["batch"], row["error"]) for row in rows] == [(2, None), (15, None)]
+    example = {"ids": torch.arange(3), "scale": torch.ones(1)}
+    bigger = measure.batch_of(example, 7)
+    assert bigger["ids"].tolist() == [0, 1, 2, 0, 1, 2, 0]
+    assert bigger["scale"].shape == (1,)
+    assert measure.batch_of(example, 7, "meta")["ids"].shape == (7,)
+
+
+def test_any_model_may_be_the_baseline(own):
+    args = ("measure", f"{own}:wide", "--input", "5x8", "--baseline", f"{own}:wide", "--device", "cpu")
+    (row,) = run_json(*args, "--repeats", "6")["rows"]
+    assert row["batch"] == 5
+    assert row["ratio"]["low"] > 0
+
+
+def test_a_network_may_bring_its_options_in_one_text():
+    args = ("measure", "mv1 --width 0.25 --resolution 32 --positions 11:1", "--device", "cpu", "--repeats", "6")
+    record = run_json(*args)
+    assert record["model"] == "mv1 x0.25 with ulsam at 11:1"
+    assert record["baseline"] == "mv1 x0.25"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("wide", "--input", "5x9"), "does not run on these inputs"),
+        (("wide",), "gives no example inputs"),
+        (("two", "--width", "0.5"), "beside its bare name"),
+        (("missing",), "unknown name"),
+    ],
+)
+def test_a_model_that_does_not_run_is_one_sentence(own, options, sentence):
+    name, *rest = options
+    result = run("measure", f"{own}:{name}", "--device", "cpu", "--repeats", "2", *rest)
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+    assert result.stdout == ""
+
+
 def test_precision_is_a_per_cent_or_a_share():
     assert run(*SMALL, "--precision", "5%").exit_code == 0
     assert run(*SMALL, "--precision", "0.05").exit_code == 0

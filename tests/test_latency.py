@@ -252,9 +252,10 @@ def test_what_the_device_refuses_is_one_sentence(error, sentence):
     assert "\n" not in str(caught.value)
 
 
-def test_an_error_of_the_model_is_its_own():
-    with pytest.raises(RuntimeError, match="mat1 and mat2"):
+def test_an_error_of_the_model_is_chained_to_a_sentence():
+    with pytest.raises(CostError, match="does not run on these inputs: RuntimeError: mat1 and mat2") as caught:
         prepare(nn.Linear(4, 4), X, make_setting(device="cpu"))
+    assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def test_a_compiler_that_is_not_there_is_one_sentence(monkeypatch):

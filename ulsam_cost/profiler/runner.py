@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ulsam_cost.errors import CostError, DeviceError, UnknownNameError
-from ulsam_cost.profiler.device import dtype_name, refusals_in_a_sentence, resolve_device, resolve_dtype
+from ulsam_cost.profiler.device import dtype_name, refusal, refusals_in_a_sentence, resolve_device, resolve_dtype
 from ulsam_cost.profiler.rules import tensors_of
 
 MODES = ("eager", "graph", "compile")
@@ -96,7 +96,7 @@ def prepare(model: nn.Module, inputs: Any, setting: Setting) -> Ready:
         setting: how the copy is run.
 
     Raises:
-        CostError: if the model cannot be copied.
+        CostError: if the model cannot be copied, or raises an error of its own, which is chained.
         DeviceError: if the device has not the memory, the number format or the compiler.
     """
     try:
@@ -113,10 +113,22 @@ def prepare(model: nn.Module, inputs: Any, setting: Setting) -> Ready:
         placed, named = _placed(args, setting), _placed(kwargs, setting)
         run = _step(copy, placed, named, setting) if setting.train else _forward(copy, placed, named, setting)
         with on_device(setting.device):
-            run = _capture(run, setting.device) if setting.mode == "graph" else run
-            run()
-            synchronize(setting.device)
+            run = _first_run(run, setting)
     return Ready(model=copy, args=placed, kwargs=named, run=run)
+
+
+def _first_run(run: Run, setting: Setting) -> Run:
+    """Run once, as a CUDA graph where one is meant; what the model itself raises is chained to one sentence."""
+    try:
+        run = _capture(run, setting.device) if setting.mode == "graph" else run
+        run()
+        synchronize(setting.device)
+    except Exception as error:
+        if isinstance(error, CostError | MemoryError) or refusal(error) is not None:
+            raise
+        last = (str(error).strip().splitlines() or [""])[-1]
+        raise CostError(f"the model does not run on these inputs: {type(error).__name__}: {last}") from error
+    return run
 
 
 def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
