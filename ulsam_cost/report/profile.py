@@ -42,11 +42,9 @@ def profile_network(spec: NetworkSpec) -> dict[str, Any]:
     counted, baseline = count_network(spec), count_network(spec.plain())
     layers = network_layers(spec)
     derived = layers_cost(layers)
-    options = (
-        {**get_mechanism(spec.attention).options, **dict(spec.attention_options)}
-        if spec.attention != NO_ATTENTION
-        else {}
-    )
+    options = dict(spec.attention_options)
+    if spec.attention != NO_ATTENTION:
+        options = get_mechanism(spec.attention).options | options
     return {
         "network": spec.network,
         "width": spec.width,
