@@ -1,6 +1,6 @@
 """Does what saves FLOPs save time? Every published placement of ULSAM, every mechanism, and ULSAM itself, timed.
 
-    python analyses/latency.py --minutes 8.5
+    python analyses/latency.py --minutes 8
 
 writes `latency_DEVICE.json`, after each measurement, and at the end `latency_DEVICE.md` with its pictures. A run
 that was stopped, or ran out of its minutes, is taken up where it ended. Needs torch, pandas, matplotlib, click and
@@ -104,6 +104,7 @@ class Study:
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.graphs = ("graph",) if device.type == "cuda" else ()
+        self.compiled = ("compile", "compile-graph") if device.type == "cuda" else ("compile",)
         self.plain = lru_cache(maxsize=2)(self._build)
         self.inputs = lru_cache(maxsize=4)(self._inputs)
 
@@ -118,8 +119,8 @@ class Study:
         for (network, positions), batch in product(LAYERED.items(), BATCHES):
             yield self._layers(network_spec(network, positions=positions), batch)
         yield from self._networks("eager")
-        for groups, batch in product(OWN_GROUPS, BATCHES):
-            yield self._own(groups, batch, "compile")
+        for groups, batch, mode in product(OWN_GROUPS, BATCHES, self.compiled):
+            yield self._own(groups, batch, mode)
         for name, batch, mode in product(REGISTERED, BATCHES, self.graphs):
             yield self._mechanism(name, batch, mode)
         for mode in self.graphs:
@@ -190,7 +191,7 @@ class Study:
             return measure_together(module, others, x, setting=setting, effort=effort).to_dict(("loop", "copy"))
 
         facts = {"section": "ulsam", "groups": groups, "batch": batch, "mode": mode}
-        return Task(facts=facts, run=run, weight=COMPILE_WEIGHT if mode == "compile" else 1.0)
+        return Task(facts=facts, run=run, weight=COMPILE_WEIGHT if mode in self.compiled else 1.0)
 
     def _check(self, batch: int) -> Task:
         mode = (
@@ -282,7 +283,7 @@ def _resumed(path: Path, machine: dict[str, Any]) -> dict[str, Any]:
 
 @click.command()
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@click.option("--minutes", type=click.FloatRange(min=0), default=8.5, show_default=True, help="Time to measure in.")
+@click.option("--minutes", type=click.FloatRange(min=0), default=8, show_default=True, help="Time to measure in.")
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder.")
 @click.option("--fresh", is_flag=True, help="Begin anew, whatever was measured before.")
 @click.option("--only", help="Sections, with commas between them: check,ulsam,...")

@@ -95,6 +95,14 @@ def test_a_model_keeps_no_hooks():
     assert not model[0]._forward_pre_hooks
 
 
+def test_hooks_are_removed_when_the_model_raises():
+    model = nn.Sequential(nn.Linear(3, 3))
+    with pytest.raises(RuntimeError), layers._hooks(model, lambda path: None, lambda: None):
+        model(torch.ones(2, 4))
+    assert not model[0]._forward_hooks
+    assert not model[0]._forward_pre_hooks
+
+
 @pytest.mark.parametrize("options", [{"mode": "compile"}, {"train": True}])
 @pytest.mark.parametrize("function", [measure_layers, attribute_kernels])
 def test_what_has_no_hooks_is_refused(function, options):

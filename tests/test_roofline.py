@@ -66,6 +66,15 @@ def test_a_broken_file_is_measured_again(calibrated, content):
     assert len(calibrated) == 2
 
 
+def test_another_devices_file_is_measured_again(calibrated):
+    device_roof(CPU, torch.float32)
+    (file,) = cache_folder().iterdir()
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps({"key": kept["key"] | {"device": "another"}, "roof": kept["roof"]}))
+    device_roof(CPU, torch.float32)
+    assert len(calibrated) == 2
+
+
 def test_a_folder_that_cannot_be_written_is_done_without(calibrated, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))

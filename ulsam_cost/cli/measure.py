@@ -68,9 +68,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         show_default=True,
         help="How maps lie in memory.",
     ),
-    click.option(
-        "--mode", "modes", default="eager", show_default=True, help="eager,graph,compile: a CUDA graph, torch.compile."
-    ),
+    click.option("--mode", "modes", default="eager", show_default=True, help="eager,graph,compile,compile-graph."),
     click.option("--train", is_flag=True, help="A step (forward, backward, SGD) instead of a forward pass."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option("--repeats", type=POSITIVE, help="Runs of each model; instead of precision and seconds."),

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ulsam_cost.profiler.rules import attention as attention_rules
-from ulsam_cost.profiler.rules import elements, products
+from ulsam_cost.profiler.rules import attention, elements, products
 from ulsam_cost.profiler.rules.registry import Record, Rule
 
 Shape = tuple[int, ...]
@@ -24,16 +23,19 @@ Shape = tuple[int, ...]
 class Fast:
     """How to answer a function: its canonical name, its result's shape (None declines), its rule.
 
-    `in_place` says from the arguments whether the result is the first operand itself. Where `whole` is set, the
-    function is one operation by that rule even when it runs, whatever the dispatcher shows, and its result lies in
-    memory as its first operand does.
+    `in_place` says from the arguments whether the result is the first operand itself, `dtype_of` which operand's
+    dtype a new result has. Where `whole` is set, the
+    rule records the function even when it runs, whatever the dispatcher shows; where `in_order`, the result lies in
+    memory as the first operand does.
     """
 
     operator: str
     shape: Callable[..., Shape | None]
     rule: Rule
     in_place: Callable[..., bool] | None = None
-    whole: Rule | None = None
+    dtype_of: int = 0
+    whole: bool = False
+    in_order: bool = False
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -97,10 +99,11 @@ def _batch_norm_rule(
     var: Any,
     weight: Any = None,
     bias: Any = None,
+    training: bool = False,
     *_: Any,
     **__: Any,
 ) -> None:
-    elements.norm(record, out, x, (weight, bias, mean, var))
+    elements.batch_norm_of(record, out, x, (weight, bias, mean, var), takes_statistics=training)
 
 
 def _max_pool_sizes(
@@ -149,6 +152,11 @@ def _broadcast_shape(a: Any, b: Any, *rest: Any, **options: Any) -> Shape | None
         return None
 
 
+def _into_shape(a: Tensor, b: Any, **options: Any) -> Shape | None:
+    shape = _broadcast_shape(a, b, **options)
+    return shape if shape == a.shape else None
+
+
 def _attention_shape(query: Tensor, key: Tensor, value: Tensor, *_: Any, **options: Any) -> Shape | None:
     q, k, v = query.shape, key.shape, value.shape
     if not len(q) == len(k) == len(v) == 4 or q[0] != k[0] or k[:3] != v[:3] or q[3] != k[3]:
@@ -165,34 +173,79 @@ def _flag(name: str, position: int) -> Callable[..., bool]:
     return in_place
 
 
+def _matmul_shape(a: Tensor, b: Tensor) -> Shape | None:
+    left, right = a.shape, b.shape
+    if len(left) < 2 or len(right) < 2 or left[-1] != right[-2] or a.dtype is not b.dtype:
+        return None
+    if len(right) == 2 or left[:-2] == right[:-2]:
+        return (*left[:-1], right[-1])
+    try:
+        return (*torch.broadcast_shapes(left[:-2], right[:-2]), left[-2], right[-1])
+    except RuntimeError:
+        return None
+
+
+def _matmul_rule(record: Record, out: Tensor, a: Tensor, b: Tensor) -> None:
+    # [..., i, j] = [..., i, k] @ [..., k, j], and the same with vectors
+    products.product(record, out.shape, a, b, length=a.shape[-1])
+
+
+def _layer_norm_shape(x: Tensor, normalized: Any, *_: Any, **__: Any) -> Shape | None:
+    shape = x.shape
+    return shape if x.is_contiguous() and tuple(shape[len(shape) - len(normalized) :]) == tuple(normalized) else None
+
+
+def _layer_norm_rule(
+    record: Record, out: Tensor, x: Tensor, normalized: Any, weight: Any = None, bias: Any = None, *_: Any, **__: Any
+) -> None:
+    elements.layer_norm(record, out, x, normalized, weight, bias)
+
+
+def _embedding_shape(indices: Tensor, weight: Tensor, *_: Any, **options: Any) -> Shape | None:
+    return (*indices.shape, weight.shape[1]) if weight.dim() == 2 and not options.get("max_norm") else None
+
+
+def _embedding_rule(record: Record, out: Tensor, indices: Tensor, weight: Tensor, *_: Any, **__: Any) -> None:
+    elements.embedding(record, out, weight, indices)
+
+
+def _same(operator: str, rule: Rule, in_place: Callable[..., bool] | None = None) -> Fast:
+    return Fast(operator=operator, shape=_same_shape, rule=rule, in_place=in_place)
+
+
+def _always(*_: Any, **__: Any) -> bool:
+    return True
+
+
 def _table() -> dict[Any, Fast]:
-    relu = Fast(operator="relu", shape=_same_shape, rule=elements.activation, in_place=_flag("inplace", 1))
-    hardtanh = Fast(operator="hardtanh", shape=_same_shape, rule=elements.activation, in_place=_flag("inplace", 3))
-    relu6 = Fast(operator="hardtanh", shape=_same_shape, rule=elements.activation, in_place=_flag("inplace", 1))
-    sigmoid = Fast(operator="sigmoid", shape=_same_shape, rule=elements.activation)
-    softmax = Fast(operator="softmax", shape=_softmax_shape, rule=_softmax_rule)
-    add = Fast(operator="add", shape=_broadcast_shape, rule=elements.add)
-    attention = Fast(
-        operator="scaled_dot_product_attention",
-        shape=_attention_shape,
-        rule=attention_rules.attention,
-        whole=attention_rules.attention,
-    )
-    multiply = Fast(operator="mul", shape=_broadcast_shape, rule=elements.multiply)
+    activation = elements.activation
     return {
         F.conv2d: Fast(operator="conv2d", shape=_conv2d_shape, rule=_conv2d_rule),
-        F.linear: Fast(operator="linear", shape=_linear_shape, rule=products.linear),
+        F.linear: Fast(operator="linear", shape=_linear_shape, rule=products.linear, whole=True),
+        F.scaled_dot_product_attention: Fast(
+            operator="scaled_dot_product_attention",
+            shape=_attention_shape,
+            rule=attention.attention,
+            whole=True,
+            in_order=True,
+        ),
+        F.embedding: Fast(operator="embedding", shape=_embedding_shape, rule=_embedding_rule, dtype_of=1),
         F.batch_norm: Fast(operator="batch_norm", shape=_batch_norm_shape, rule=_batch_norm_rule),
+        F.layer_norm: Fast(operator="layer_norm", shape=_layer_norm_shape, rule=_layer_norm_rule),
         torch.max_pool2d: Fast(operator="max_pool2d", shape=_max_pool_sizes, rule=_max_pool_rule),
         F.adaptive_avg_pool2d: Fast(operator="adaptive_avg_pool2d", shape=_adaptive_shape, rule=elements.average),
-        **dict.fromkeys((F.relu, torch.relu, Tensor.relu), relu),
-        F.hardtanh: hardtanh,
-        F.relu6: relu6,
-        F.scaled_dot_product_attention: attention,
-        **dict.fromkeys((torch.sigmoid, Tensor.sigmoid, F.sigmoid), sigmoid),
-        **dict.fromkeys((F.softmax, torch.softmax, Tensor.softmax), softmax),
-        **dict.fromkeys((torch.add, Tensor.add, Tensor.__add__, Tensor.__radd__), add),
-        **dict.fromkeys((torch.mul, Tensor.mul, Tensor.__mul__, Tensor.__rmul__), multiply),
+        F.relu: _same("relu", activation, _flag("inplace", 1)),
+        F.relu6: _same("relu6", activation, _flag("inplace", 1)),
+        F.hardtanh: _same("hardtanh", activation, _flag("inplace", 3)),
+        F.silu: _same("silu", activation, _flag("inplace", 1)),
+        F.gelu: _same("gelu", activation),
+        **dict.fromkeys((torch.sigmoid, Tensor.sigmoid, F.sigmoid), _same("sigmoid", activation)),
+        F.softmax: Fast(operator="softmax", shape=_softmax_shape, rule=_softmax_rule),
+        torch.matmul: Fast(operator="matmul", shape=_matmul_shape, rule=_matmul_rule, whole=True),
+        Tensor.matmul: Fast(operator="@", shape=_matmul_shape, rule=_matmul_rule, whole=True),
+        Tensor.add: Fast(operator="add", shape=_broadcast_shape, rule=elements.add),
+        Tensor.add_: Fast(operator="add_", shape=_into_shape, rule=elements.add, in_place=_always),
+        Tensor.mul: Fast(operator="mul", shape=_broadcast_shape, rule=elements.multiply),
     }
 
 

@@ -57,7 +57,7 @@ LEAVES: dict[type[nn.Module], Leaf] = {
     nn.BatchNorm2d: Leaf(entry=FAST[F.batch_norm], arguments=_batch_norm),
     nn.Linear: Leaf(entry=FAST[F.linear], arguments=lambda m, x: (x, m._parameters["weight"], m._parameters["bias"])),
     nn.ReLU: Leaf(entry=FAST[F.relu], arguments=lambda m, x: (x, m.inplace)),
-    nn.ReLU6: Leaf(entry=FAST[F.relu6], arguments=lambda m, x: (x, m.inplace)),
+    nn.ReLU6: Leaf(entry=FAST[F.hardtanh], arguments=lambda m, x: (x, m.min_val, m.max_val, m.inplace)),
     nn.Sigmoid: Leaf(entry=FAST[F.sigmoid], arguments=lambda m, x: (x,)),
     nn.Softmax: Leaf(entry=FAST[F.softmax], arguments=lambda m, x: (x, m.dim)),
     nn.MaxPool2d: Leaf(

@@ -59,13 +59,13 @@ class LiveSet:
 
 
 def measure_memory(model: nn.Module, inputs: Any, *, setting: Setting) -> Memory:
-    """Measure the memory of one run after another has warmed up; a CUDA graph is measured as the eager run it holds.
+    """Measure the memory of one run after another has warmed up; a CUDA graph is measured as the run that it holds.
 
     Raises:
         CostError: as in `prepare`.
     """
-    eager = replace(setting, mode="eager") if setting.mode == "graph" else setting
-    ready = prepare(model, inputs, eager)
+    direct = {"graph": "eager", "compile-graph": "compile"}.get(setting.mode, setting.mode)
+    ready = prepare(model, inputs, replace(setting, mode=direct))
     weights = _bytes(ready.model.parameters()) + _bytes(ready.model.buffers())
     operands = _bytes(tensors_of(ready.args, ready.kwargs))
     live = largest_live_set(ready.model, ready.args, ready.kwargs, train=setting.train)

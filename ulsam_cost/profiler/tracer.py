@@ -10,11 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from math import prod
+from types import FunctionType
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
 from torch._ops import OpOverloadPacket
+from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -42,6 +44,18 @@ READERS = frozenset(
         Tensor.__contains__,
     }
 )
+# Functions whose plain names tools give to others: nn.functional's, or the operators * and + and @.
+SPELLINGS = {
+    torch.mul: "torch.mul",
+    torch.add: "torch.add",
+    Tensor.matmul: "@",
+    torch.relu: "torch.relu",
+    Tensor.relu: "torch.relu",
+    torch.softmax: "torch.softmax",
+    Tensor.softmax: "torch.softmax",
+}
+# Kernels that tools tell from the function that called them.
+KERNELS = frozenset({"mv", "dot", "vdot", "addmv"})
 # Functions of a tensor's shape.
 PLAIN = frozenset({Tensor.dim, Tensor.size, Tensor.numel, Tensor.ndimension, Tensor.stride, Tensor.is_floating_point})
 
@@ -138,23 +152,29 @@ class Tracer:
                 result = self._answer(entry, args, kwargs)
                 if result is not UNANSWERED:
                     return result
-            return self._run_function(function, entry.operator, entry.whole, args, kwargs)
+            name = _named(entry.operator, args, kwargs)
+            if not entry.whole or _is_transformed():
+                return self._run_function(function, name, args, kwargs)
+            return self._run_whole(function, name, entry.rule, args, kwargs, in_order=entry.in_order)
         return function(*args, **kwargs) if function in PLAIN else self._call_other(function, args, kwargs)
 
     def _call_other(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        name = getattr(function, "__name__", str(function))
+        name = str(SPELLINGS.get(function) or getattr(function, "__name__", function))
         if name == "__get__":
             return self._get_property(function, args, kwargs)
         if function in READERS and not self.values:
             return self._read(function, name, args, kwargs)
+        if function is F.multi_head_attention_forward:
+            return self._run_open(function, args, kwargs)
         packet = getattr(function, "overloadpacket", function)
         if not isinstance(packet, OpOverloadPacket):
-            return self._run_function(function, name, None, args, kwargs)
-        own = None if packet._qualified_op_name.startswith("aten::") else RULES.get(packet)
-        return self._run_function(function, packet.__name__, own, args, kwargs)
+            return self._run_function(function, _named(name, args, kwargs), args, kwargs)
+        if packet in RULES and not packet._qualified_op_name.startswith("aten::"):
+            return self._run_whole(function, packet.__name__, RULES[packet], args, kwargs)
+        return self._run_function(function, packet.__name__, args, kwargs)
 
     def _answer(self, entry: Fast, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if torch.is_grad_enabled() or torch._C._functorch.maybe_current_level() is not None or not _has_meta(args):
+        if torch.is_grad_enabled() or _is_transformed() or not _has_meta(args):
             return UNANSWERED
         try:
             shape = entry.shape(*args, **kwargs)
@@ -168,8 +188,8 @@ class Tracer:
                 return UNANSWERED
         else:
             with torch._C._DisableTorchDispatch():
-                result = torch.empty(shape, dtype=args[0].dtype, device=META)
-                if entry.whole is not None:
+                result = torch.empty(shape, dtype=args[entry.dtype_of].dtype, device=META)
+                if entry.in_order:
                     result = in_order_of(args[0], result)
         self._operator = entry.operator
         entry.rule(self, result, *args, **kwargs)
@@ -200,24 +220,59 @@ class Tracer:
             self.tensors.alias(args[0], value)
         return value
 
-    def _run_function(
-        self, function: Any, name: str, whole: Rule | None, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        if not self.values and not self.tensors.are_constants(args, kwargs):
-            args, kwargs = self.tensors.on_meta(args), self.tensors.on_meta(kwargs)
-        first, muted = len(self.ops), self._muted
-        self._operator, self._muted = name, muted or whole is not None
+    def _run_open(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function that is written in Python so that the functions which it calls are seen one by one."""
+        seen_through = {**function.__globals__, "has_torch_function": lambda *_: False}
+        twin = FunctionType(
+            function.__code__, seen_through, function.__name__, function.__defaults__, function.__closure__
+        )
+        twin.__kwdefaults__ = function.__kwdefaults__
+        with self._function_net:
+            return twin(*args, **kwargs)
+
+    def _run_function(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function; what the dispatcher shows of it is recorded under its name."""
+        args, kwargs = self._prepared(args, kwargs)
+        first = len(self.ops)
+        self._operator = name
         try:
             result = function(*args, **kwargs)
-            if whole is not None and not self.values:
+        finally:
+            self._operator = ""
+        if isinstance(result, Tensor) and len(self.ops) > first:
+            self._give_shape(first, tuple(result.shape), result.numel())
+        return self._made(result)
+
+    def _run_whole(
+        self,
+        function: Any,
+        name: str,
+        rule: Rule,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        in_order: bool = False,
+    ) -> Any:
+        """Run a function that is recorded by a rule of its own, whatever the dispatcher shows."""
+        args, kwargs = self._prepared(args, kwargs)
+        self._muted = True
+        try:
+            result = function(*args, **kwargs)
+            if in_order and not self.values:
                 result = in_order_of(first_tensor((args, kwargs)), result)
         finally:
-            self._muted = muted
-        if whole is not None and not muted:
-            whole(self, first_tensor(result), *args, **kwargs)
-        elif isinstance(result, Tensor) and len(self.ops) > first:
-            self._give_shape(first, tuple(result.shape), result.numel())
+            self._muted = False
+        self._operator = name
+        rule(self, first_tensor(result), *args, **kwargs)
         self._operator = ""
+        return self._made(result)
+
+    def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.values or self.tensors.are_constants(args, kwargs):
+            return args, kwargs
+        return self.tensors.on_meta(args), self.tensors.on_meta(kwargs)
+
+    def _made(self, result: Any) -> Any:
         if not self.values:
             self.tensors.keep_constant(result)
         return result
@@ -281,9 +336,14 @@ class Tracer:
             self.uncounted[(packet._qualified_op_name, self.scope.path, shapes, results)] += 1
             return
         operator = self._operator
-        self._operator = operator or name
+        self._operator = f"{operator}:{name}" if operator and name in KERNELS and operator != name else operator or name
         rule(self, first_tensor(out), *args, **kwargs)
         self._operator = operator
+
+
+def _is_transformed() -> bool:
+    """Whether vmap or the like hides dimensions of the tensors that a function sees."""
+    return torch._C._functorch.maybe_current_level() is not None
 
 
 def _has_meta(args: tuple[Any, ...]) -> bool:
@@ -313,6 +373,16 @@ def _small_or_meta(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any],
     """The options of a tensor that the run makes of nothing: it keeps its values if it is small and not random."""
     on_meta = _meta_options({**kwargs, "device": META})
     return kwargs if not random and operator(*args, **on_meta).numel() <= MOST_CONSTANT else on_meta
+
+
+def _named(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """A function's name as far as tools tell it: a convolution's padding given by a word, a product with a vector."""
+    if name.startswith("conv"):
+        padding = kwargs.get("padding", args[4] if len(args) > 4 else 0)
+        return f"{name}:{padding}" if isinstance(padding, str) else name
+    if name in ("matmul", "@") and len(args) == 2 and args[1].dim() == 1:
+        return f"{name}:dot" if args[0].dim() == 1 else f"{name}:mv"
+    return name
 
 
 class _FunctionNet(TorchFunctionMode):

@@ -1,8 +1,10 @@
 """One table, five formats: terminal, Markdown, CSV, JSON, LaTeX."""
 
 import csv
+import html
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -67,11 +69,9 @@ def render(table: Table, style: str, data: Any = None) -> str:
         return to_json(list(table.records) if data is None else data)
     if style == "csv":
         return to_csv(table)
-    escape = _escape_markdown if style == "markdown" else str
+    escape = escape_markdown if style == "markdown" else str
     rows = [[escape(column.show(record.get(column.key))) for column in table.columns] for record in table.records]
-    headings = [
-        escape(column.heading if style == "table" else column.heading.replace("\n", " ")) for column in table.columns
-    ]
+    headings = [escape(column.heading if style == "table" else on_one_line(column.heading)) for column in table.columns]
     with _narrow_headings():
         return tabulate.tabulate(
             rows,
@@ -90,6 +90,11 @@ def _narrow_headings() -> Iterator[None]:
         yield
     finally:
         tabulate.MIN_PADDING = kept
+
+
+def on_one_line(text: str) -> str:
+    """A heading without the line break that it has on the terminal."""
+    return text.replace("\n", " ")
 
 
 def to_json(data: Any) -> str:
@@ -115,7 +120,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _escape_markdown(value: str) -> str:
-    for character in "\\`*_|<>[]":
-        value = value.replace(character, f"\\{character}" if character not in "<>" else f"&{'lg'[character == '>']}t;")
-    return value.replace("\n", " ")
+def escape_markdown(value: str) -> str:
+    """Text that Markdown shows as it stands: no character of it is read as markup, no line break is kept."""
+    one_line = re.sub(r"\s*[\r\n]\s*", " ", html.escape(value, quote=False))
+    return re.sub(r"([\\`*_|\[\]~])", r"\\\1", one_line)

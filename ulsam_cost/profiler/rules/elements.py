@@ -13,12 +13,23 @@ from ulsam_cost.profiler.rules.registry import Record, Rule, first_tensor, ops, 
 @rule(
     ops(
         "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training "
-        "_native_batch_norm_legit_functional _batch_norm_with_update _batch_norm_no_update "
-        "_batch_norm_with_update_functional batch_norm_elemt cudnn_batch_norm miopen_batch_norm"
+        "_native_batch_norm_legit_functional _batch_norm_no_update batch_norm_elemt cudnn_batch_norm "
+        "miopen_batch_norm"
     )
 )
 def batch_norm(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None:
-    norm(record, first_tensor(out), x, others[:4])
+    takes_statistics = any(other is True for other in others)
+    batch_norm_of(record, first_tensor(out), x, others[:4], takes_statistics=takes_statistics)
+
+
+@rule(ops("_batch_norm_with_update _batch_norm_with_update_functional"))
+def updating_batch_norm(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None:
+    batch_norm_of(record, first_tensor(out), x, others[:4], takes_statistics=True)
+
+
+def batch_norm_of(record: Record, out: Tensor, x: Tensor, others: Iterable[Any], *, takes_statistics: bool) -> None:
+    """A batch norm with given statistics, or one that takes those of each channel of its map."""
+    norm(record, out, x, others, reduction=x.numel() // x.shape[1] if takes_statistics else 1)
 
 
 @rule(ops("native_layer_norm"))
@@ -124,6 +135,12 @@ for names, taps in (
     rule(ops(names))(interpolation(taps))
 
 
+@rule(ops("embedding"))
+def embedding(record: Record, out: Tensor, weight: Tensor, indices: Tensor, *_: Any) -> None:
+    # [..., d] = rows of [v, d]: those that are asked for are read
+    record(OpKind.MOVEMENT, out.shape, reads=out.numel() + indices.numel(), params=(weight,))
+
+
 def elementwise(kind: OpKind) -> Rule:
     """The rule of an operation that goes element by element over broadcast operands."""
 
@@ -146,7 +163,7 @@ pointwise = rule(ops("native_dropout _fused_dropout lerp addcmul addcdiv linalg_
     elementwise(OpKind.ELEMENTWISE)
 )
 MOVEMENT = (
-    "cat stack clone copy _to_copy contiguous index index_select gather take embedding _embedding_bag embedding_bag "
+    "cat stack clone copy _to_copy contiguous index index_select gather take _embedding_bag embedding_bag "
     "index_put _unsafe_index _unsafe_index_put _index_put_impl index_add index_copy index_fill scatter scatter_add "
     "scatter_reduce masked_fill masked_scatter masked_select where roll flip repeat repeat_interleave tril triu "
     "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "

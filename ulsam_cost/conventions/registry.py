@@ -1,0 +1,52 @@
+"""What a convention is, and the table of all of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ulsam_cost.cost import Cost, OpCost
+from ulsam_cost.errors import UnknownNameError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Convention:
+    """A rule from an operation to a number.
+
+    `unit` is what the tool calls the number, `counts` says in a phrase what goes into it, `per_mac` what a MAC is.
+    """
+
+    name: str
+    source: str
+    unit: str
+    counts: str
+    weigh: Callable[[OpCost], int]
+    per_mac: int = 1
+
+    def number(self, cost: Cost) -> int:
+        """The number that this convention gives for a cost."""
+        return sum(self.weigh(op) for op in cost)
+
+
+CONVENTIONS: dict[str, Convention] = {}
+
+
+def register(convention: Convention) -> Convention:
+    """Add a convention under its name.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    if convention.name in CONVENTIONS:
+        raise ValueError(f"convention {convention.name!r} is registered already")
+    CONVENTIONS[convention.name] = convention
+    return convention
+
+
+def get_convention(name: str) -> Convention:
+    """The convention of that name.
+
+    Raises:
+        UnknownNameError: with the nearest name.
+    """
+    if name not in CONVENTIONS:
+        raise UnknownNameError.among("convention", name, CONVENTIONS)
+    return CONVENTIONS[name]
