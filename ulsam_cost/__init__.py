@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ulsam_cost.nn.networks import build as build
     from ulsam_cost.placement import Placement as Placement
     from ulsam_cost.placement import parse_placement as parse_placement
+    from ulsam_cost.profiler.rules.registry import register_rule as register_rule
     from ulsam_cost.profiler.trace import Count as Count
     from ulsam_cost.profiler.trace import count as count
 
@@ -40,6 +41,7 @@ _HOMES = {
     "nn.attention": ("build_attention",),
     "nn.networks": ("build",),
     "placement": ("Placement", "parse_placement"),
+    "profiler.rules.registry": ("register_rule",),
     "profiler.trace": ("Count", "count"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -36,6 +36,18 @@ class Placement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A place inside of a layer: after one of its parts, or that of its spatial convolution.
+
+    `name` is what the network calls such places, `path` where the module goes, `channels` those of the map.
+    """
+
+    name: str
+    path: str
+    channels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
     """A numbered layer of a network, as far as a placement is concerned."""
 
@@ -46,6 +58,8 @@ class Slot:
     out_channels: int
     stride: int = 1
     fixed: bool = False  # the stem and the classifier
+    places: tuple[Place, ...] = ()  # where attention may follow
+    convolution: Place | None = None  # where a mechanism may stand in its stead
 
     @property
     def keeps_shape(self) -> bool:

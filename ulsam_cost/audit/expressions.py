@@ -9,6 +9,7 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.formulas.attention import attention_cost
 from ulsam_cost.formulas.networks import layers_cost, network_layers, network_spec
@@ -36,6 +37,11 @@ def part(cost: Cost, word: str) -> Cost:
 def products(cost: Cost) -> Cost:
     """Convolutions and linear layers alone, without biases and norms."""
     return cost.of_kind(OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL)
+
+
+def under(convention: str, cost: Cost) -> int:
+    """The number that a convention gives for a cost."""
+    return get_convention(convention).number(cost)
 
 
 def cell(source: str, table: str, row: int | str, metric: str, **fields: str) -> Fraction:
@@ -78,6 +84,7 @@ NAMES: dict[str, Callable[..., Any]] = {
     "layers": layers,
     "part": part,
     "products": products,
+    "under": under,
     "attention": attention_cost,
     "cell": cell,
     "claim": claim,

@@ -1,12 +1,15 @@
 """The built-in readings, strictest first: the real network, the printed formula, the paper's own arithmetic."""
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 from ulsam_cost.audit import Reading, register_reading
+from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.formulas.attention import get_mechanism
-from ulsam_cost.formulas.networks import NetworkSpec, layers_cost, network_layers, network_spec
+from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, layers_cost, network_layers, network_spec
 from ulsam_cost.placement import EMPTY
 from ulsam_cost.published import Cell, published_cells
 
@@ -14,18 +17,58 @@ from ulsam_cost.published import Cell, published_cells
 TABLE1_LETTERS = {"m": 512, "t": 64, "r": 16, "h": 14, "w": 14}
 
 
+# What a note of the DCA paper's tables means.
+DCA_NOTES: dict[str, dict[str, Any]] = {
+    "": {},
+    **{f"connection function: {name}": {"function": name} for name in ("direct", "softmax", "weighted")},
+    "channel size matching: 1 FC": {"matching": 1},
+    **{f"channel size matching: 2 FC (r={r})": {"matching": 2, "matching_reduction": r} for r in (16, 8, 4)},
+    **{
+        f"spatial size matching: {name} pooling, spatial attention connected only": {
+            "pooling": name,
+            "dimensions": "spatial",
+        }
+        for name in ("avg", "max")
+    },
+    "channel attention connected": {"dimensions": "channel"},
+    "spatial attention connected": {"dimensions": "spatial"},
+    "both connected": {"dimensions": "both"},
+}
+
+
 def cell_spec(cell: Cell) -> NetworkSpec | None:
-    """The network that a cell is about, if it is about one."""
-    if cell.backbone not in ("mv1", "mv2") or cell.metric not in ("params", "macs"):
+    """The network that a cell is about, if it is about one that can be costed."""
+    if cell.backbone not in REGISTERED or cell.metric not in ("params", "macs"):
         return None
-    if cell.connection or cell.attention not in ("none", "ulsam"):
-        return None
-    return _spec(cell.backbone, cell.positions or EMPTY, float(cell.width or 1))
+    options = _PAPER_OPTIONS.get(cell.source, _ulsam_options)(cell)
+    return _spec(cell.backbone, tuple(sorted(options.items())))
+
+
+def _ulsam_options(cell: Cell) -> dict[str, Any]:
+    return {"positions": cell.positions or EMPTY, "width": float(cell.width or 1)}
+
+
+def _dca_options(cell: Cell) -> dict[str, Any]:
+    return {"attention": cell.attention, "connection": cell.connection, **DCA_NOTES[cell.note]}
+
+
+def _aw_options(cell: Cell) -> dict[str, Any]:
+    options: dict[str, Any] = {"attention": cell.attention, "connection": cell.connection}
+    if cell.connection:
+        options["aw_literal"] = True
+    if cell.backbone.startswith("resnet"):
+        options["variant"] = "v1"
+    if cell.attention == "cbam":
+        options["spatial_gate" if cell.note == "MaxPool" else "max_pooling"] = False
+    return options
+
+
+_PAPER_OPTIONS = {"dca": _dca_options, "aw": _aw_options}
 
 
 @lru_cache
-def _spec(backbone: str, positions: str, width: float) -> NetworkSpec:
-    return network_spec(backbone, positions=positions, width=width)
+def _spec(backbone: str, options: tuple[tuple[str, Any], ...]) -> NetworkSpec:
+    return network_spec(backbone, **dict(options))
 
 
 @lru_cache
@@ -42,7 +85,7 @@ def _by_network(cell: Cell) -> Fraction | None:
 def _by_papers_arithmetic(cell: Cell) -> Fraction | None:
     spec = cell_spec(cell)
     base = _printed_baseline(cell)
-    if spec is None or base is None or not spec.placement:
+    if spec is None or base is None or spec == spec.plain():
         return None
     products = (OpKind.CONV, OpKind.LINEAR)
     after, before = (_total(spec_cost(s).of_kind(*products), cell.metric) for s in (spec, spec.plain()))
@@ -120,3 +163,26 @@ register_reading(
         compute=_by_ratio_of_printed,
     )
 )
+
+
+def _under(convention: str, source: str) -> Callable[[Cell], Fraction | None]:
+    """The real network under another convention than MACs, for the papers that use it."""
+
+    def compute(cell: Cell) -> Fraction | None:
+        spec = cell_spec(cell)
+        if spec is None or cell.source != source or cell.metric != "macs":
+            return None
+        return Fraction(get_convention(convention).number(spec_cost(spec)))
+
+    return compute
+
+
+for _convention, _source in (("dcanet", "dca"), ("aw_resnet101", "aw"), ("aw_resnet50", "aw")):
+    register_reading(
+        Reading(
+            name=f"network under {_convention}",
+            convention=_convention,
+            meaning=get_convention(_convention).counts,
+            compute=_under(_convention, _source),
+        )
+    )

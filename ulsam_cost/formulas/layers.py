@@ -212,6 +212,8 @@ def adaptive_avg_pool2d_cost(path: str, x: Shape, size: Pair, *, module: str = "
     n, c, h, w = x
     kh, kw = as_pair(size)
     window = h * w // (kh * kw)
+    if isinstance(window, int):
+        window = max(window, 1)  # a map smaller than the result is spread, an element a window
     return _single(
         path, OpKind.POOL_AVG, "adaptive_avg_pool2d", (n, c, kh, kw), reads=prod(x), reduction=window, module=module
     )

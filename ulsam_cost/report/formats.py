@@ -5,12 +5,13 @@ import html
 import io
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from tabulate import tabulate
+import tabulate
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _STYLES = {"table": "simple", "markdown": "pipe", "latex": "latex_booktabs"}
@@ -70,13 +71,30 @@ def render(table: Table, style: str, data: Any = None) -> str:
         return to_csv(table)
     escape = escape_markdown if style == "markdown" else str
     rows = [[escape(column.show(record.get(column.key))) for column in table.columns] for record in table.records]
-    return tabulate(
-        rows,
-        headers=[escape(column.heading) for column in table.columns],
-        tablefmt=_STYLES[style],
-        colalign=[("right" if column.is_number else "left") for column in table.columns] if rows else None,
-        disable_numparse=True,
-    )
+    headings = [escape(column.heading if style == "table" else on_one_line(column.heading)) for column in table.columns]
+    with _narrow_headings():
+        return tabulate.tabulate(
+            rows,
+            headers=headings,
+            tablefmt=_STYLES[style],
+            colalign=[("right" if column.is_number else "left") for column in table.columns] if rows else None,
+            disable_numparse=True,
+        )
+
+
+@contextmanager
+def _narrow_headings() -> Iterator[None]:
+    """Tabulate pads headings by two columns more than cells, which 100 columns have no room for."""
+    kept, tabulate.MIN_PADDING = tabulate.MIN_PADDING, 0
+    try:
+        yield
+    finally:
+        tabulate.MIN_PADDING = kept
+
+
+def on_one_line(text: str) -> str:
+    """A heading without the line break that it has on the terminal."""
+    return text.replace("\n", " ")
 
 
 def to_json(data: Any) -> str:

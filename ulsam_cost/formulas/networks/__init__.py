@@ -5,95 +5,79 @@ A `NetworkSpec` says which network is meant; both wings read it, so that `networ
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib import import_module
 from math import prod
 from typing import Any
 
-from ulsam_cost.cost import Cost, OpCost, is_under
+from ulsam_cost.cost import Cost, OpCost, OpKind, is_under
 from ulsam_cost.errors import CostError, SizeError, UnknownNameError, require_size
-from ulsam_cost.formulas.attention import get_mechanism
+from ulsam_cost.formulas.networks.settings import settings
 from ulsam_cost.formulas.networks.spec import NO_ATTENTION as NO_ATTENTION
 from ulsam_cost.formulas.networks.spec import NO_POSITIONS as NO_POSITIONS
+from ulsam_cost.formulas.networks.spec import REGISTERED as REGISTERED
 from ulsam_cost.formulas.networks.spec import LayerCost as LayerCost
 from ulsam_cost.formulas.networks.spec import Network as Network
 from ulsam_cost.formulas.networks.spec import NetworkSpec as NetworkSpec
+from ulsam_cost.formulas.networks.spec import get_network as get_network
 from ulsam_cost.placement import EMPTY, Placement, parse_placement
 
-# network -> the file of its family, in both wings
-REGISTERED = {
-    "mv1": "mv1",
-    "mv2": "mv2",
-    "resnet50": "resnet",
-    "resnet101": "resnet",
-    "resnet152": "resnet",
-    "mnasnet1_0": "mnasnet",
-}
 MOST_WIDTH = 64.0
-
-
-def get_network(name: str) -> Network:
-    """The network of that name.
-
-    Raises:
-        UnknownNameError: with the nearest name.
-    """
-    if name not in REGISTERED:
-        raise UnknownNameError.among("network", name, REGISTERED)
-    network: Network = import_module(f"{__name__}.{REGISTERED[name]}").NETWORKS[name]
-    return network
 
 
 def network_spec(
     network: str,
     *,
     positions: str | Placement = EMPTY,
-    attention: str = "ulsam",
+    attention: str | None = None,
+    sites: str | None = None,
+    connection: str | None = None,
     variant: str | None = None,
     width: float = 1.0,
     resolution: int | tuple[int, int] = 224,
     classes: int = 1000,
     batch: int = 1,
-    **attention_options: Any,
+    **options: Any,
 ) -> NetworkSpec:
     """A checked NetworkSpec.
 
     Args:
         network: a registered network.
-        positions: where attention stands, as the paper writes it.
-        attention: a registered mechanism, or `none` for the plain network whatever the positions.
+        positions: the layers that attention replaces or follows, as the ULSAM paper writes them.
+        attention: a registered mechanism, or `none` for the plain network whatever else is given. Named without
+            positions it stands at the papers' places: after each block, before the shortcut is added; SK and AW in
+            place of the convolution; ULSAM nowhere in the MobileNets, where its paper writes positions. Not named
+            it is `ulsam` at the positions.
+        sites: the places inside of the blocks, of the networks that have several: MobileNetV1's `both` (its first),
+            `depthwise` or `pointwise`.
+        connection: `dca` joins each attention with the one before it, `aw` makes convolutions AW-convolutions.
         variant: of the networks that are known in several, ResNet's `v1.5` (its first) or `v1`.
         width: width multiplier, of the networks that have one.
         resolution: of the input, one number or (height, width).
         classes: of the classifier.
         batch: inputs at once.
-        **attention_options: the mechanism's own; None stands for the default.
+        **options: the mechanism's own, and the connection's; None stands for the default.
 
     Raises:
         CostError: for a size, name, position or option that is not accepted.
     """
     known = get_network(network)
-    placement = parse_placement(positions) if isinstance(positions, str) else positions
     height, wide = resolution if isinstance(resolution, tuple) else (resolution, resolution)
-    if attention == NO_ATTENTION:
-        placement, attention_options = NO_POSITIONS, {}
-    else:
-        accepted = get_mechanism(attention).options
-        attention_options = {key: value for key, value in attention_options.items() if value is not None}
-        for key in attention_options:
-            if key not in accepted:
-                raise UnknownNameError.among(f"option of {attention}", key, accepted)
     spec = NetworkSpec(
         network=network,
         variant=_checked_variant(known, variant),
-        placement=placement,
-        attention=attention,
-        attention_options=tuple(sorted(attention_options.items())),
         width=_checked_width(known, width),
         resolution=(require_size("resolution (height)", height), require_size("resolution (width)", wide)),
-        classes=require_size("classes", classes),
+        classes=_checked_classes(known, classes),
         batch=require_size("batch", batch),
+        **settings(
+            known,
+            placement=parse_placement(positions) if isinstance(positions, str) else positions,
+            sites=sites,
+            attention=attention,
+            connection=connection,
+            options=options,
+        ),
     )
     _require_input_holds(known, spec)
     network_layers(spec)
@@ -118,6 +102,13 @@ def _checked_width(network: Network, width: float) -> float:
     return float(width)
 
 
+def _checked_classes(network: Network, classes: int) -> int:
+    if classes != NetworkSpec.__dataclass_fields__["classes"].default and not network.classifies:
+        raise CostError(f"classes = {classes!r}: {network.name} has no classifier, and none are accepted")
+    checked: int = require_size("classes", classes)
+    return checked
+
+
 def _require_input_holds(network: Network, spec: NetworkSpec) -> None:
     height, width = spec.resolution
     numbered, stride = network.slots(spec), 1
@@ -139,12 +130,19 @@ def network_layers(spec: NetworkSpec) -> tuple[LayerCost, ...]:
         PlacementError: for a position that the network cannot take.
         SizeError: for sizes that a layer cannot have.
     """
-    return tuple(get_network(spec.network).layers(spec))
+    layers = get_network(spec.network).layers(spec)
+    return tuple(replace(layer, cost=unused_last(layer.cost)) if spec.connection else layer for layer in layers)
 
 
 def layers_cost(layers: Iterable[LayerCost]) -> Cost:
-    """The layers' costs as one."""
-    return Cost(tuple(op for layer in layers for op in layer.cost))
+    """The layers' costs as one, with the parameters that no operation uses last, as a count of the network has them."""
+    return unused_last(Cost(tuple(op for layer in layers for op in layer.cost)))
+
+
+def unused_last(cost: Cost) -> Cost:
+    """The same operations with the parameters that none of them uses behind them."""
+    used = tuple(op for op in cost if op.kind is not OpKind.UNUSED)
+    return cost if len(used) == len(cost.ops) else Cost(used + cost.of_kind(OpKind.UNUSED).ops)
 
 
 def split_by_layer(cost: Cost, layers: Iterable[LayerCost]) -> dict[str, Cost]:

@@ -4,7 +4,10 @@ from collections.abc import Callable
 from typing import Any
 
 from ulsam_cost.cost import Cost
+from ulsam_cost.formulas.attention.aw import aw_conv2d_cost
+from ulsam_cost.formulas.connections.aw import aw_sizes
 from ulsam_cost.formulas.layers import Shape, batch_norm_cost, conv2d_cost
+from ulsam_cost.formulas.networks.spec import NetworkSpec
 
 Activation = Callable[[str, Shape], Cost]
 
@@ -15,3 +18,17 @@ def conv_norm_cost(path: str, x: Shape, out_channels: Any, activation: Activatio
     cost = conv2d_cost(f"{path}.0", x, out_channels, padding=padding, **sizes)
     cost += batch_norm_cost(f"{path}.1", cost.output)
     return cost + activation(f"{path}.2", cost.output)
+
+
+def dense_conv_cost(spec: NetworkSpec, path: str, x: Shape, out_channels: int, **sizes: Any) -> Cost:
+    """A convolution that is an AW-convolution under the connection of that name."""
+    if spec.connection != "aw":
+        return conv2d_cost(path, x, out_channels, **sizes)
+    attended = aw_sizes(out_channels, **dict(spec.connection_options))
+    return aw_conv2d_cost(x, out_channels, **sizes, **attended).scoped(path)
+
+
+def window_shape(x: Shape, out_channels: Any, stride: int) -> Shape:
+    """The shape of what a convolution gives whose padding keeps the size but for its stride."""
+    n, _, h, w = x
+    return n, out_channels, -(-h // stride), -(-w // stride)

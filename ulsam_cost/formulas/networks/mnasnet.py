@@ -15,9 +15,10 @@ from ulsam_cost.formulas.layers import (
     mean_cost,
     relu_cost,
 )
-from ulsam_cost.formulas.networks.sites import attention_layer
+from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
+from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
-from ulsam_cost.placement import Slot, arrange
+from ulsam_cost.placement import Place, Slot, arrange
 
 STEM_CHANNELS, SEPARABLE_CHANNELS, HEAD_CHANNELS = 32, 16, 1280
 # (expansion, kernel, output channels, blocks, stride of the first) of layers 3 to 18
@@ -35,16 +36,19 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
         Slot(layer=2, kind="separable", path=f"layers.{SEPARABLE}", in_channels=stem, out_channels=separable),
     ]
     channels = separable
-    for stack, (_, _, out, blocks, first_stride) in enumerate(STACKS):
+    for stack, (expansion, _, out, blocks, first_stride) in enumerate(STACKS):
         for block in range(blocks):
+            path = f"layers.{FIRST_STACK + stack}.{block}"
             result.append(
                 Slot(
                     layer=len(result) + 1,
                     kind="residual_block",
-                    path=f"layers.{FIRST_STACK + stack}.{block}",
+                    path=path,
                     in_channels=channels,
                     out_channels=out,
                     stride=1 if block else first_stride,
+                    places=(Place(name="block", path=f"{path}.attention", channels=out),),
+                    convolution=Place(name="block", path=f"{path}.layers.3", channels=channels * expansion),
                 )
             )
             channels = out
@@ -72,14 +76,18 @@ def stack_of(slot: Slot) -> tuple[int, int]:
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: 1 to 19, `pool`, and 20."""
     x: Shape = spec.input_shape
+    attention = AttentionCosts(spec)
     *body, classifier = arrange(spec.network, slots(spec), spec.placement)
     for step in body:
         slot, path = step.slot, step.path(spec.attention)
         if step.attends:
-            yield attention_layer(spec, step, path, x)
+            yield attention.layer(step, x)
             continue
-        cost = _residual_block_cost(path, x, slot) if slot.kind == "residual_block" else _conv_layer_cost(x, slot)
-        x = cost.output
+        if slot.kind == "residual_block":
+            cost = attention.block(_residual_block_cost, x, slot)
+        else:
+            cost = _conv_layer_cost(x, slot)
+        x = window_shape(x, slot.out_channels, slot.stride)
         yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
     pool = mean_cost("", x, x[:2])
     yield LayerCost(layer="pool", path="", kind="pool", cost=pool, output=pool.output)
@@ -107,14 +115,20 @@ def _conv_norm_relu_cost(
     return cost + relu_cost(f"{parent}.{first + 2}", cost.output)
 
 
-def _residual_block_cost(path: str, x: Shape, slot: Slot) -> Cost:
+def _residual_block_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> Cost:
     expansion, kernel = stack_of(slot)
-    hidden, inner = slot.in_channels * expansion, f"{path}.layers"
+    inner, label = f"{slot.path}.layers", str(slot.layer)
+    hidden, out = slot.in_channels * expansion, slot.out_channels
     cost = _conv_norm_relu_cost(inner, 0, x, hidden, kernel=1)
-    cost += _conv_norm_relu_cost(inner, 3, cost.output, hidden, kernel=kernel, stride=slot.stride, groups=hidden)
-    cost += conv2d_cost(f"{inner}.6", cost.output, slot.out_channels, kernel=1)
-    cost += batch_norm_cost(f"{inner}.7", cost.output)
-    return cost + add_cost(path, cost.output, x, cost.output) if slot.keeps_shape else cost
+    expanded = window_shape(x, hidden, 1)
+    depthwise = {"kernel": kernel, "stride": slot.stride, "groups": hidden}
+    cost += attention.instead(label, expanded, activation="relu", **depthwise) or _conv_norm_relu_cost(
+        inner, 3, expanded, hidden, **depthwise
+    )
+    cost += dense_conv_cost(spec, f"{inner}.6", window_shape(x, hidden, slot.stride), out, kernel=1)
+    y = window_shape(x, out, slot.stride)
+    cost += batch_norm_cost(f"{inner}.7", y) + attention.after(label, y)
+    return cost + add_cost(slot.path, y, y, y) if slot.keeps_shape else cost
 
 
 NETWORKS = {

@@ -5,12 +5,13 @@ Source: Howard et al., 2017; layers numbered as in Saini et al., WACV 2020, Tabl
 
 from collections.abc import Iterator
 
+from ulsam_cost.cost import Cost
 from ulsam_cost.errors import SizeError
-from ulsam_cost.formulas.layers import Shape, global_avg_pool_cost, linear_cost, relu_cost
-from ulsam_cost.formulas.networks.blocks import conv_norm_cost
-from ulsam_cost.formulas.networks.sites import attention_layer
+from ulsam_cost.formulas.layers import Shape, batch_norm_cost, global_avg_pool_cost, linear_cost, relu_cost
+from ulsam_cost.formulas.networks.blocks import conv_norm_cost, dense_conv_cost, window_shape
+from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
-from ulsam_cost.placement import Slot, arrange
+from ulsam_cost.placement import Place, Slot, arrange
 
 STEM_CHANNELS = 32
 # (output channels, stride) of layers 2 to 14
@@ -33,15 +34,20 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     channels = scaled(STEM_CHANNELS, spec.width)
     result = [Slot(layer=1, kind="stem", path="features.0", in_channels=3, out_channels=channels, stride=2, fixed=True)]
     for layer, (width, stride) in enumerate(BLOCKS, start=2):
-        out_channels = scaled(width, spec.width)
+        out_channels, path = scaled(width, spec.width), f"features.{layer - 1}"
         result.append(
             Slot(
                 layer=layer,
                 kind="depthwise_separable",
-                path=f"features.{layer - 1}",
+                path=path,
                 in_channels=channels,
                 out_channels=out_channels,
                 stride=stride,
+                places=(
+                    Place(name="depthwise", path=f"{path}.depthwise_attention", channels=channels),
+                    Place(name="pointwise", path=f"{path}.pointwise_attention", channels=out_channels),
+                ),
+                convolution=Place(name="depthwise", path=f"{path}.depthwise", channels=channels),
             )
         )
         channels = out_channels
@@ -51,23 +57,36 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: the numbered ones, then `pool` and `fc`."""
     x: Shape = spec.input_shape
+    attention = AttentionCosts(spec)
     for step in arrange(spec.network, slots(spec), spec.placement):
         slot, path = step.slot, step.path(spec.attention)
         if step.attends:
-            yield attention_layer(spec, step, path, x)
+            yield attention.layer(step, x)
             continue
         if slot.kind == "stem":
             cost = conv_norm_cost(path, x, slot.out_channels, relu_cost, kernel=3, stride=2)
         else:
-            c = slot.in_channels
-            cost = conv_norm_cost(f"{path}.depthwise", x, c, relu_cost, kernel=3, stride=slot.stride, groups=c)
-            cost += conv_norm_cost(f"{path}.pointwise", cost.output, slot.out_channels, relu_cost, kernel=1)
-        x = cost.output
+            cost = attention.block(_block_cost, x, slot)
+        x = window_shape(x, slot.out_channels, slot.stride)
         yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
     pool = global_avg_pool_cost("pool", x)
     yield LayerCost(layer="pool", path="pool", kind="pool", cost=pool, output=pool.output)
     classifier = linear_cost("classifier", x[:2], spec.classes)
     yield LayerCost(layer="fc", path="classifier", kind="classifier", cost=classifier, output=classifier.output)
+
+
+def _block_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> Cost:
+    path, c, label = slot.path, slot.in_channels, f"{slot.layer} depthwise"
+    depthwise = {"kernel": 3, "stride": slot.stride, "groups": c}
+    cost = attention.instead(label, x, activation="relu", **depthwise) or conv_norm_cost(
+        f"{path}.depthwise", x, c, relu_cost, **depthwise
+    )
+    x = window_shape(x, c, slot.stride)
+    cost += attention.after(label, x)
+    cost += dense_conv_cost(spec, f"{path}.pointwise.0", x, slot.out_channels, kernel=1)
+    x = window_shape(x, slot.out_channels, 1)
+    cost += batch_norm_cost(f"{path}.pointwise.1", x) + relu_cost(f"{path}.pointwise.2", x)
+    return cost + attention.after(f"{slot.layer} pointwise", x)
 
 
 NETWORKS = {
@@ -77,6 +96,8 @@ NETWORKS = {
         source="Saini et al., WACV 2020, Table 3",
         slots=slots,
         layers=layers,
+        sites=("both", "depthwise", "pointwise"),
+        by_positions=("ulsam",),
         scales=True,
     )
 }

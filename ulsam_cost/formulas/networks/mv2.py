@@ -11,15 +11,14 @@ from ulsam_cost.formulas.layers import (
     Shape,
     add_cost,
     batch_norm_cost,
-    conv2d_cost,
     global_avg_pool_cost,
     linear_cost,
     relu6_cost,
 )
-from ulsam_cost.formulas.networks.blocks import conv_norm_cost
-from ulsam_cost.formulas.networks.sites import attention_layer
+from ulsam_cost.formulas.networks.blocks import conv_norm_cost, dense_conv_cost, window_shape
+from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
-from ulsam_cost.placement import Slot, arrange
+from ulsam_cost.placement import Place, Slot, arrange
 
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 # (expansion, output channels, blocks, stride of the first) of layers 2 to 18
@@ -44,17 +43,20 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """Layer 1, the stem; 2 to 18, the residual blocks; 19, the 1 x 1 convolution; 20, the classifier."""
     channels = scaled(STEM_CHANNELS, spec.width)
     result = [Slot(layer=1, kind="stem", path="features.0", in_channels=3, out_channels=channels, stride=2, fixed=True)]
-    for _, width, blocks, first_stride in STAGES:
+    for factor, width, blocks, first_stride in STAGES:
         for stride in (first_stride, *(1,) * (blocks - 1)):
-            out = scaled(width, spec.width)
+            out, path = scaled(width, spec.width), f"features.{len(result)}"
+            depthwise = Place(name="block", path=f"{path}.conv.{int(factor > 1)}", channels=channels * factor)
             result.append(
                 Slot(
                     layer=len(result) + 1,
                     kind="residual_block",
-                    path=f"features.{len(result)}",
+                    path=path,
                     in_channels=channels,
                     out_channels=out,
                     stride=stride,
+                    places=(Place(name="block", path=f"{path}.attention", channels=out),),
+                    convolution=depthwise,
                 )
             )
             channels = out
@@ -76,18 +78,19 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: 1 to 19, `pool`, and 20."""
     x: Shape = spec.input_shape
+    attention = AttentionCosts(spec)
     *body, classifier = arrange(spec.network, slots(spec), spec.placement)
     for step in body:
         slot, path = step.slot, step.path(spec.attention)
         if step.attends:
-            yield attention_layer(spec, step, path, x)
+            yield attention.layer(step, x)
             continue
         if slot.kind == "residual_block":
-            cost = _residual_block_cost(path, x, slot)
+            cost = attention.block(_residual_block_cost, x, slot)
         else:
             kernel = 3 if slot.kind == "stem" else 1
             cost = conv_norm_cost(path, x, slot.out_channels, relu6_cost, kernel=kernel, stride=slot.stride)
-        x = cost.output
+        x = window_shape(x, slot.out_channels, slot.stride)
         yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
     pool = global_avg_pool_cost("", x, module="")
     yield LayerCost(layer="pool", path="", kind="pool", cost=pool, output=pool.output)
@@ -95,17 +98,22 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     yield LayerCost(layer=classifier.label, path="classifier", kind=classifier.slot.kind, cost=cost, output=cost.output)
 
 
-def _residual_block_cost(path: str, x: Shape, slot: Slot) -> Cost:
-    factor = expansion(slot.layer)
+def _residual_block_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> Cost:
+    path, label, factor = slot.path, str(slot.layer), expansion(slot.layer)
     hidden, out = slot.in_channels * factor, slot.out_channels
-    cost, part, block_input = Cost(), 0, x
+    cost, part = Cost(), 0
     if factor != 1:
-        cost += conv_norm_cost(f"{path}.conv.0", x, hidden, relu6_cost, kernel=1)
-        x, part = cost.output, 1
-    cost += conv_norm_cost(f"{path}.conv.{part}", x, hidden, relu6_cost, kernel=3, stride=slot.stride, groups=hidden)
-    cost += conv2d_cost(f"{path}.conv.{part + 1}", cost.output, out, kernel=1)
-    cost += batch_norm_cost(f"{path}.conv.{part + 2}", cost.output)
-    return cost + add_cost(path, cost.output, block_input, cost.output) if slot.keeps_shape else cost
+        cost, part = conv_norm_cost(f"{path}.conv.0", x, hidden, relu6_cost, kernel=1), 1
+    expanded = window_shape(x, hidden, 1)
+    depthwise = {"kernel": 3, "stride": slot.stride, "groups": hidden}
+    cost += attention.instead(label, expanded, activation="relu6", **depthwise) or conv_norm_cost(
+        f"{path}.conv.{part}", expanded, hidden, relu6_cost, **depthwise
+    )
+    y = window_shape(x, hidden, slot.stride)
+    cost += dense_conv_cost(spec, f"{path}.conv.{part + 1}", y, out, kernel=1)
+    y = window_shape(y, out, 1)
+    cost += batch_norm_cost(f"{path}.conv.{part + 2}", y) + attention.after(label, y)
+    return cost + add_cost(path, y, y, y) if slot.keeps_shape else cost
 
 
 NETWORKS = {
@@ -115,6 +123,7 @@ NETWORKS = {
         source="Saini et al., WACV 2020, Table 5",
         slots=slots,
         layers=layers,
+        by_positions=("ulsam",),
         scales=True,
     )
 }

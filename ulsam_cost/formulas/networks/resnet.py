@@ -18,9 +18,10 @@ from ulsam_cost.formulas.layers import (
     max_pool2d_cost,
     relu_cost,
 )
-from ulsam_cost.formulas.networks.sites import attention_layer
+from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
+from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
-from ulsam_cost.placement import Slot, arrange
+from ulsam_cost.placement import Place, Slot, arrange
 
 STEM_CHANNELS = 64
 EXPANSION = 4
@@ -32,18 +33,27 @@ DEPTHS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3,
 
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """Layer 1, the stem with its pool, and the bottlenecks from layer 2 on, one by one."""
-    stem = Slot(layer=1, kind="stem", path="conv1", in_channels=3, out_channels=STEM_CHANNELS, stride=4, fixed=True)
+    return body_slots(DEPTHS[spec.network], "")
+
+
+def body_slots(depths: tuple[int, ...], prefix: str) -> tuple[Slot, ...]:
+    """The same of a body whose modules' paths begin with a prefix."""
+    stem_path = f"{prefix}conv1"
+    stem = Slot(layer=1, kind="stem", path=stem_path, in_channels=3, out_channels=STEM_CHANNELS, stride=4, fixed=True)
     result, channels = [stem], STEM_CHANNELS
-    for stage, ((planes, first_stride), blocks) in enumerate(zip(STAGES, DEPTHS[spec.network], strict=True), start=1):
+    for stage, ((planes, first_stride), blocks) in enumerate(zip(STAGES, depths, strict=True), start=1):
         for block in range(blocks):
+            path = f"{prefix}layer{stage}.{block}"
             result.append(
                 Slot(
                     layer=len(result) + 1,
                     kind="bottleneck",
-                    path=f"layer{stage}.{block}",
+                    path=path,
                     in_channels=channels,
                     out_channels=planes * EXPANSION,
                     stride=1 if block else first_stride,
+                    places=(Place(name="block", path=f"{path}.attention", channels=planes * EXPANSION),),
+                    convolution=Place(name="block", path=f"{path}.conv2", channels=planes),
                 )
             )
             channels = planes * EXPANSION
@@ -58,43 +68,55 @@ def strides(slot: Slot, variant: str) -> tuple[int, int]:
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: the numbered ones, then `pool` and `fc`."""
     x: Shape = spec.input_shape
-    for step in arrange(spec.network, slots(spec), spec.placement):
-        slot, path = step.slot, step.path(spec.attention)
-        if step.attends:
-            yield attention_layer(spec, step, path, x)
-            continue
-        cost = _stem_cost(x) if slot.kind == "stem" else _bottleneck_cost(path, x, slot, spec.variant)
-        x = cost.output
-        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
+    for layer in body_layers(spec, slots(spec), ""):
+        x = layer.output
+        yield layer
     pool = global_avg_pool_cost("avgpool", x)
     yield LayerCost(layer="pool", path="avgpool", kind="pool", cost=pool, output=pool.output)
     classifier = linear_cost("fc", x[:2], spec.classes)
     yield LayerCost(layer="fc", path="fc", kind="classifier", cost=classifier, output=classifier.output)
 
 
-def _stem_cost(x: Shape) -> Cost:
-    cost = conv2d_cost("conv1", x, STEM_CHANNELS, kernel=7, stride=2, padding=3)
-    cost += batch_norm_cost("bn1", cost.output)
-    cost += relu_cost("relu", cost.output)
-    return cost + max_pool2d_cost("maxpool", cost.output, kernel=3, stride=2, padding=1)
+def body_layers(spec: NetworkSpec, numbered: tuple[Slot, ...], prefix: str) -> Iterator[LayerCost]:
+    """The numbered layers' costs."""
+    x: Shape = spec.input_shape
+    attention = AttentionCosts(spec)
+    for step in arrange(spec.network, numbered, spec.placement):
+        slot, path = step.slot, step.path(spec.attention)
+        if step.attends:
+            yield attention.layer(step, x)
+            continue
+        cost = _stem_cost(prefix, x) if slot.kind == "stem" else attention.block(_bottleneck_cost, x, slot)
+        x = window_shape(x, slot.out_channels, slot.stride)
+        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
 
 
-def _bottleneck_cost(path: str, x: Shape, slot: Slot, variant: str) -> Cost:
-    planes, out, block_input = slot.out_channels // EXPANSION, slot.out_channels, x
-    first_stride, second_stride = strides(slot, variant)
+def _stem_cost(prefix: str, x: Shape) -> Cost:
+    cost = conv2d_cost(f"{prefix}conv1", x, STEM_CHANNELS, kernel=7, stride=2, padding=3)
+    cost += batch_norm_cost(f"{prefix}bn1", cost.output)
+    cost += relu_cost(f"{prefix}relu", cost.output)
+    return cost + max_pool2d_cost(f"{prefix}maxpool", cost.output, kernel=3, stride=2, padding=1)
+
+
+def _bottleneck_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> Cost:
+    path, label, out = slot.path, str(slot.layer), slot.out_channels
+    planes, block_input = out // EXPANSION, x
+    first_stride, second_stride = strides(slot, spec.variant)
     cost = conv2d_cost(f"{path}.conv1", x, planes, kernel=1, stride=first_stride)
-    cost += batch_norm_cost(f"{path}.bn1", cost.output)
-    cost += relu_cost(f"{path}.relu", cost.output)
-    cost += conv2d_cost(f"{path}.conv2", cost.output, planes, kernel=3, stride=second_stride, padding=1)
-    cost += batch_norm_cost(f"{path}.bn2", cost.output)
-    cost += relu_cost(f"{path}.relu", cost.output)
-    cost += conv2d_cost(f"{path}.conv3", cost.output, out, kernel=1)
-    cost += batch_norm_cost(f"{path}.bn3", cost.output)
-    output = cost.output
+    x = window_shape(x, planes, first_stride)
+    cost += batch_norm_cost(f"{path}.bn1", x) + relu_cost(f"{path}.relu", x)
+    unit = attention.instead(label, x, kernel=3, stride=second_stride, activation="relu")
+    y = window_shape(x, planes, second_stride)
+    if unit is None:
+        unit = dense_conv_cost(spec, f"{path}.conv2", x, planes, kernel=3, stride=second_stride, padding=1)
+        unit += batch_norm_cost(f"{path}.bn2", y) + relu_cost(f"{path}.relu", y)
+    cost += unit + conv2d_cost(f"{path}.conv3", y, out, kernel=1)
+    y = window_shape(y, out, 1)
+    cost += batch_norm_cost(f"{path}.bn3", y) + attention.after(label, y)
     if not slot.keeps_shape:
         cost += conv2d_cost(f"{path}.downsample.0", block_input, out, kernel=1, stride=slot.stride)
-        cost += batch_norm_cost(f"{path}.downsample.1", output)
-    return cost + add_cost(path, output, output, output) + relu_cost(f"{path}.relu", output)
+        cost += batch_norm_cost(f"{path}.downsample.1", y)
+    return cost + add_cost(path, y, y, y) + relu_cost(f"{path}.relu", y)
 
 
 NETWORKS = {

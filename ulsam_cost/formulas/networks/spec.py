@@ -1,25 +1,36 @@
 """Which network is meant, and what a family says about itself: the values that both wings share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 from ulsam_cost.cost import Cost
+from ulsam_cost.errors import UnknownNameError
 from ulsam_cost.placement import Placement, Slot
 
 NO_ATTENTION = "none"
 NO_POSITIONS = Placement()
+# mechanisms that stand in place of a block's spatial convolution, not after the block
+IN_PLACE = ("sk",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkSpec:
-    """A network, its size, its input, and which attention stands where."""
+    """A network, its size, its input, and which attention stands where.
+
+    Attention stands at the positions of `placement`, or inside of every block at its `sites`; in a plain network
+    both are empty. `connection` is `dca`, `aw` or empty.
+    """
 
     network: str
     variant: str = ""
     placement: Placement = NO_POSITIONS
-    attention: str = "ulsam"
+    sites: str = ""
+    attention: str = NO_ATTENTION
     attention_options: tuple[tuple[str, Any], ...] = ()
+    connection: str = ""
+    connection_options: tuple[tuple[str, Any], ...] = ()
     width: float = 1.0
     resolution: tuple[int, int] = (224, 224)
     classes: int = 1000
@@ -30,9 +41,27 @@ class NetworkSpec:
         """Shape of the input, [n, 3, h, w]."""
         return (self.batch, 3, *self.resolution)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing attends."""
+        return not (self.placement or self.sites or self.connection)
+
+    @property
+    def attends_at(self) -> str:
+        """Where attention stands, in words: positions, or the places inside of each block."""
+        return f"each {self.sites}" if self.sites in ("block", "pyramid") else self.sites or str(self.placement)
+
     def plain(self) -> "NetworkSpec":
         """The same network without attention."""
-        return replace(self, placement=NO_POSITIONS, attention=NO_ATTENTION, attention_options=())
+        return replace(
+            self,
+            placement=NO_POSITIONS,
+            sites="",
+            attention=NO_ATTENTION,
+            attention_options=(),
+            connection="",
+            connection_options=(),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +80,10 @@ class Network:
     """A family's member: its numbered layers as a placement sees them, and its layers' costs.
 
     `variants` are the forms that it is known in, the first of them meant where none is named;
-    `scales` says whether it has a width multiplier.
+    `sites` the places inside of its layers where the papers put attention, the first of them meant where none
+    is named, `by_positions` the mechanisms that their papers place layer by layer instead; `beyond` gives the sites
+    that stand in no numbered layer, by label. `scales` says whether it has a width multiplier, `classifies` whether
+    it has a classifier, `connections` which connections it takes.
     """
 
     name: str
@@ -60,4 +92,33 @@ class Network:
     slots: Callable[[NetworkSpec], tuple[Slot, ...]]
     layers: Callable[[NetworkSpec], Iterable[LayerCost]]
     variants: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ("block",)
+    by_positions: tuple[str, ...] = ()
+    beyond: Callable[[NetworkSpec], Mapping[str, Any]] = lambda _: {}
     scales: bool = False
+    classifies: bool = True
+    connections: tuple[str, ...] = ("dca", "aw")
+
+
+# network -> the file of its family, in both wings
+REGISTERED = {
+    "mv1": "mv1",
+    "mv2": "mv2",
+    "resnet50": "resnet",
+    "resnet101": "resnet",
+    "resnet152": "resnet",
+    "mnasnet1_0": "mnasnet",
+    "resnet101_fpn": "fpn",
+}
+
+
+def get_network(name: str) -> Network:
+    """The network of that name.
+
+    Raises:
+        UnknownNameError: with the nearest name.
+    """
+    if name not in REGISTERED:
+        raise UnknownNameError.among("network", name, REGISTERED)
+    network: Network = import_module(f"{__package__}.{REGISTERED[name]}").NETWORKS[name]
+    return network

@@ -74,17 +74,20 @@ class SK(nn.Module):
         """[n, m, h, w] -> [n, m, h', w'], one for each branch."""
         return [branch(x) for branch in self.branches]
 
-    def transform(self, maps: list[Tensor]) -> Tensor:
-        """[n, m, h', w'], one for each branch -> [n, branches, m, 1, 1], weights that add up to 1."""
-        pooled = reduce(add, [self.pool(features) for features in maps])
-        logits: Tensor = self.up(F.relu(self.norm(self.down(pooled))))
-        return F.softmax(logits.unflatten(1, (len(maps), -1)), dim=1)
+    def extract(self, maps: list[Tensor]) -> list[Tensor]:
+        """[n, m, h', w'], one for each branch -> [n, m, 1, 1], one for each branch."""
+        return [self.pool(features) for features in maps]
+
+    def transform(self, means: list[Tensor]) -> Tensor:
+        """[n, m, 1, 1], one for each branch -> [n, branches, m, 1, 1], weights that add up to 1."""
+        logits: Tensor = self.up(F.relu(self.norm(self.down(reduce(add, means)))))
+        return F.softmax(logits.unflatten(1, (len(means), -1)), dim=1)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, m, h, w] -> [n, m, h', w']."""
         maps = self.split(x)
-        weighted = [features * weight for features, weight in zip(maps, self.transform(maps).unbind(1), strict=True)]
-        return reduce(add, weighted)
+        weights = self.transform(self.extract(maps)).unbind(1)
+        return reduce(add, [features * weight for features, weight in zip(maps, weights, strict=True)])
 
 
 MODULE = SK

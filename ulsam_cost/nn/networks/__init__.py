@@ -6,8 +6,6 @@ from typing import Any
 from torch import nn
 
 from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, network_spec
-from ulsam_cost.nn.attention import build_attention
-from ulsam_cost.placement import Step
 
 
 def build(network: str, **options: Any) -> nn.Module:
@@ -23,8 +21,3 @@ def build_network(spec: NetworkSpec) -> nn.Module:
     """The real network that a spec describes."""
     module: nn.Module = import_module(f"{__name__}.{REGISTERED[spec.network]}").MODULE(spec)
     return module
-
-
-def attention_module(spec: NetworkSpec, step: Step) -> nn.Module:
-    """The attention that stands at a step."""
-    return build_attention(spec.attention, step.slot.out_channels, **dict(spec.attention_options))

@@ -1,13 +1,16 @@
 """MnasNet 1.0 as a module, its parameters named as torchvision's."""
 
+from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any
 
 from torch import Tensor, nn
 
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.formulas.networks.mnasnet import slots, stack_of
-from ulsam_cost.nn.networks import attention_module
+from ulsam_cost.nn.connections.dca import Passed
 from ulsam_cost.nn.networks.blocks import initialize, place
+from ulsam_cost.nn.networks.sites import AttentionModules, attend, dense_conv, is_connected, run, run_one
 from ulsam_cost.placement import Slot, arrange
 
 NORM_MOMENTUM = 3e-4
@@ -17,7 +20,11 @@ def _conv_norm(
     in_channels: int, out_channels: int, *, kernel: int, stride: int = 1, groups: int = 1
 ) -> Iterator[nn.Module]:
     yield nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2, groups=groups, bias=False)
-    yield nn.BatchNorm2d(out_channels, momentum=NORM_MOMENTUM)
+    yield _norm(out_channels)
+
+
+def _norm(channels: int) -> nn.Module:
+    return nn.BatchNorm2d(channels, momentum=NORM_MOMENTUM)
 
 
 def _conv_norm_relu(
@@ -30,21 +37,26 @@ def _conv_norm_relu(
 class ResidualBlock(nn.Module):
     """An inverted residual: expand, depthwise, project; the input is added where the shape is kept."""
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, spec: NetworkSpec, attention: AttentionModules, slot: Slot) -> None:
         super().__init__()
         expansion, kernel = stack_of(slot)
-        hidden = slot.in_channels * expansion
-        self.layers = nn.Sequential(
-            *_conv_norm_relu(slot.in_channels, hidden, kernel=1),
-            *_conv_norm_relu(hidden, hidden, kernel=kernel, stride=slot.stride, groups=hidden),
-            *_conv_norm(hidden, slot.out_channels, kernel=1),
-        )
+        hidden, label = slot.in_channels * expansion, str(slot.layer)
+        convolution = {"kernel": kernel, "stride": slot.stride, "groups": hidden}
+        unit = attention.instead(label, activation="relu", **convolution)
+        modules: list[nn.Module | None] = [*_conv_norm_relu(slot.in_channels, hidden, kernel=1)]
+        modules += [unit, None, None] if unit else _conv_norm_relu(hidden, hidden, **convolution)
+        modules += [dense_conv(spec, hidden, slot.out_channels, 1, bias=False), _norm(slot.out_channels)]
+        self.layers = nn.Sequential(OrderedDict((str(i), module) for i, module in enumerate(modules) if module))
+        self.attention = attention.after(label)
         self.residual = slot.keeps_shape
+        self.connected = is_connected(unit) or is_connected(self.attention)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, c, h, w] -> [n, out, h / stride, w / stride]."""
-        result: Tensor = self.layers(x)
-        return result + x if self.residual else result
+    def forward(self, x: Tensor, passed: Passed = None) -> Any:
+        """[n, c, h, w] -> [n, out, h / stride, w / stride], and what to pass on if it is connected."""
+        result, passed = run_one(self.layers, x, passed)
+        result, passed = attend(self.attention, result, passed)
+        result = result + x if self.residual else result
+        return (result, passed) if self.connected else result
 
 
 class MnasNet(nn.Module):
@@ -57,13 +69,14 @@ class MnasNet(nn.Module):
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
+        attention = AttentionModules(spec)
         *body, classifier = arrange(spec.network, slots(spec), spec.placement)
         for step in body:
             container, _, name = step.path(spec.attention).rpartition(".")
             if step.attends:
-                place(self, f"{container}.{name}", attention_module(spec, step))
+                place(self, f"{container}.{name}", attention.layer(step))
             elif step.slot.kind == "residual_block":
-                place(self, f"{container}.{name}", ResidualBlock(step.slot))
+                place(self, f"{container}.{name}", ResidualBlock(spec, attention, step.slot))
             else:
                 for index, module in enumerate(_conv_layer(step.slot), start=int(name)):
                     place(self, f"{container}.{index}", module)
@@ -72,7 +85,7 @@ class MnasNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""
-        return self.classifier(self.layers(x).mean((2, 3)))  # type: ignore[no-any-return]
+        return self.classifier(run(self.layers, x).mean((2, 3)))  # type: ignore[no-any-return]
 
 
 def _conv_layer(slot: Slot) -> Iterator[nn.Module]:

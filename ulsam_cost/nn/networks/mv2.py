@@ -1,34 +1,43 @@
 """MobileNetV2 as a module, its parameters named as torchvision's."""
 
+from typing import Any
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.formulas.networks.mv2 import expansion, slots
-from ulsam_cost.nn.networks import attention_module
+from ulsam_cost.nn.connections.dca import Passed
 from ulsam_cost.nn.networks.blocks import conv_norm, initialize, place
+from ulsam_cost.nn.networks.sites import AttentionModules, attend, dense_conv, is_connected, run, run_one
 from ulsam_cost.placement import Slot, arrange
 
 
 class ResidualBlock(nn.Module):
     """An inverted residual: expand, depthwise 3 x 3, project; the input is added where the shape is kept."""
 
-    def __init__(self, slot: Slot) -> None:
+    def __init__(self, spec: NetworkSpec, attention: AttentionModules, slot: Slot) -> None:
         super().__init__()
-        hidden = slot.in_channels * expansion(slot.layer)
+        hidden, label = slot.in_channels * expansion(slot.layer), str(slot.layer)
+        convolution = {"kernel": 3, "stride": slot.stride, "groups": hidden}
+        unit = attention.instead(label, activation="relu6", **convolution)
         layers: list[nn.Module] = []
         if hidden != slot.in_channels:
             layers.append(conv_norm(slot.in_channels, hidden, nn.ReLU6, kernel=1))
-        layers.append(conv_norm(hidden, hidden, nn.ReLU6, kernel=3, stride=slot.stride, groups=hidden))
-        layers.append(nn.Conv2d(hidden, slot.out_channels, 1, bias=False))
+        layers.append(unit or conv_norm(hidden, hidden, nn.ReLU6, **convolution))
+        layers.append(dense_conv(spec, hidden, slot.out_channels, 1, bias=False))
         layers.append(nn.BatchNorm2d(slot.out_channels))
         self.conv = nn.Sequential(*layers)
+        self.attention = attention.after(label)
         self.residual = slot.keeps_shape
+        self.connected = is_connected(unit) or is_connected(self.attention)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[n, c, h, w] -> [n, out, h / stride, w / stride]."""
-        result: Tensor = self.conv(x)
-        return x + result if self.residual else result
+    def forward(self, x: Tensor, passed: Passed = None) -> Any:
+        """[n, c, h, w] -> [n, out, h / stride, w / stride], and what to pass on if it is connected."""
+        result, passed = run_one(self.conv, x, passed)
+        result, passed = attend(self.attention, result, passed)
+        result = x + result if self.residual else result
+        return (result, passed) if self.connected else result
 
 
 class MobileNetV2(nn.Module):
@@ -41,13 +50,14 @@ class MobileNetV2(nn.Module):
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
+        attention = AttentionModules(spec)
         *body, classifier = arrange(spec.network, slots(spec), spec.placement)
         for step in body:
             slot = step.slot
             if step.attends:
-                module = attention_module(spec, step)
+                module = attention.layer(step)
             elif slot.kind == "residual_block":
-                module = ResidualBlock(slot)
+                module = ResidualBlock(spec, attention, slot)
             else:
                 kernel = 3 if slot.kind == "stem" else 1
                 module = conv_norm(slot.in_channels, slot.out_channels, nn.ReLU6, kernel=kernel, stride=slot.stride)
@@ -57,7 +67,7 @@ class MobileNetV2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""
-        pooled = F.adaptive_avg_pool2d(self.features(x), (1, 1))
+        pooled = F.adaptive_avg_pool2d(run(self.features, x), (1, 1))
         return self.classifier(pooled.flatten(1))  # type: ignore[no-any-return]
 
 

@@ -1,4 +1,4 @@
-"""Named counting rules, as data: what each tool and each paper calls "FLOPs"."""
+"""What a convention is, and the table of all of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from ulsam_cost.errors import UnknownNameError
 class Convention:
     """A rule from an operation to a number.
 
-    `unit` is what the tool calls the number, `counts` says in a phrase what goes into it.
+    `unit` is what the tool calls the number, `counts` says in a phrase what goes into it, `per_mac` what a MAC is.
     """
 
     name: str
@@ -19,6 +19,7 @@ class Convention:
     unit: str
     counts: str
     weigh: Callable[[OpCost], int]
+    per_mac: int = 1
 
     def number(self, cost: Cost) -> int:
         """The number that this convention gives for a cost."""
@@ -49,23 +50,3 @@ def get_convention(name: str) -> Convention:
     if name not in CONVENTIONS:
         raise UnknownNameError.among("convention", name, CONVENTIONS)
     return CONVENTIONS[name]
-
-
-MACS = register(
-    Convention(
-        name="macs",
-        source="one multiply-accumulate of a convolution, linear layer or matrix product is one MAC",
-        unit="MACs",
-        counts="1 a MAC; no bias, norm, activation, pooling or element-wise work",
-        weigh=lambda op: op.macs,
-    )
-)
-FLOPS = register(
-    Convention(
-        name="flops",
-        source="one MAC is one multiplication and one addition",
-        unit="FLOPs",
-        counts="2 a MAC; nothing else",
-        weigh=lambda op: 2 * op.macs,
-    )
-)

@@ -1,0 +1,44 @@
+"""Record what the tools that only the `dev` extra installs say of everything in this project's registries.
+
+Writes `ulsam_cost/published/counters.json`, which the tests hold the conventions against.
+"""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from torch import nn
+
+import ulsam_cost as uc
+from ulsam_cost.formulas.attention import REGISTERED as ATTENTION
+from ulsam_cost.formulas.networks import REGISTERED as NETWORKS
+from ulsam_cost.nn.attention import build_attention
+from ulsam_cost.peers import run_peer
+
+TOOLS = ("ptflops", "torchinfo", "torchprofile", "calflops")
+TARGET = Path(__file__).parents[1] / "ulsam_cost" / "published" / "counters.json"
+
+
+def cases() -> dict[str, tuple[nn.Module, torch.Tensor]]:
+    """Everything in the registries, by name."""
+    found: dict[str, tuple[nn.Module, torch.Tensor]] = {
+        f"attention {name}": (build_attention(name, 32), torch.zeros(1, 32, 14, 14)) for name in ATTENTION
+    }
+    image = torch.zeros(1, 3, 96, 96)
+    found |= {name: (uc.build(name), image) for name in NETWORKS}
+    found["mv1 at 8:1,9:1,11"] = (uc.build("mv1", positions="8:1,9:1,11"), image)
+    found["mv2 at 14,17"] = (uc.build("mv2", positions="14,17", style="release"), image)
+    return found
+
+
+def main() -> None:
+    """Run every tool on every case and write what they say."""
+    totals = {name: {tool: run_peer(tool, model.eval(), x) for tool in TOOLS} for name, (model, x) in cases().items()}
+    record = {"versions": {tool: version(tool) for tool in TOOLS}, "totals": totals}
+    TARGET.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    print(f"{len(totals)} models, {len(TOOLS)} tools: {TARGET.relative_to(Path.cwd())}")
+
+
+if __name__ == "__main__":
+    main()

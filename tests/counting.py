@@ -1,0 +1,32 @@
+"""What the tests of the counter share: small models, and counts both ways."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+import ulsam_cost as uc
+
+
+class Call(nn.Module):
+    """A module whose forward is a function."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.function(*args, **kwargs)
+
+
+def count_both_ways(model: nn.Module, inputs: Any) -> uc.Count:
+    """The count, which must be the same, operation by operation, with the fast path and without."""
+    fast, slow = uc.count(model, inputs), uc.count(model, inputs, fast=False)
+    assert fast.cost.ops == slow.cost.ops
+    assert fast == slow
+    return fast
+
+
+def zeros(*shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    return torch.zeros(shape, dtype=dtype)

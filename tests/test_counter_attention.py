@@ -1,0 +1,120 @@
+"""Attention by every road: the count is that of the two products, in full, whichever kernel would run."""
+
+import pytest
+import torch
+from counting import Call, count_both_ways, zeros
+from torch import nn
+from torch.nn import functional as F
+
+import ulsam_cost as uc
+
+PRODUCTS = 2 * 4 * (5 * 8 * 7) + 2 * 4 * (5 * 7 * 6)  # [2, 4, 5, 8] @ [2, 4, 8, 7], then [2, 4, 5, 7] @ [2, 4, 7, 6]
+
+
+def kinds(count):
+    return [(op.kind, op.output, op.macs, op.reduction) for op in count.cost]
+
+
+def test_scaled_dot_product_attention_is_two_products_and_a_softmax():
+    count = count_both_ways(
+        Call(F.scaled_dot_product_attention), (zeros(2, 4, 5, 8), zeros(2, 4, 7, 8), zeros(2, 4, 7, 6))
+    )
+    assert kinds(count) == [
+        ("matmul", (2, 4, 5, 7), 2 * 4 * 5 * 8 * 7, 8),
+        ("softmax", (2, 4, 5, 7), 0, 7),
+        ("matmul", (2, 4, 5, 6), 2 * 4 * 5 * 7 * 6, 7),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "shapes", "macs"),
+    [
+        ({"is_causal": True}, [(2, 4, 5, 8)] * 3, 2 * 4 * 2 * 5 * 5 * 8),
+        ({"attn_mask": torch.ones(5, 5, dtype=torch.bool)}, [(2, 4, 5, 8)] * 3, 2 * 4 * 2 * 5 * 5 * 8),
+        ({"enable_gqa": True}, [(2, 4, 5, 8), (2, 2, 7, 8), (2, 2, 7, 8)], 2 * 4 * 2 * 5 * 7 * 8),
+        ({}, [(2, 5, 8)] * 3, 2 * 2 * 5 * 5 * 8),
+        ({}, [(5, 8), (7, 8), (7, 3)], 5 * 7 * 8 + 5 * 7 * 3),
+    ],
+    ids=["causal", "masked", "grouped queries", "three dimensions", "two dimensions"],
+)
+def test_layouts(options, shapes, macs):
+    count = count_both_ways(
+        Call(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, **options)), tuple(zeros(*s) for s in shapes)
+    )
+    assert count.macs == macs
+    assert not count.uncounted
+
+
+def test_a_transposed_layout():
+    x = zeros(2, 5, 3, 4, 8)  # batch, positions, qkv, heads, width
+
+    def forward(x):
+        q, k, v = (part.transpose(1, 2) for part in x.unbind(2))
+        return F.scaled_dot_product_attention(q, key=k, value=v).transpose(1, 2).view(2, 5, 4 * 8)
+
+    assert count_both_ways(Call(forward), x).macs == 2 * 4 * 2 * 5 * 5 * 8
+    by_name = Call(lambda x: F.scaled_dot_product_attention(query=x, key=x, value=x))
+    assert count_both_ways(by_name, zeros(2, 4, 5, 8)).macs == 2 * 4 * 2 * 5 * 5 * 8
+
+
+def mha_macs(batch, queries, keys, width):
+    projections = batch * (2 * queries + 2 * keys) * width * width
+    return projections + 2 * batch * queries * keys * width
+
+
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+@pytest.mark.parametrize("need_weights", [False, True])
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_multi_head_attention(training, need_weights, batch_first):
+    layer = nn.MultiheadAttention(8, 2, batch_first=batch_first).train(training)
+    x = zeros(3, 5, 8) if batch_first else zeros(5, 3, 8)
+    count = count_both_ways(Call(lambda x: layer(x, x, x, need_weights=need_weights)), x)
+    assert count.macs == mha_macs(3, 5, 5, 8)
+    assert not count.uncounted
+
+
+def test_cross_attention():
+    layer = nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    count = count_both_ways(layer, (zeros(3, 5, 8), zeros(3, 7, 8), zeros(3, 7, 8)))
+    assert count.macs == mha_macs(3, 5, 7, 8)
+    assert count.params == 4 * 8 * 8 + 4 * 8
+    assert count.cost.by_kind()["linear"].params + count.cost.by_kind()["bias"].params <= count.params
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+@pytest.mark.parametrize("training", [False, True], ids=["eval", "train"])
+def test_encoder_layer(training, norm_first):
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, norm_first=norm_first, dropout=0.0).train(training)
+    with torch.no_grad():  # where the fused layer would run
+        count = count_both_ways(layer, zeros(3, 5, 8))
+    assert count.macs == mha_macs(3, 5, 5, 8) + 2 * 3 * 5 * 8 * 16
+    assert count.params == 4 * 8 * 8 + 4 * 8 + 2 * 8 * 16 + 16 + 8 + 4 * 8
+    assert not count.uncounted
+
+
+def test_encoder_with_padding_mask():
+    layer = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=True)
+    mask = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
+    count = count_both_ways(layer.eval(), {"src": zeros(2, 5, 8), "src_key_padding_mask": mask})
+    assert count.macs == 2 * (mha_macs(2, 5, 5, 8) + 2 * 2 * 5 * 8 * 16)
+
+
+def test_the_kernel_that_a_real_run_takes_counts_the_same():
+    def forward(q, k, v):
+        return F.scaled_dot_product_attention(q, k, v) if q.sum() >= 0 else q  # makes the run a real one
+
+    count = uc.count(Call(forward), (zeros(2, 4, 5, 8), zeros(2, 4, 7, 8), zeros(2, 4, 7, 6)))
+    assert count.real_run
+    assert count.macs == PRODUCTS
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_fused_layers_of_a_traced_model():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    x = zeros(3, 5, 8)
+    with torch.no_grad():
+        traced = torch.jit.trace(layer, x)
+    count = uc.count(traced, x)
+    assert count.macs == mha_macs(3, 5, 5, 8) + 2 * 3 * 5 * 8 * 16
+    assert not count.uncounted
+    assert count.params == 4 * 8 * 8 + 4 * 8 + 2 * 8 * 16 + 16 + 8 + 4 * 8

@@ -1,0 +1,109 @@
+"""Operations without a rule are listed with where, what, how often and how grave; a rule can be registered."""
+
+import uuid
+
+import pytest
+import torch
+from counting import Call, count_both_ways, zeros
+from torch import nn
+
+import ulsam_cost as uc
+from ulsam_cost.profiler.severity import severity_of
+
+
+def library(signature, implementation, *, fake=None, tags=()):
+    """A new operator in a library of its own."""
+    name = f"counter_{uuid.uuid4().hex}"
+    lib = torch.library.Library(name, "DEF")
+    operator, _, rest = signature.partition("(")
+    lib.define(f"{operator}({rest}", tags=tags)
+    lib.impl(operator, implementation, "CPU")
+    if fake is not None:
+        lib.impl(operator, fake, "Meta")
+    return lib, name, getattr(getattr(torch.ops, name), operator)
+
+
+def product(a, b):
+    return a @ b
+
+
+@pytest.mark.parametrize("fake", [None, product], ids=["without a meta kernel", "with a meta kernel"])
+def test_a_custom_operator_is_uncounted_until_it_has_a_rule(fake):
+    lib, name, operator = library("fused(Tensor a, Tensor b) -> Tensor", product, fake=fake)
+    model = nn.Sequential(Call(lambda x: operator(operator(x, x), x)))
+    count = uc.count(model, zeros(4, 4))
+    assert count.macs == 0
+    assert bool(count.real_run) == (fake is None)
+    [found] = count.uncounted
+    assert (found.operator, found.path, found.calls) == (f"{name}::fused", "0", 2)
+    assert found.shapes == ((4, 4), (4, 4))
+    assert found.severity == "product"
+
+    def rule(record, out, a, b):
+        record(uc.OpKind.MATMUL, out.shape, macs=out.numel() * a.shape[-1], reads=a.numel() + b.numel())
+
+    uc.register_rule(f"{name}::fused", rule)
+    assert uc.count(model, zeros(4, 4)).macs == 2 * (4 * 4 * 4)
+    assert not uc.count(model, zeros(4, 4)).uncounted
+    with pytest.raises(uc.CostError, match="has a rule already"):
+        uc.register_rule(operator, rule)
+    del lib
+
+
+def test_a_rule_is_preferred_to_the_pieces_of_an_operator():
+    name = f"counter_{uuid.uuid4().hex}"
+    lib = torch.library.Library(name, "DEF")
+    lib.define("pieces(Tensor a) -> Tensor")
+    lib.impl("pieces", lambda a: a @ a + a, "CompositeImplicitAutograd")
+    operator = getattr(torch.ops, name).pieces
+    model = Call(operator)
+    assert count_both_ways(model, zeros(4, 4)).macs == 4 * 4 * 4
+    uc.register_rule(
+        operator.default, lambda record, out, a: record(uc.OpKind.MATMUL, out.shape, macs=7, reads=a.numel())
+    )
+    assert count_both_ways(model, zeros(4, 4)).macs == 7
+    del lib
+
+
+@pytest.mark.parametrize("operator", ["nobody::knows", "nonsense", len])
+def test_only_operators_take_rules(operator):
+    with pytest.raises(uc.CostError, match="accepted"):
+        uc.register_rule(operator, lambda record, out: None)
+
+
+@pytest.mark.parametrize(
+    ("forward", "operator", "severity"),
+    [
+        (torch.fft.fft, "_fft_r2c", "product"),
+        (torch.linalg.inv, "linalg_inv_ex", "product"),
+        (lambda x: torch.cdist(x, x), "_cdist_forward", "product"),
+        (lambda x: torch.cross(x[:, :3], x[:, :3], dim=1), None, None),
+    ],
+    ids=["fft", "inverse", "cdist", "cross"],
+)
+def test_severity(forward, operator, severity):
+    count = count_both_ways(Call(forward), zeros(4, 4))
+    found = {op.operator: op.severity for op in count.uncounted}
+    if severity is None:
+        assert "product" not in found.values()
+    else:
+        assert found[f"aten::{operator}"] == severity
+
+
+@pytest.mark.parametrize(
+    ("shapes", "results", "severity"),
+    [
+        (((2, 3), (2, 3)), ((2, 3),), "elementwise"),
+        (((2, 3), (3,)), ((2, 3),), "elementwise"),
+        (((2, 3), (3, 4)), ((2, 4),), "product"),
+        (((2, 3),), ((3, 2),), "movement"),
+        (((2, 3),), (), "movement"),
+    ],
+)
+def test_severity_by_shapes(shapes, results, severity):
+    assert severity_of("aten::op", shapes, results) == severity
+
+
+def test_two_matrices_in_a_foreign_operator_could_be_a_product():
+    assert severity_of("own::op", ((2, 2), (2, 2)), ((2, 2),)) == "product"
+    assert severity_of("own::op", ((2, 2), (2,)), ((2, 2),)) == "elementwise"

@@ -1,0 +1,10 @@
+"""Named counting rules, as data: what each tool and each paper calls "FLOPs"."""
+
+from ulsam_cost.conventions import papers as papers
+from ulsam_cost.conventions import plain as plain
+from ulsam_cost.conventions import strict as strict
+from ulsam_cost.conventions import tools as tools
+from ulsam_cost.conventions.registry import CONVENTIONS as CONVENTIONS
+from ulsam_cost.conventions.registry import Convention as Convention
+from ulsam_cost.conventions.registry import get_convention as get_convention
+from ulsam_cost.conventions.registry import register as register

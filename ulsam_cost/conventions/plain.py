@@ -1,0 +1,23 @@
+"""The two counts that this project means when it names no tool."""
+
+from ulsam_cost.conventions.registry import Convention, register
+
+MACS = register(
+    Convention(
+        name="macs",
+        source="one multiply-accumulate of a convolution, linear layer or matrix product is one MAC",
+        unit="MACs",
+        counts="1 a MAC; no bias, norm, activation, pooling or element-wise work",
+        weigh=lambda op: op.macs,
+    )
+)
+FLOPS = register(
+    Convention(
+        name="flops",
+        source="one MAC is one multiplication and one addition",
+        unit="FLOPs",
+        counts="2 a MAC; nothing else",
+        weigh=lambda op: 2 * op.macs,
+        per_mac=2,
+    )
+)

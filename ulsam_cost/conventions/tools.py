@@ -1,0 +1,265 @@
+"""What the known counters count, operation by operation, blind spots included.
+
+Each rule is read off the tool's own source and held against the live tool or its recorded totals. A rule sees
+the function as it was called, which is what tells those tools apart that patch functions, and the torch.nn class
+of a leaf module, which is what those tools see that hook modules.
+Not reproduced: recurrent layers and MultiheadAttention under ptflops, torchinfo and calflops, which charge them as
+a whole; what tools that trace a graph drop (an unused branch) or see besides (the arithmetic of sizes); products
+that broadcast and einsums that sum first under fvcore; `x.mul(y)` and the like, which cannot be told from `x * y`.
+"""
+
+from math import prod
+
+from ulsam_cost.conventions.registry import Convention, register
+from ulsam_cost.cost import PRODUCT_KINDS, OpCost, OpKind
+
+POOLS = (OpKind.POOL_MAX, OpKind.POOL_AVG)
+NORMS_OF_MODULES = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "LayerNorm")
+INSTANCE_NORMS = ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d")
+ATTENTION = "scaled_dot_product_attention"
+NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm")
+RECURRENT = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
+VECTOR_KERNELS = (":mv", ":dot", ":vdot", ":addmv")  # matmul:mv is a matmul that is a matrix and a vector's
+PADDED_BY_A_WORD = (":same", ":valid")  # conv2d:same is a conv2d whose padding is given by a word
+MULTIPLICATIONS = ("mul", "mul_", "torch.mul", "__mul__", "__rmul__", "__imul__")
+
+
+def affine(op: OpCost) -> bool:
+    """Whether a norm has a scale and a shift: it reads them beside the map, and a batch norm's statistics."""
+    extra = op.reads - op.writes
+    if op.operator == "batch_norm" and op.reduction == 1:
+        return extra >= 4 * op.output[1]
+    return extra > 0
+
+
+def _is_transposed(op: OpCost) -> bool:
+    return op.operator.startswith("conv_transpose")
+
+
+def _norm_in_inference(op: OpCost) -> int:
+    """2 an element of a batch norm with given statistics, 5 of one that takes its own; 1 less without a scale."""
+    if op.operator == "batch_norm" and op.reduction == 1:
+        return op.elements * (2 if affine(op) else 1)
+    return op.elements * (5 if affine(op) else 4)
+
+
+def _transposed_weight(op: OpCost) -> int:
+    """Elements of the weight of a transposed convolution: what it reads beside its map."""
+    return op.reads - op.macs // op.reduction
+
+
+def _fvcore(op: OpCost) -> int:
+    if op.kind in PRODUCT_KINDS:
+        seen = op.operator in ("linear", "matmul", "@", "mm", "bmm", "addmm", "einsum")
+        return op.macs if seen or (op.kind is OpKind.CONV and not op.operator.endswith(PADDED_BY_A_WORD)) else 0
+    if op.kind is OpKind.NORM and op.operator in NORMS:
+        return _norm_in_inference(op)
+    if op.operator == "adaptive_avg_pool2d":
+        return op.reads
+    if op.kind is OpKind.UPSAMPLE and len(op.output) == 4:
+        return {1: 1, 4: 4}.get(op.reduction, 0) * op.elements
+    return 0
+
+
+FVCORE = register(
+    Convention(
+        name="fvcore",
+        source="fvcore 0.1.5.post20221221, fvcore/nn/jit_handles.py: FlopCountAnalysis.total()",
+        unit="MACs, called flops",
+        counts="1 a MAC without bias; batch norm 2 an element, other norms 5; adaptive average pool 1 an element "
+        "read; interpolation 1 (nearest) or 4 (bilinear) an element; blind to attention kernels, padding='same', "
+        "products with vectors and recurrent layers",
+        weigh=_fvcore,
+    )
+)
+
+
+def _thop(op: OpCost) -> int:
+    module = op.module
+    if op.kind is OpKind.CONV and module.startswith("ConvTranspose"):
+        return op.elements * _transposed_weight(op) // op.output[1]
+    if module in ("Conv1d", "Conv2d", "Conv3d", "Linear"):
+        return op.macs
+    if module in RECURRENT:
+        return op.elements if op.kind in (OpKind.BIAS, OpKind.ADD, OpKind.MULTIPLY) else op.macs
+    if op.kind is OpKind.NORM and module in (*NORMS_OF_MODULES, *INSTANCE_NORMS):
+        return op.elements * (4 if affine(op) else 2)
+    if op.kind is OpKind.SOFTMAX and module == "Softmax":
+        return op.elements // op.reduction * (3 * op.reduction - 1)
+    if op.kind is OpKind.POOL_AVG and module.startswith("AvgPool"):
+        return op.elements
+    if op.kind is OpKind.POOL_AVG and module.startswith("AdaptiveAvgPool"):
+        return op.reads + op.elements
+    if op.kind is OpKind.UPSAMPLE and module in ("Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d"):
+        return {1: 1, 2: 5, 4: 11, 16: 224 + 35}.get(op.reduction, 0) * op.elements
+    return 0
+
+
+THOP = register(
+    Convention(
+        name="thop",
+        source="thop 0.1.1.post2209072238, thop/vision/calc_func.py: profile()",
+        unit="MACs",
+        counts="modules of known classes alone: 1 a MAC without bias, a transposed convolution's as if its map were "
+        "as large as its result; norms 4 an element; average pool 1 an element; adaptive average pool 1 an element "
+        "read and 1 written; softmax 3n - 1 a row; interpolation 1 (nearest) or 11 (bilinear) an element",
+        weigh=_thop,
+    )
+)
+
+
+def _torch(op: OpCost) -> int:
+    if op.operator in ("mv", "dot", "vdot", "addmv", "addbmm", "bilinear") or op.operator.endswith(VECTOR_KERNELS):
+        return 0
+    return 0 if op.operator in ("addmm_", "baddbmm_", "addmv_", "addbmm_") else 2 * op.macs
+
+
+TORCH = register(
+    Convention(
+        name="torch",
+        source="torch 2.13, torch/utils/flop_counter.py: FlopCounterMode, on the meta device or a GPU",
+        unit="FLOPs",
+        counts="2 a MAC of convolutions and matrix products; blind to products with vectors and products in place",
+        weigh=_torch,
+        per_mac=2,
+    )
+)
+
+
+def _ptflops(op: OpCost) -> int:
+    module = op.module
+    if op.kind in PRODUCT_KINDS:
+        if module.startswith("Conv") or module == "Linear":
+            return op.macs
+        seen = ("matmul", "mm", "bmm", "addmm", "baddbmm")
+        return op.macs if op.operator in seen else 0
+    if op.kind is OpKind.BIAS:
+        return op.elements if module.startswith("Conv") or module == "Linear" else 0
+    if op.kind is OpKind.NORM:
+        if module in (*NORMS_OF_MODULES, *INSTANCE_NORMS, "GroupNorm"):
+            return op.elements * (2 if affine(op) and module != "LayerNorm" else 1)
+        return 0
+    if op.kind is OpKind.ACTIVATION:
+        hooked = module in ("ReLU", "PReLU", "ELU", "LeakyReLU", "ReLU6", "GELU")
+        patched = op.operator in ("relu", "prelu", "elu", "relu6", "gelu", "silu")
+        return op.elements * (hooked + patched)
+    if op.kind in POOLS:
+        patched = op.operator.startswith(("avg_pool", "max_pool", "adaptive_"))
+        return op.reads * (patched + (patched and bool(module)))
+    if op.kind is OpKind.SOFTMAX:
+        return op.elements if op.operator == "softmax" else 0
+    if op.kind is OpKind.UPSAMPLE:
+        return op.elements * ((op.operator == "interpolate") + (module == "Upsample"))
+    return op.elements if op.operator in ("torch.mul", "torch.add") else 0
+
+
+PTFLOPS = register(
+    Convention(
+        name="ptflops",
+        source="ptflops 0.7.5, ptflops/pytorch_ops.py: get_model_complexity_info(backend='pytorch'), for a batch of 1",
+        unit="MACs",
+        counts="1 a MAC with bias, of modules; batch norm 2 an element; ReLU and its kin 1, pools 1 an element read, "
+        "softmax 1; modules of ReLU and of pools twice, because their functions are counted too; blind to @, einsum "
+        "and attention kernels",
+        weigh=_ptflops,
+    )
+)
+
+
+def _torchinfo(op: OpCost) -> int:
+    module = op.module
+    if op.kind is OpKind.CONV and module.startswith("ConvTranspose"):
+        return op.output[0] * prod(op.output[2:]) * _transposed_weight(op)
+    if op.kind is OpKind.CONV:
+        return op.macs if module else 0
+    if op.kind is OpKind.BIAS and module.startswith("Conv"):
+        return op.elements
+    if module == "Linear":  # the rows between the batch and the features are not seen
+        rows = prod(op.output[1:-1])
+        return (op.elements if op.kind is OpKind.BIAS else op.macs) // rows
+    if op.kind is OpKind.NORM and op.operator in NORMS and module:
+        statistics = 2 * op.output[1] if op.operator == "batch_norm" and op.reduction == 1 else 0
+        return op.output[0] * (op.reads - op.writes - statistics)
+    return 0
+
+
+TORCHINFO = register(
+    Convention(
+        name="torchinfo",
+        source="torchinfo 1.8.0, torchinfo/layer_info.py: summary().total_mult_adds",
+        unit="mult-adds",
+        counts="modules alone: 1 a MAC of convolutions with bias; of other layers the number of their parameters, "
+        "once for each of the batch; a transposed convolution's as if its map were as large as its result",
+        weigh=_torchinfo,
+    )
+)
+
+
+TORCHPROFILE_PRODUCTS = ("linear", "matmul", "@", "bmm", "baddbmm", "addmm", "addmv", "einsum", "lstm", ATTENTION)
+
+
+def _transposed_taps(op: OpCost) -> int:
+    """Elements of a transposed convolution's kernel, for the fewest groups under which they are whole."""
+    out = op.output[1]
+    return next(op.reduction * groups // out for groups in range(1, out + 1) if op.reduction * groups % out == 0)
+
+
+def _torchprofile(op: OpCost) -> int:
+    if op.kind in PRODUCT_KINDS:
+        if _is_transposed(op):
+            channels = _transposed_weight(op) // op.reduction
+            return op.elements * (op.reduction if op.output[1] == channels else channels * _transposed_taps(op))
+        seen = op.operator.partition(":")[0] in TORCHPROFILE_PRODUCTS
+        return op.macs if seen or (op.kind is OpKind.CONV and not op.operator.endswith(PADDED_BY_A_WORD)) else 0
+    if op.kind is OpKind.NORM and op.operator in NORMS:
+        return op.elements if affine(op) else 0
+    if op.kind is OpKind.UPSAMPLE:
+        return 4 * op.elements if op.reduction == 4 and len(op.output) == 4 else 0
+    return op.elements if op.kind is OpKind.POOL_AVG or op.operator in ("leaky_relu", *MULTIPLICATIONS) else 0
+
+
+TORCHPROFILE = register(
+    Convention(
+        name="torchprofile",
+        source="torchprofile 0.1.0, torchprofile/handlers.py: profile_macs()",
+        unit="MACs",
+        counts="1 a MAC without bias; norms 1 an element; average pools and means 1 an element written; products of "
+        "elements 1; bilinear interpolation 4; blind to mm and padding='same', wrong for transposed convolutions",
+        weigh=_torchprofile,
+    )
+)
+
+
+def _calflops(op: OpCost) -> int:
+    if op.kind is OpKind.CONV:
+        return 2 * op.macs
+    if op.kind in PRODUCT_KINDS:
+        seen = ("linear", "matmul", "addmm", "einsum", "baddbmm")
+        return 2 * op.macs if op.operator in seen else 0
+    if op.kind is OpKind.BIAS:
+        return op.elements if op.operator.startswith("conv") or op.operator in ("addmm", "baddbmm") else 0
+    if op.kind is OpKind.NORM and op.operator in NORMS:
+        return _norm_in_inference(op)
+    if op.kind is OpKind.ACTIVATION:
+        patched = ("relu", "prelu", "elu", "leaky_relu", "relu6", "silu", "gelu")
+        return op.elements if op.operator in patched else 0
+    if op.kind in POOLS:
+        return op.reads if op.operator.startswith(("avg_pool", "max_pool", "adaptive_")) else 0
+    if op.kind is OpKind.SOFTMAX:
+        return op.elements if op.operator == "softmax" else 0
+    if op.kind is OpKind.UPSAMPLE and op.operator == "interpolate":
+        return op.reads if op.module else prod(op.output[2:])
+    return op.elements if op.operator in ("torch.mul", "torch.add") else 0
+
+
+CALFLOPS = register(
+    Convention(
+        name="calflops",
+        source="calflops 0.3.2, calflops/pytorch_ops.py: calculate_flops()",
+        unit="FLOPs",
+        counts="2 a MAC, a convolution's bias 1 an element; batch norm 2 an element, other norms 5; ReLU and its kin "
+        "and softmax 1; pools 1 an element read; blind to @, mm, bmm and attention kernels",
+        weigh=_calflops,
+        per_mac=2,
+    )
+)

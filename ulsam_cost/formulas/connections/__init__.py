@@ -1,0 +1,1 @@
+"""What makes attention more than one module at a time: DCA joins neighbours, AW goes into the convolutions."""

@@ -1,0 +1,163 @@
+"""What a caller names and what it means: which attention stands where, set as the papers set it.
+
+At the papers' places the options are the papers', where none are given: SE, CBAM and GC have biases there, and
+each backbone its reductions (DCANet, Section 4 and Table 4, as its cost columns count them; AW-convolution,
+Section 4.1). At chosen positions they are the mechanism's own.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ulsam_cost.errors import CostError, UnknownNameError
+from ulsam_cost.formulas.attention import get_mechanism, mechanisms
+from ulsam_cost.formulas.connections import aw, dca
+from ulsam_cost.formulas.networks.spec import IN_PLACE, NO_ATTENTION, NO_POSITIONS, Network
+from ulsam_cost.placement import Placement
+
+DEFAULT_ATTENTION = "ulsam"
+CONNECTION_OPTIONS = {"dca": dca.OPTIONS, "aw": aw.OPTIONS}
+# what the AW mechanism and the AW connection call the same
+AW_NAMES = {"reduction": "aw_reduction", "literal": "aw_literal"}
+CONVOLUTION_OPTIONS = ("groups", "stride", "kernel", "activation")
+BIASED = ("se", "cbam", "gc")
+# (network, attention, connection) -> the options of the attention and those of the connection
+PAPER_REDUCTIONS = {
+    ("mv2", "se", ""): 8,
+    ("mv2", "se", "dca"): 8,
+    ("mv2", "cbam", ""): 8,
+    ("mv2", "cbam", "dca"): 8,
+    ("mv2", "sk", ""): 8,
+    ("mv2", "sk", "dca"): 8,
+    ("mnasnet1_0", "cbam", "dca"): 8,
+}
+PAPER_MATCHINGS = {("mnasnet1_0", "se"): 8, ("mv2", "se"): 8, ("mv2", "sk"): 8}
+
+
+def settings(
+    network: Network,
+    *,
+    placement: Placement,
+    sites: str | None,
+    attention: str | None,
+    connection: str | None,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The fields of a NetworkSpec that say which attention stands where.
+
+    Raises:
+        CostError: for a name, a place or an option that is not accepted.
+    """
+    given = {key: value for key, value in options.items() if value is not None}
+    connection = _checked_connection(connection)
+    attention = attention or (DEFAULT_ATTENTION if placement or sites else NO_ATTENTION)
+    if attention == "aw" and not placement:
+        connection, attention = _aw_as_connection(connection), NO_ATTENTION
+        given = {AW_NAMES.get(key, key): value for key, value in given.items()}
+    if attention == NO_ATTENTION:
+        placement, sites = NO_POSITIONS, ""
+    else:
+        sites = _checked_sites(network, attention, placement, sites)
+        attention = attention if placement or sites else NO_ATTENTION
+    attends, connects = _routed(attention, connection, given)
+    _require_connection_of(network, connection)
+    if connection == "dca":
+        dca.require_dca_options(attention, connects)
+    elif connection == "aw":
+        aw.require_aw_options(attention, connects)
+    if sites:
+        attends = _paper_attention(network.name, attention, connection) | attends
+    if connection == "dca":
+        connects = _paper_connection(network.name if sites else "", attention) | connects
+    if attention in IN_PLACE and sites:
+        _refuse_convolution_options(attention, attends)
+    return {
+        "placement": placement,
+        "sites": sites,
+        "attention": attention,
+        "attention_options": tuple(sorted(attends.items())),
+        "connection": connection,
+        "connection_options": tuple(sorted(connects.items())),
+    }
+
+
+def _checked_connection(connection: str | None) -> str:
+    if connection in (None, "", "none"):
+        return ""
+    if connection not in CONNECTION_OPTIONS:
+        raise UnknownNameError.among("connection", str(connection), (*CONNECTION_OPTIONS, "none"))
+    return str(connection)
+
+
+def _require_connection_of(network: Network, connection: str) -> None:
+    if connection and connection not in network.connections:
+        raise CostError(f"connection {connection}: {network.name} takes {', '.join(network.connections)}")
+
+
+def _aw_as_connection(connection: str) -> str:
+    if connection == "dca":
+        raise CostError(f"connection dca is not defined for aw: accepted are {', '.join(dca.MECHANISMS)}")
+    return "aw"
+
+
+def _checked_sites(network: Network, attention: str, placement: Placement, sites: str | None) -> str:
+    get_mechanism(attention)
+    if placement:
+        if sites:
+            raise CostError(f"positions {placement} and sites {sites!r}: one of the two is accepted")
+        return ""
+    if sites:
+        if sites not in network.sites:
+            raise UnknownNameError.among(f"sites of {network.name}", sites, network.sites)
+        return sites
+    if attention in network.by_positions:
+        return ""
+    return "depthwise" if attention in IN_PLACE and "depthwise" in network.sites else network.sites[0]
+
+
+def _routed(attention: str, connection: str, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The options of the attention and those of the connection."""
+    own = {} if attention == NO_ATTENTION else get_mechanism(attention).options
+    joining = CONNECTION_OPTIONS.get(connection, ())
+    attends: dict[str, Any] = {}
+    connects: dict[str, Any] = {}
+    for key, value in given.items():
+        if key in own:
+            attends[key] = value
+        elif key in joining:
+            connects[key] = value
+        elif attention != NO_ATTENTION or connection:
+            owner = " or ".join(name for name in (attention, connection) if name and name != NO_ATTENTION)
+            raise UnknownNameError.among(f"option of {owner}", key, (*own, *joining))
+        else:
+            _require_known(key)
+    return attends, connects
+
+
+def _require_known(key: str) -> None:
+    """An option of some mechanism or connection says nothing about a plain network; any other is a mistake."""
+    known = {name for mechanism in mechanisms() for name in mechanism.options}
+    known.update(name for names in CONNECTION_OPTIONS.values() for name in names)
+    if key not in known:
+        raise UnknownNameError.among("option", key, known)
+
+
+def _paper_attention(network: str, attention: str, connection: str) -> dict[str, Any]:
+    options: dict[str, Any] = {"bias": True} if attention in BIASED else {}
+    reduction = PAPER_REDUCTIONS.get((network, attention, connection))
+    return options if reduction is None else {**options, "reduction": reduction}
+
+
+def _paper_connection(network: str, attention: str) -> dict[str, Any]:
+    reduction = PAPER_MATCHINGS.get((network, attention))
+    if reduction is not None:
+        return {"matching": 2, "matching_reduction": reduction}
+    return {"matching": 2 if attention == "gc" else 1}
+
+
+def _refuse_convolution_options(attention: str, options: dict[str, Any]) -> None:
+    for key in CONVOLUTION_OPTIONS:
+        if key in options:
+            raise CostError(
+                f"{key} = {options[key]!r}: {attention} has the {key} of the convolution that it stands for, "
+                f"and none is accepted"
+            )

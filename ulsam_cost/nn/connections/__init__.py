@@ -1,0 +1,1 @@
+"""The real connections, under the names of `ulsam_cost.formulas.connections`."""

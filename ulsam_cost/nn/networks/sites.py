@@ -1,0 +1,78 @@
+"""The attention modules of a network, site by site, and how they are run."""
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from ulsam_cost.formulas.connections.aw import aw_sizes
+from ulsam_cost.formulas.networks.sites import link_at, options_at, sites
+from ulsam_cost.formulas.networks.spec import NetworkSpec
+from ulsam_cost.nn.attention import build_attention
+from ulsam_cost.nn.attention.aw import AWConv2d
+from ulsam_cost.nn.connections.dca import CONNECTED, Passed
+from ulsam_cost.placement import Step
+
+
+class AttentionModules:
+    """Builds a network's attention, site by site."""
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        self._spec, self._sites = spec, sites(spec)
+
+    def after(self, label: str) -> nn.Module | None:
+        """The attention that follows at a site; None where none does."""
+        site = self._sites.get(label)
+        return None if site is None or site.in_place else self._build(label)
+
+    def instead(self, label: str, **convolution: Any) -> nn.Module | None:
+        """The mechanism that stands in place of a convolution, norm and activation; None where none does."""
+        site = self._sites.get(label)
+        return None if site is None or not site.in_place else self._build(label, **convolution)
+
+    def layer(self, step: Step) -> nn.Module:
+        """The attention that is a layer of its own."""
+        return self._build(step.label)
+
+    def _build(self, label: str, **convolution: Any) -> nn.Module:
+        spec, site = self._spec, self._sites[label]
+        options = {**options_at(spec, site), **convolution}
+        if spec.connection != "dca":
+            return build_attention(spec.attention, site.channels, **options)
+        link = link_at(spec, site, groups=convolution.get("groups", 1))
+        return CONNECTED[spec.attention](site.channels, link, **options)
+
+
+def dense_conv(spec: NetworkSpec, in_channels: int, out_channels: int, kernel: int, **sizes: Any) -> nn.Conv2d:
+    """A convolution that is an AW-convolution under the connection of that name."""
+    if spec.connection != "aw":
+        return nn.Conv2d(in_channels, out_channels, kernel, **sizes)
+    attended = aw_sizes(out_channels, **dict(spec.connection_options))
+    return AWConv2d(in_channels, out_channels, kernel, **sizes, **attended)
+
+
+def is_connected(module: nn.Module | None) -> bool:
+    """Whether a module takes what the attention before it passes on, and gives what it passes on itself."""
+    return bool(getattr(module, "connected", False))
+
+
+def attend(attention: nn.Module | None, x: Tensor, passed: Passed) -> tuple[Tensor, Passed]:
+    """A block's attention on the map x, connected or not; without any, x as it is."""
+    if attention is None:
+        return x, passed
+    return attention(x, passed) if is_connected(attention) else (attention(x), passed)
+
+
+def run(module: nn.Module, x: Tensor) -> Tensor:
+    """A network's body, in which what a connected module passes on is handed to the next."""
+    return run_one(module, x, None)[0]
+
+
+def run_one(module: nn.Module, x: Tensor, passed: Passed) -> tuple[Tensor, Passed]:
+    """A module, or those of a Sequential in which one is connected."""
+    if is_connected(module):
+        return module(x, passed)  # type: ignore[no-any-return]
+    if isinstance(module, nn.Sequential) and any(map(is_connected, module.modules())):
+        for part in module:
+            x, passed = run_one(part, x, passed)
+        return x, passed
+    return module(x), passed

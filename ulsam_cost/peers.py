@@ -1,0 +1,216 @@
+"""The other counters, each run on a copy: what it says, what this program says by the same rule, and why.
+
+A tool that fails is a reading with its error. Whatever a tool leaves behind, in the model or in torch, is undone.
+"""
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ulsam_cost.conventions import get_convention
+from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.errors import CostError
+
+Inputs = tuple[Any, ...]
+Run = Callable[[nn.Module, Inputs, dict[str, Any]], int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What a tool said of a model, beside this program's number by the same rule.
+
+    `plain` is the MACs in the tool's unit, `by_kind` what the rule adds to them or leaves out, kind by kind:
+    `ours` is their sum. `number` is None where the tool failed, and `error` says how.
+    """
+
+    tool: str
+    version: str
+    unit: str
+    number: int | None
+    ours: int
+    plain: int
+    by_kind: dict[OpKind, int]
+    error: str = ""
+
+    @property
+    def difference(self) -> int | None:
+        """What the rule does not explain."""
+        return None if self.number is None else self.number - self.ours
+
+
+def read_peers(model: nn.Module, inputs: Any, cost: Cost) -> list[Reading]:
+    """Run every tool that is installed; `cost` is what this program counted for the same model and inputs."""
+    return [read_peer(name, model, inputs, cost) for name in PEERS if is_installed(name)]
+
+
+def is_installed(name: str) -> bool:
+    """Whether a tool's package is there."""
+    return find_spec(name) is not None
+
+
+def read_peer(name: str, model: nn.Module, inputs: Any, cost: Cost) -> Reading:
+    """Run one tool on copies of the model and its inputs."""
+    convention = get_convention(name)
+    number, error = None, ""
+    try:
+        number = run_peer(name, model, inputs)
+    except Exception as raised:
+        error = f"{type(raised).__name__}: {str(raised).strip().split(chr(10))[0]}"
+    by_kind = {
+        kind: extra
+        for kind, part in cost.by_kind().items()
+        if (extra := convention.number(part) - convention.per_mac * part.macs)
+    }
+    return Reading(
+        tool=name,
+        version=version(name),
+        unit=convention.unit,
+        number=number,
+        ours=convention.number(cost),
+        plain=convention.per_mac * cost.macs,
+        by_kind=by_kind,
+        error=error,
+    )
+
+
+def run_peer(name: str, model: nn.Module, inputs: Any) -> int:
+    """A tool's number for a model in evaluation.
+
+    Raises:
+        Exception: whatever the tool raises.
+    """
+    twin, inputs = copy.deepcopy((model, inputs))
+    args, kwargs = ((), inputs) if isinstance(inputs, dict) else (inputs, {})
+    args = args if isinstance(args, tuple) else (args,)
+    with _nothing_left_behind(), torch.no_grad():
+        return PEERS[name](twin.eval(), args, kwargs)
+
+
+@contextlib.contextmanager
+def _nothing_left_behind() -> Iterator[None]:
+    places: list[Any] = [torch, F, Tensor]
+    before = [dict(vars(place)) for place in places]
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.random.fork_rng(devices=[]))
+        stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+        stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+        stack.enter_context(_silent_logs())
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for place, names in zip(places, before, strict=True):
+                _put_back(place, names)
+
+
+def _put_back(place: Any, before: dict[str, Any]) -> None:
+    for name, value in list(vars(place).items()):
+        if name not in before and name in dir(Tensor):
+            delattr(place, name)
+        elif name in before and before[name] is not value:
+            setattr(place, name, before[name])
+
+
+@contextlib.contextmanager
+def _silent_logs() -> Iterator[None]:
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+
+
+def _positional(kwargs: dict[str, Any]) -> None:
+    if kwargs:
+        raise CostError("the tool takes positional inputs only")
+
+
+def _fvcore(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+    from fvcore.nn import FlopCountAnalysis
+
+    _positional(kwargs)
+    analysis = FlopCountAnalysis(model, args)
+    analysis.unsupported_ops_warnings(False)
+    analysis.uncalled_modules_warnings(False)
+    return int(analysis.total())
+
+
+def _thop(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+    from thop import profile
+
+    _positional(kwargs)
+    return int(profile(model, args, verbose=False)[0])
+
+
+def _torch(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        model.to("meta")(*_on_meta(args), **_on_meta(kwargs))
+    return int(counter.get_total_flops())
+
+
+def _on_meta(value: Any) -> Any:
+    return torch.utils._pytree.tree_map_only(Tensor, lambda tensor: tensor.to("meta"), value)
+
+
+def _ptflops(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+    from ptflops import get_model_complexity_info
+
+    if args and (kwargs or len(args) > 1):
+        raise CostError("the tool takes one positional input, or keywords")
+    number, _ = get_model_complexity_info(
+        model,
+        (1,),
+        print_per_layer_stat=False,
+        as_strings=False,
+        input_constructor=lambda _: kwargs or args[0],
+    )
+    if number is None:
+        raise CostError("the tool could not run the model")
+    return int(number)
+
+
+def _torchinfo(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+    from torchinfo import summary
+
+    return int(summary(model, input_data=kwargs or list(args), verbose=0).total_mult_adds)
+
+
+def _torchprofile(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+    from torchprofile import profile_macs
+
+    _positional(kwargs)
+    number: Any = profile_macs(model, args)
+    return int(number)
+
+
+def _calflops(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+    from calflops import calculate_flops
+
+    number, _, _ = calculate_flops(model, args=list(args), kwargs=kwargs, print_results=False, output_as_string=False)
+    return int(number)
+
+
+PEERS: dict[str, Run] = {
+    "fvcore": _fvcore,
+    "thop": _thop,
+    "torch": _torch,
+    "ptflops": _ptflops,
+    "torchinfo": _torchinfo,
+    "torchprofile": _torchprofile,
+    "calflops": _calflops,
+}

@@ -1,0 +1,111 @@
+"""Which tensors stand for which: meta stand-ins for real tensors, views of parameters, constants of the run."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ulsam_cost.errors import CostError
+from ulsam_cost.profiler.rules import tensors_of
+
+META = torch.device("meta")
+MOST_CONSTANT = 4096  # elements of a tensor whose values are kept
+
+
+class StandIns:
+    """Keeps every real tensor out of the run, knows the parameters, and gives each to whoever claims it first."""
+
+    def __init__(self, modules: Iterable[tuple[str, nn.Module]], *, gradients: bool = False) -> None:
+        self._gradients = gradients
+        self._unclaimed: dict[int, tuple[str, int]] = {}
+        self._parameter_of: dict[int, int] = {}  # tensor -> the parameter that it is or views
+        self._stand_ins: dict[int, Tensor] = {}
+        self._constants: set[int] = set()
+        self._kept: list[Tensor] = []  # ids stay unique while their tensors live
+        for path, module in modules:
+            for parameter in module._parameters.values():
+                if parameter is not None and is_lazy(parameter):
+                    raise CostError(f"module {path!r} has parameters without a shape: run it once before it is counted")
+                if parameter is not None and id(parameter) not in self._unclaimed:
+                    self._unclaimed[id(parameter)] = path, parameter.numel()
+                    self._parameter_of[id(parameter)] = id(parameter)
+
+    def is_parameter(self, tensor: Any) -> bool:
+        """Whether a tensor is a parameter of the model, its stand-in, or a view of one."""
+        return id(tensor) in self._parameter_of
+
+    def claim(self, tensors: Iterable[Any]) -> int:
+        """The number of parameters among these that nobody has claimed before."""
+        total = 0
+        for tensor in tensors:
+            parameter = self._parameter_of.get(id(tensor))
+            if parameter is not None:
+                total += self._unclaimed.pop(parameter, ("", 0))[1]
+        return total
+
+    def unclaimed(self) -> list[tuple[str, int]]:
+        """The paths and sizes of the parameters that nothing has used."""
+        return list(self._unclaimed.values())
+
+    def alias(self, tensor: Any, views: Any) -> None:
+        """Remember that views of a parameter are that parameter."""
+        parameter = self._parameter_of.get(id(tensor))
+        if parameter is not None:
+            for view in tensors_of(views):
+                self._parameter_of[id(view)] = parameter
+                self._kept.append(view)
+
+    def is_untouched(self, tensor: Any) -> bool:
+        """Whether a tensor still has the values with which the run began, or which the run gave it as a constant."""
+        return not tensor.is_meta and id(tensor) not in self._stand_ins
+
+    def keep_constant(self, result: Any) -> None:
+        """Remember the real tensors that a function gave: they were made in the run, of nothing but constants."""
+        for tensor in tensors_of(result):
+            if not tensor.is_meta:
+                self._constants.add(id(tensor))
+                self._kept.append(tensor)
+
+    def forget_constants(self, *values: Any, made_here: bool) -> None:
+        """These are about to be written to: the model's own are not, and random numbers are not, for real."""
+        for tensor in tensors_of(*values):
+            if made_here or id(tensor) not in self._constants:
+                self._constants.discard(id(tensor))
+                self.on_meta(tensor)
+
+    def are_constants(self, *values: Any) -> bool:
+        """Whether all tensors among the values have values: those that the run made, and small ones of the model's."""
+        return all(id(tensor) in self._constants or self._is_small_constant(tensor) for tensor in tensors_of(*values))
+
+    def _is_small_constant(self, tensor: Tensor) -> bool:
+        return self.is_untouched(tensor) and not self.is_parameter(tensor) and tensor.numel() <= MOST_CONSTANT
+
+    def on_meta(self, value: Any) -> Any:
+        """The value with a meta stand-in for every real tensor in plain tuples, lists and dicts."""
+        if isinstance(value, Tensor):
+            return value if value.is_meta else self._stand_in(value)
+        kind = type(value)
+        if kind is tuple or kind is list:
+            return kind([self.on_meta(item) for item in value])
+        if kind is dict:
+            return {key: self.on_meta(item) for key, item in value.items()}
+        if isinstance(value, tuple) and hasattr(value, "_fields"):
+            return kind(*[self.on_meta(item) for item in value])
+        if isinstance(value, list):
+            return [self.on_meta(item) for item in value]
+        return value
+
+    def _stand_in(self, tensor: Tensor) -> Tensor:
+        found = self._stand_ins.get(id(tensor))
+        if found is None:
+            with torch._C._DisableTorchDispatch():
+                found = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+            if self._gradients and tensor.requires_grad:
+                found.requires_grad_()
+            self._kept.append(tensor)
+            self._stand_ins[id(tensor)] = found
+            if self.is_parameter(tensor):
+                self._parameter_of[id(found)] = self._parameter_of[id(tensor)]
+        return found
