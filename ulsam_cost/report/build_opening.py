@@ -167,12 +167,13 @@ def opening_pictures(audit: Audit) -> dict[str, bytes]:
     }
     return {
         VERDICTS: figures_audit.verdicts_figure(counts, "Verdicts by source"),
-        AGREEMENT: figures_audit.agreement_figure(_dots(audit), "Printed costs against computed ones"),
+        AGREEMENT: figures_audit.agreement_figure(audit_dots(audit), "Printed costs against computed ones"),
         ACCURACY: figures_audit.accuracy_figure(trained_networks(), "Printed accuracy against counted cost"),
     }
 
 
-def _dots(audit: Audit) -> list[Dot]:
+def audit_dots(audit: Audit) -> list[Dot]:
+    """A dot a cost cell."""
     return [
         Dot(
             quantity="ratios to ULSAM"

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, NullFormatter
+from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from ulsam_cost.audit import Verdict
 from ulsam_cost.report.figures import PLAIN, STYLE, VERDICT_COLOURS, mechanism_colour, set_grid, set_heading, to_png
-from ulsam_cost.units import format_count
 
 MARKERS = {
     Verdict.MATCH: "o",
@@ -177,13 +176,13 @@ def accuracy_figure(trained: Sequence[Trained], title: str) -> bytes:
                     color=mechanism_colour(_attends(each)),
                     edgecolors=RINGS.get(each.connection, "white"),
                     linewidths=0.9 if each.connection else 0.4,
-                    zorder=2,
+                    zorder=2 if each.mechanism != "none" else 3,
                 )
             front = pareto_front([(getattr(each, unit), each.accuracy) for each in trained])
             axis.step(*zip(*front, strict=True), where="post", color="black", linewidth=0.8, zorder=1)
             axis.set(xscale="log", xlabel=label)
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_major_formatter(lambda value, _place: format_count(value, 0))
+            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
             axis.xaxis.set_minor_formatter(NullFormatter())
             set_grid(axis, "both")
         axes[0].set_ylabel("ImageNet-1K top-1 as printed, %")
