@@ -63,6 +63,12 @@ def test_only_layers_that_part_are_shown_and_columns_add_up():
             assert sum(part[unit] for part in parts if part) == network[unit]
 
 
+def test_networks_of_an_input():
+    record = compared("resnet101_fpn --input 1x3x800x1344", "resnet101_fpn --connection aw --input 1x3x800x1344")
+    assert record["networks"][0]["macs"] == network_cost("resnet101_fpn", resolution=(800, 1344)).macs
+    assert {row["layer"].split()[0] for row in record["layers"]} == {"lateral", "output", "all"}
+
+
 def test_networks_alike_part_nowhere():
     record = compared("mv2", "mv2 --attention none")
     assert [row["layer"] for row in record["layers"]] == ["all others"]
@@ -105,6 +111,7 @@ def test_csv_is_one_table():
         (("mv1", "resnet5"), "'resnet5' is no model"),
         (("mv1", "mv1 --positions 13"), "layer 13 of mv1 changes the shape"),
         (("mv1", "resnet50 --attention ulsam --connection dca"), "dca is not defined for ulsam"),
+        (("mv1", "mv1 --input 1x4x32x32"), "input '1x4x32x32': a batch of images with 3 channels"),
         (("mv1", "no.py:model"), "there is no file no.py"),
         ((), "Missing argument"),
     ],

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from math import prod
-from operator import attrgetter
 from typing import Any
 
 
@@ -65,18 +64,34 @@ class OpCost:
         return prod(self.output)
 
 
-_PATH, *_OTHERS = fields(OpCost)
-_read_others = attrgetter(*(field.name for field in _OTHERS))
-_write_path = getattr(OpCost, _PATH.name).__set__
-_write_others = tuple(getattr(OpCost, field.name).__set__ for field in _OTHERS)
+_writers = (getattr(OpCost, field.name).__set__ for field in fields(OpCost))
+(
+    _write_path,
+    _write_kind,
+    _write_operator,
+    _write_output,
+    _write_macs,
+    _write_reads,
+    _write_writes,
+    _write_params,
+    _write_reduction,
+    _write_module,
+) = _writers
 
 
 def _renamed(op: OpCost, path: str) -> OpCost:
-    """The operation at another path; networks have thousands, and this takes half the time of a constructor."""
+    """The operation at another path; networks have thousands, and this takes less than half a constructor's time."""
     renamed: OpCost = object.__new__(OpCost)
     _write_path(renamed, path)
-    for write, value in zip(_write_others, _read_others(op), strict=False):
-        write(renamed, value)
+    _write_kind(renamed, op.kind)
+    _write_operator(renamed, op.operator)
+    _write_output(renamed, op.output)
+    _write_macs(renamed, op.macs)
+    _write_reads(renamed, op.reads)
+    _write_writes(renamed, op.writes)
+    _write_params(renamed, op.params)
+    _write_reduction(renamed, op.reduction)
+    _write_module(renamed, op.module)
     return renamed
 
 

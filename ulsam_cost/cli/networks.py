@@ -8,7 +8,7 @@ from ulsam_cost.cli.options import POSITIVE, SIZE
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention.ulsam import STYLES
 from ulsam_cost.formulas.networks import NetworkSpec, layer_table, network_spec
-from ulsam_cost.formulas.networks.text import read_value
+from ulsam_cost.formulas.networks.text import batch_and_resolution, read_value
 from ulsam_cost.placement import EMPTY
 from ulsam_cost.report.formats import Table, number, words
 
@@ -46,16 +46,8 @@ def spec_of(network: str, given: dict[str, Any]) -> NetworkSpec:
             raise CostError(f"option {text!r}: NAME=VALUE is accepted, as in reduction=8")
         options[name.replace("-", "_")] = read_value(value)
     if given["shape"] is not None:
-        options["batch"], options["resolution"] = _batch_and_resolution(given["shape"])
+        options["batch"], options["resolution"] = batch_and_resolution(given["shape"])
     return network_spec(network, **options)
-
-
-def _batch_and_resolution(shape: str) -> tuple[int, tuple[int, int]]:
-    sizes = shape.split("x")
-    if len(sizes) != 4 or not all(size.isascii() and size.isdigit() for size in sizes) or sizes[1] != "3":
-        raise CostError(f"input {shape!r}: a batch of images with 3 channels is accepted, as in 1x3x800x1344")
-    batch, _, height, width = map(int, sizes)
-    return batch, (height, width)
 
 
 def numbered_layers(network: str, given: dict[str, Any]) -> Table:

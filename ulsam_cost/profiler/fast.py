@@ -133,8 +133,9 @@ def _softmax_rule(record: Record, out: Tensor, x: Tensor, dim: Any = None, *_: A
     elements.softmax(record, out, x, dim)
 
 
-def _softmax_shape(x: Tensor, dim: Any = None, *_: Any, **__: Any) -> Shape | None:
-    return _same_shape(x) if isinstance(dim, int) and -x.dim() <= dim < x.dim() else None
+def _softmax_shape(x: Tensor, dim: Any = None, _stacklevel: int = 3, **options: Any) -> Shape | None:
+    fits = isinstance(dim, int) and -x.dim() <= dim < x.dim() and options.get("dtype") is None
+    return _same_shape(x) if fits else None
 
 
 def _broadcast_shape(a: Any, b: Any, *rest: Any, **options: Any) -> Shape | None:

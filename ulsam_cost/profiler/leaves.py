@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.modules import module as torch_module
 
 from ulsam_cost.profiler.fast import FAST, Fast
 
@@ -25,16 +24,15 @@ class Leaf:
     arguments: Callable[[Any, Tensor], Arguments | None]
 
 
-def has_hooks(module: nn.Module) -> bool:
-    """Whether calling the module does anything but run its class's forward."""
+def runs_as_written(module: nn.Module) -> bool:
+    """Whether calling the module does nothing but run its class's forward."""
     state = module.__dict__
-    return bool(
+    return not (
         state["_forward_hooks"]
         or state["_forward_pre_hooks"]
         or state["_backward_hooks"]
         or state["_backward_pre_hooks"]
         or "forward" in state
-        or torch_module._has_any_global_hook()
     )
 
 

@@ -1,15 +1,15 @@
 """Which submodule is running: `nn.Module.__call__` is wrapped while something counts, in its own thread only."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
 from torch import nn
 
+from ulsam_cost.profiler.index import leaf_class
+
 UNANSWERED: Any = object()
-NamedModules = Sequence[tuple[str, nn.Module]]
-_COMPILED = "_orig_mod"  # the name under which torch.compile keeps the module that it wraps
 
 _running: dict[int, "Scope"] = {}  # by thread
 _lock = threading.Lock()
@@ -25,10 +25,10 @@ class Scope:
     After an exception, `failed(error)` is the path at which it was raised.
     """
 
-    def __init__(self, modules: NamedModules, answer: Callable[[nn.Module, tuple[Any, ...]], Any]) -> None:
+    def __init__(self, names: dict[int, tuple[str, str]]) -> None:
         self.path = self.module = ""
-        self._answer = answer
-        self._names = {id(module): (clean_path(name), leaf_class(module)) for name, module in modules}
+        self.answer: Callable[[nn.Module, tuple[Any, ...]], Any] = lambda *_: UNANSWERED
+        self._names = names
         self._failure: tuple[BaseException, str] | None = None
 
     def __enter__(self) -> "Scope":
@@ -66,7 +66,7 @@ class Scope:
         self.path, self.module = self._names.get(id(module)) or (self.path, leaf_class(module))
         try:
             if self.module and not kwargs:
-                answer = self._answer(module, args)
+                answer = self.answer(module, args)
                 if answer is not UNANSWERED:
                     return answer
             if "_compiled_call_impl" in module.__dict__:  # module.compile() was called: run it as it was written
@@ -83,15 +83,3 @@ class Scope:
 def _call(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
     scope = _running.get(threading.get_ident())
     return _plain_call(module, *args, **kwargs) if scope is None else scope.run(module, args, kwargs)
-
-
-def clean_path(path: str) -> str:
-    """A module's path without the names that torch.compile puts in."""
-    return ".".join(name for name in path.split(".") if name != _COMPILED) if _COMPILED in path else path
-
-
-def leaf_class(module: nn.Module) -> str:
-    """The class of a torch.nn module without children, else empty: a subclass of one is not one."""
-    kind = type(module)
-    is_leaf = kind.__module__.startswith("torch.nn.") and not module._modules
-    return kind.__name__ if is_leaf else ""

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.parameter import is_lazy
 
 from ulsam_cost.errors import CostError
+from ulsam_cost.profiler.index import ModelIndex
 from ulsam_cost.profiler.rules import tensors_of
 
 META = torch.device("meta")
@@ -17,20 +18,20 @@ MOST_CONSTANT = 4096  # elements of a tensor whose values are kept
 class StandIns:
     """Keeps every real tensor out of the run, knows the parameters, and gives each to whoever claims it first."""
 
-    def __init__(self, modules: Iterable[tuple[str, nn.Module]], *, gradients: bool = False) -> None:
+    def __init__(self, index: ModelIndex, *, gradients: bool = False) -> None:
         self._gradients = gradients
         self._unclaimed: dict[int, tuple[str, int]] = {}
         self._parameter_of: dict[int, int] = {}  # tensor -> the parameter that it is or views
         self._stand_ins: dict[int, Tensor] = {}
         self._constants: set[int] = set()
         self._kept: list[Tensor] = []  # ids stay unique while their tensors live
-        for path, module in modules:
-            for parameter in module._parameters.values():
-                if parameter is not None and is_lazy(parameter):
+        for path, parameter in index.parameters():
+            key = id(parameter)
+            if key not in self._unclaimed:
+                if is_lazy(parameter):
                     raise CostError(f"module {path!r} has parameters without a shape: run it once before it is counted")
-                if parameter is not None and id(parameter) not in self._unclaimed:
-                    self._unclaimed[id(parameter)] = path, parameter.numel()
-                    self._parameter_of[id(parameter)] = id(parameter)
+                self._unclaimed[key] = path, parameter.numel()
+                self._parameter_of[key] = key
 
     def is_parameter(self, tensor: Any) -> bool:
         """Whether a tensor is a parameter of the model, its stand-in, or a view of one."""

@@ -14,11 +14,12 @@ from torch import nn
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.errors import CostError
-from ulsam_cost.profiler.keep import devices_of, kept_as_found
+from ulsam_cost.profiler.index import ModelIndex, clean_path
+from ulsam_cost.profiler.keep import accelerators, kept_as_found
+from ulsam_cost.profiler.recorder import NeedsValuesError
 from ulsam_cost.profiler.rules import tensors_of
-from ulsam_cost.profiler.scope import clean_path
 from ulsam_cost.profiler.severity import Severity, severity_of
-from ulsam_cost.profiler.tracer import NeedsValuesError, Tracer
+from ulsam_cost.profiler.tracer import Tracer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,12 +131,12 @@ def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def _count_on_meta(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, fast: bool) -> Count:
-    modules = list(model.named_modules())
-    tracer = Tracer(modules, fast=fast)
-    with kept_as_found(modules):
+    index = ModelIndex(model)
+    tracer = Tracer(index, fast=fast)
+    with kept_as_found(index):
         _run(tracer, model, args, kwargs, gradients=not fast and torch.is_grad_enabled())
-    if tracer.needs:  # and the model went on without them
-        raise NeedsValuesError(f"{tracer.needs} depends on values")
+    if tracer.record.needs:  # and the model went on without them
+        raise NeedsValuesError(f"{tracer.record.needs} depends on values")
     return _result(tracer)
 
 
@@ -163,9 +164,9 @@ def _count_for_real(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
         twin, own_args, own_kwargs = copy.deepcopy((model, args, kwargs))
     except Exception as error:
         raise _refusal(reason, f"the model cannot be copied: {_sentence(error)}") from error
-    modules = list(twin.named_modules())
-    tracer = Tracer(modules, fast=False, values=True)
-    with torch.random.fork_rng(devices=devices_of(twin)), kept_as_found(modules):
+    index = ModelIndex(twin)
+    tracer = Tracer(index, fast=False, values=True)
+    with torch.random.fork_rng(devices=accelerators(index)), kept_as_found(index):
         _run(tracer, twin, own_args, own_kwargs, gradients=torch.is_grad_enabled())
     return _result(tracer, real_run=_sentence(reason))
 
@@ -190,6 +191,6 @@ def _result(tracer: Tracer, real_run: str = "") -> Count:
         Uncounted(
             operator=operator, path=path, shapes=shapes, calls=calls, severity=severity_of(operator, shapes, results)
         )
-        for (operator, path, shapes, results), calls in tracer.uncounted.items()
+        for (operator, path, shapes, results), calls in tracer.record.uncounted.items()
     )
-    return Count(cost=Cost((*tracer.ops, *unused)), uncounted=uncounted, real_run=real_run)
+    return Count(cost=Cost((*tracer.record.ops, *unused)), uncounted=uncounted, real_run=real_run)

@@ -7,12 +7,13 @@ from typing import Any
 
 import torch
 
-from ulsam_cost.report import pages
 from ulsam_cost.report.figures_measured import mechanisms_figure, roofline_figure, savings_figure
 from ulsam_cost.report.formats import Table, number, words
 from ulsam_cost.report.measured import layer_table, machine_sentence, milliseconds, ratio
+from ulsam_cost.report.pages import Block, Bullets, Grid, Page, Paragraph, Picture, Section, Strong
+from ulsam_cost.report.pages_markdown import markdown
 
-GENERATED = "<!-- Written by `analyses/latency.py`: do not edit, run it again. -->"
+WRITTEN_BY = "analyses/latency.py"
 Row = Mapping[str, Any]
 
 
@@ -29,24 +30,25 @@ def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
     measured = [row for row in rows if "error" not in row]
     section = {key: [row for row in measured if row["section"] == key] for key in _SECTIONS}
     pictures = _pictures(section, record["machine"], name)
-    parts = [
-        f"{machine_sentence(record['machine'])}.",
-        f"{len(measured)} of {record['tasks']} measurements, in {record['dtype']}. Network and plain network run in "
-        "turn; the ratio is the median of the pairs, with its 95 % interval. Where the interval holds 1, no difference "
-        "is shown. A time is that of one call on an idle device; `graph` is a CUDA graph, `compile` torch.compile, "
-        "`compile-graph` both. "
-        "These numbers hold for the machine and the minutes in which they were taken.",
-        *(
-            pages.section(title, *_SHOW[key](section[key], name, pictures))
-            for key, title in _SECTIONS.items()
-            if section[key]
-        ),
+    sections = [
+        Section(title, tuple(_SHOW[key](section[key], name, pictures)))
+        for key, title in _SECTIONS.items()
+        if section[key]
     ]
-    if errors := [row for row in rows if "error" in row]:
-        parts.append(pages.section("Not measured", pages.bullets(sorted({row["error"] for row in errors}))))
-    body = pages.page(f"Measured on {record['machine']['name']}", *parts)
-    _, _, rest = body.partition(b"\n")
-    return {f"latency_{name}.md": GENERATED.encode() + b"\n" + rest, **pictures}
+    if errors := sorted({row["error"] for row in rows if "error" in row}):
+        sections.append(Section("Not measured", (Bullets(tuple(errors)),)))
+    opening = (
+        Paragraph(f"{machine_sentence(record['machine'])}."),
+        Paragraph(
+            f"{len(measured)} of {record['tasks']} measurements, in {record['dtype']}. Network and plain network run "
+            "in turn; the ratio is the median of the pairs, with its 95 % interval. Where the interval holds 1, no "
+            "difference is shown. A time is that of one call on an idle device; `graph` is a CUDA graph, `compile` "
+            "torch.compile, `compile-graph` both. These numbers hold for the machine and the minutes in which they "
+            "were taken."
+        ),
+    )
+    page = Page(f"latency_{name}.md", f"Measured on {record['machine']['name']}", opening, tuple(sections))
+    return {page.file: markdown(page, WRITTEN_BY), **pictures}
 
 
 _SECTIONS = {
@@ -90,13 +92,13 @@ def _point(row: Row) -> dict[str, Any]:
     }
 
 
-def _of_name(pictures: Mapping[str, bytes], part: str, caption: str) -> list[str]:
-    return [pages.picture(name, caption) for name in pictures if part in name]
+def _of_name(pictures: Mapping[str, bytes], part: str, caption: str) -> list[Block]:
+    return [Picture(name, caption) for name in pictures if part in name]
 
 
-def _placements(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[str]:
+def _placements(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
     caption = "Change of FLOPs and of time against the plain network; bars are 95 % intervals of the paired ratio."
-    parts = [pages.bullets(_placement_findings(rows)), *_of_name(pictures, "savings", caption)]
+    parts: list[Block] = [Bullets(tuple(_placement_findings(rows))), *_of_name(pictures, "savings", caption)]
     columns = (
         words("network", "network"),
         number("width", "width", str),
@@ -114,7 +116,7 @@ def _placements(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -
     )
     for (mode, batch), group in _by(rows, "mode", "batch").items():
         records = [{**row, **_pair_numbers(row["latency"])} for row in group]
-        parts += [f"**{mode}, batch {batch}**", pages.table(Table(columns=columns, records=records))]
+        parts += [Paragraph((Strong(f"{mode}, batch {batch}"),)), Grid(Table(columns=columns, records=records))]
     return parts
 
 
@@ -147,7 +149,7 @@ def _placement_findings(rows: Sequence[Row]) -> list[str]:
     return findings
 
 
-def _networks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[str]:
+def _networks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
     columns = (
         words("network", "network"),
         number("width", "width", str),
@@ -157,7 +159,7 @@ def _networks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> 
         *_TIMES,
     )
     records = [{**row, **row["latency"]["network"]} for row in rows]
-    return [pages.table(Table(columns=columns, records=records))]
+    return [Grid(Table(columns=columns, records=records))]
 
 
 _TIMES = (
@@ -168,26 +170,29 @@ _TIMES = (
 )
 
 
-def _layers(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[str]:
-    parts = [
-        "Least time: the larger of FLOPs (2 a MAC) over the throughput of a matrix product and bytes over the "
-        "bandwidth of a copy, each operation reading its operands and writing its result once. A layer whose maps "
-        "stay in a cache, or whose operations are fused, can be faster.",
+def _layers(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    parts: list[Block] = [
+        Paragraph(
+            "Least time: the larger of FLOPs (2 a MAC) over the throughput of a matrix product and bytes over the "
+            "bandwidth of a copy, each operation reading its operands and writing its result once. A layer whose maps "
+            "stay in a cache, or whose operations are fused, can be faster."
+        ),
         *_of_name(pictures, "roofline", "The layers under the roofline; ULSAM in colour."),
     ]
     for row in rows:
         layers = row["layers"]
         overhead = layers["overhead"]
-        parts += [
-            f"**{row['network']} at {row['positions']}, batch {row['batch']}**: layers add up to "
-            f"{milliseconds(layers['sum_ms'])} ms, without hooks {milliseconds(layers['total_ms'])} ms; hooks change "
-            f"the time by a factor of {overhead['median']:.3f} [{overhead['low']:.3f}, {overhead['high']:.3f}].",
-            pages.table(layer_table(layers)),
-        ]
+        sentence = (
+            f": layers add up to {milliseconds(layers['sum_ms'])} ms, without hooks {milliseconds(layers['total_ms'])} "
+            f"ms; hooks change the time by a factor of {overhead['median']:.3f} "
+            f"[{overhead['low']:.3f}, {overhead['high']:.3f}]."
+        )
+        name_of_row = f"{row['network']} at {row['positions']}, batch {row['batch']}"
+        parts += [Paragraph((Strong(name_of_row), sentence)), Grid(layer_table(layers))]
     return parts
 
 
-def _mechanisms(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[str]:
+def _mechanisms(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
     columns = (
         words("mechanism", "mechanism"),
         words("mode", "mode"),
@@ -203,10 +208,10 @@ def _mechanisms(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -
         times = row["latency"]["network"]
         records.append({**row, **times, "over_least": times["median_ms"] / row["least_ms"]})
     caption = "Measured time of each mechanism, and the least time that its counted cost needs."
-    return [*_of_name(pictures, "mechanisms", caption), pages.table(Table(columns=columns, records=records))]
+    return [*_of_name(pictures, "mechanisms", caption), Grid(Table(columns=columns, records=records))]
 
 
-def _ulsam(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[str]:
+def _ulsam(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
     columns = (
         number("groups", "g"),
         number("batch", "batch"),
@@ -230,10 +235,10 @@ def _ulsam(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> lis
         }
         for row in rows
     ]
-    return [pages.table(Table(columns=columns, records=records))]
+    return [Grid(Table(columns=columns, records=records))]
 
 
-def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[str]:
+def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
     columns = (
         words("network", "network"),
         number("batch", "batch"),
@@ -253,7 +258,7 @@ def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> li
         }
         for row in rows
     ]
-    return [pages.table(Table(columns=columns, records=records))]
+    return [Grid(Table(columns=columns, records=records))]
 
 
 def _with_interval(paired: Mapping[str, float]) -> str:

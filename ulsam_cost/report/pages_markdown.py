@@ -18,13 +18,13 @@ from ulsam_cost.report.pages import (
     Text,
 )
 
-GENERATED = "<!-- Written by `ulsam-cost report`: do not edit, run it again. -->"
+PROGRAM = "ulsam-cost report"
 CONTENTS = "README.md"
 
 
-def markdown(page: Page) -> bytes:
+def markdown(page: Page, written_by: str = PROGRAM) -> bytes:
     """A page as a file: title, the way back, what opens it, its sections."""
-    parts = [GENERATED, f"# {escape(page.title)}"]
+    parts = [f"<!-- Written by `{written_by}`: do not edit, run it again. -->", f"# {escape(page.title)}"]
     if page.file != CONTENTS:
         parts.append(_links(page))
     parts += [_block(block) for block in page.opening]

@@ -130,8 +130,11 @@ def network_layers(spec: NetworkSpec) -> tuple[LayerCost, ...]:
         PlacementError: for a position that the network cannot take.
         SizeError: for sizes that a layer cannot have.
     """
-    layers = get_network(spec.network).layers(spec)
-    return tuple(replace(layer, cost=unused_last(layer.cost)) if spec.connection else layer for layer in layers)
+    layers = list(get_network(spec.network).layers(spec))
+    if spec.connection == "dca":  # only the first attention leaves parameters unused
+        first = next((at for at, layer in enumerate(layers) if layer.cost.of_kind(OpKind.UNUSED).ops), 0)
+        layers[first] = replace(layers[first], cost=unused_last(layers[first].cost))
+    return tuple(layers)
 
 
 def layers_cost(layers: Iterable[LayerCost]) -> Cost:

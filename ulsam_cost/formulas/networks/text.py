@@ -35,7 +35,22 @@ def spec_from_text(text: str) -> NetworkSpec:
     for text_option in ("positions", "attention", "variant", "connection", "sites"):
         if text_option in options:
             options[text_option] = rest[rest.index(f"--{text_option}") + 1]
+    if "input" in options:
+        options["batch"], options["resolution"] = batch_and_resolution(str(options.pop("input")))
     return network_spec(name, **options)
+
+
+def batch_and_resolution(shape: str) -> tuple[int, tuple[int, int]]:
+    """An input's batch and resolution: `1x3x800x1344` is one image of 800 x 1344.
+
+    Raises:
+        CostError: for anything but four sizes, the second of them 3.
+    """
+    sizes = shape.split("x")
+    if len(sizes) != 4 or not all(size.isascii() and size.isdigit() for size in sizes) or sizes[1] != "3":
+        raise CostError(f"input {shape!r}: a batch of images with 3 channels is accepted, as in 1x3x800x1344")
+    batch, _, height, width = map(int, sizes)
+    return batch, (height, width)
 
 
 def read_value(text: str) -> Any:

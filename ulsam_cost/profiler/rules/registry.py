@@ -23,6 +23,7 @@ class Record(Protocol):
         macs: int = 0,
         reduction: int = 1,
         params: Iterable[Any] = (),
+        writes: int | None = None,
     ) -> None: ...
 
     def is_parameter(self, tensor: Any) -> bool:

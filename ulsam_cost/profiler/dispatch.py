@@ -1,0 +1,91 @@
+"""The lower net: every operation that the dispatcher runs, wherever it was called from."""
+
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from ulsam_cost.profiler.recorder import Recorder
+from ulsam_cost.profiler.rules import FREE, VIEWS, Rule, first_tensor, rule_of, tensors_of
+from ulsam_cost.profiler.standins import META, MOST_CONSTANT, StandIns
+
+aten = torch.ops.aten
+# Kernels that tools tell from the function that called them.
+KERNELS = frozenset({"mv", "dot", "vdot", "addmv"})
+
+
+class DispatchNet(TorchDispatchMode):
+    """Runs each operation, on meta tensors unless the run is real, and records it.
+
+    An operation has a rule, is declared free, falls into others, or is recorded as one without a rule.
+    """
+
+    def __init__(self, record: Recorder, tensors: StandIns, *, values: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._record, self._tensors, self._values = record, tensors, values
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        with torch._C.DisableTorchFunction():
+            return self._run(func, args, kwargs or {})
+
+    def _run(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        rule = rule_of(operator)
+        if rule is None and operator.overloadpacket not in FREE:
+            with self:
+                result = operator.decompose(*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        if not self._values:
+            args, kwargs = self._without_values(operator, args, kwargs)
+        out = operator(*args, **kwargs)
+        if not self._record.muted:
+            self._observe(operator.overloadpacket, rule, args, kwargs, out)
+        return out
+
+    def _without_values(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The arguments on the meta device, save where small constants of the run are all that there is."""
+        random = torch.Tag.nondeterministic_seeded in operator.tags
+        if random or operator._schema.is_mutable:
+            self._tensors.forget_constants(args, made_here=random)
+        if self._tensors.are_constants(args, kwargs):
+            if random or ("device" in kwargs and next(tensors_of(args), None) is None):
+                kwargs = _small_or_meta(operator, args, kwargs, random=random)
+            return args, kwargs
+        self._refuse_values(operator, args)
+        return self._tensors.on_meta(args), _meta_options(self._tensors.on_meta(kwargs))
+
+    def _refuse_values(self, operator: Any, args: tuple[Any, ...]) -> None:
+        tags, packet = operator.tags, operator.overloadpacket
+        if torch.Tag.dynamic_output_shape not in tags and torch.Tag.data_dependent_output not in tags:
+            return
+        masks = (torch.bool, torch.uint8)
+        if packet is not aten.index or any(tensor.dtype in masks for tensor in tensors_of(args[1])):
+            self._record.refuse(f"aten::{packet.__name__}")
+
+    def _observe(self, packet: Any, rule: Rule | None, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        record = self._record
+        if packet in FREE:
+            if packet in VIEWS and args:
+                self._tensors.alias(args[0], out)
+        elif rule is None:
+            record.without_rule(packet._qualified_op_name, tensors_of(args, kwargs), tensors_of(out))
+        else:
+            function, kernel = record.operator, packet.__name__
+            record.operator = f"{function}:{kernel}" if function and kernel in KERNELS else function or kernel
+            rule(record, first_tensor(out), *args, **kwargs)
+            record.operator = function
+
+
+def _meta_options(kwargs: dict[str, Any]) -> dict[str, Any]:
+    options = dict(kwargs)
+    if options.get("device") is not None:
+        options["device"] = META
+    if options.get("generator") is not None:
+        options["generator"] = None
+    return options
+
+
+def _small_or_meta(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, random: bool) -> dict[str, Any]:
+    """The options of a tensor that the run makes of nothing: it keeps its values if it is small and not random."""
+    on_meta = _meta_options({**kwargs, "device": META})
+    return kwargs if not random and operator(*args, **on_meta).numel() <= MOST_CONSTANT else on_meta

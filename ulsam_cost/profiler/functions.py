@@ -1,0 +1,220 @@
+"""The upper net: every torch function that the model calls, answered from shapes or run on the meta device."""
+
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._ops import OpOverloadPacket
+from torch.nn import functional as F
+from torch.nn.modules import module as torch_module
+from torch.overrides import TorchFunctionMode
+
+from ulsam_cost.profiler.fast import FAST, Fast
+from ulsam_cost.profiler.leaves import LEAVES, Leaf, runs_as_written
+from ulsam_cost.profiler.recorder import Recorder
+from ulsam_cost.profiler.rules import RULES, Rule, first_tensor
+from ulsam_cost.profiler.scope import UNANSWERED
+from ulsam_cost.profiler.standins import META, StandIns
+
+# Functions that read values: a tensor that nothing has written to may be asked.
+READERS = frozenset(
+    {
+        Tensor.item,
+        Tensor.tolist,
+        Tensor.numpy,
+        Tensor.__array__,
+        Tensor.__bool__,
+        Tensor.__int__,
+        Tensor.__float__,
+        Tensor.__index__,
+        Tensor.__contains__,
+    }
+)
+# Functions whose plain names tools give to others: nn.functional's, or the operators * and + and @.
+SPELLINGS = {
+    torch.mul: "torch.mul",
+    torch.add: "torch.add",
+    Tensor.matmul: "@",
+    torch.relu: "torch.relu",
+    Tensor.relu: "torch.relu",
+    torch.softmax: "torch.softmax",
+    Tensor.softmax: "torch.softmax",
+}
+# Functions of a tensor's shape.
+PLAIN = frozenset({Tensor.dim, Tensor.size, Tensor.numel, Tensor.ndimension, Tensor.stride, Tensor.is_floating_point})
+# Functions written in Python whose pieces are recorded one by one.
+OPEN = frozenset({F.multi_head_attention_forward})
+
+
+class FunctionNet(TorchFunctionMode):
+    """Answers a torch function from the shapes of its operands, or runs it under its name.
+
+    It also answers for whole leaves of the model, where `leaves` says how they call their function.
+    """
+
+    def __init__(self, record: Recorder, tensors: StandIns, *, fast: bool, values: bool) -> None:
+        self._record, self._tensors, self._fast, self._values = record, tensors, fast, values
+        self._leaves: dict[type, Leaf] = LEAVES if fast and not torch_module._has_any_global_hook() else {}
+        self._no_functions = torch._C.DisableTorchFunction()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        entry = FAST.get(func)
+        if entry is None:
+            return func(*args, **kwargs) if func in PLAIN else self._call(func, args, kwargs)
+        if self._fast:
+            result = self._answer(entry, args, kwargs)
+            if result is not UNANSWERED:
+                return result
+        name = _named(entry.operator, args, kwargs)
+        if not entry.whole or _is_transformed():
+            return self._run(func, name, args, kwargs)
+        return self._run_whole(func, name, entry.rule, args, kwargs, in_order=entry.in_order)
+
+    def answer_leaf(self, module: nn.Module, args: tuple[Any, ...]) -> Any:
+        """The result of a leaf of the model, or UNANSWERED."""
+        leaf = self._leaves.get(type(module))
+        if leaf is None or len(args) != 1 or type(args[0]) is not Tensor or not runs_as_written(module):
+            return UNANSWERED
+        with self._no_functions:
+            arguments = leaf.arguments(module, args[0])
+            return UNANSWERED if arguments is None else self._answer(leaf.entry, arguments, {})
+
+    def _answer(self, entry: Fast, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if torch.is_grad_enabled() or _is_transformed() or not _has_meta(args):
+            return UNANSWERED
+        try:
+            shape = entry.shape(*args, **kwargs)
+        except TypeError:  # operands under names that the entry does not know
+            return UNANSWERED
+        if shape is None:
+            return UNANSWERED
+        if entry.in_place is not None and entry.in_place(*args, **kwargs):
+            result = args[0]
+            if not result.is_meta:
+                return UNANSWERED
+        else:
+            with torch._C._DisableTorchDispatch():
+                result = torch.empty(shape, dtype=args[entry.dtype_of].dtype, device=META)
+                if entry.in_order:
+                    result = in_order_of(args[0], result)
+        record = self._record
+        record.operator = entry.operator
+        entry.rule(record, result, *args, **kwargs)
+        record.operator = ""
+        return result
+
+    def _call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        name = str(SPELLINGS.get(function) or getattr(function, "__name__", function))
+        if name == "__get__":
+            return self._get_property(function, args, kwargs)
+        if function in READERS and not self._values:
+            return self._read(function, name, args, kwargs)
+        if function in OPEN:
+            return self._run_open(function, args, kwargs)
+        packet = getattr(function, "overloadpacket", function)
+        if not isinstance(packet, OpOverloadPacket):
+            return self._run(function, _named(name, args, kwargs), args, kwargs)
+        if packet in RULES and not packet._qualified_op_name.startswith("aten::"):
+            return self._run_whole(function, packet.__name__, RULES[packet], args, kwargs)
+        return self._run(function, packet.__name__, args, kwargs)
+
+    def _get_property(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        value = function(*args, **kwargs)
+        if isinstance(value, Tensor):
+            self._tensors.alias(args[0], value)
+        return value
+
+    def _read(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not self._tensors.is_untouched(args[0]):
+            self._record.refuse(f"Tensor.{name}")
+        with torch._C._DisableTorchDispatch():
+            return function(*args, **kwargs)
+
+    def _run_open(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function that is written in Python so that the functions which it calls are seen one by one."""
+        seen_through = {**function.__globals__, "has_torch_function": lambda *_: False}
+        twin = FunctionType(
+            function.__code__, seen_through, function.__name__, function.__defaults__, function.__closure__
+        )
+        twin.__kwdefaults__ = function.__kwdefaults__
+        with self:
+            return twin(*args, **kwargs)
+
+    def _run(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function; what the dispatcher shows of it is recorded under its name."""
+        args, kwargs = self._prepared(args, kwargs)
+        record, first = self._record, len(self._record.ops)
+        record.operator = name
+        try:
+            result = function(*args, **kwargs)
+        finally:
+            record.operator = ""
+        if isinstance(result, Tensor) and len(record.ops) > first:
+            record.give_shape(first, tuple(result.shape), result.numel())
+        return self._made(result)
+
+    def _run_whole(
+        self,
+        function: Any,
+        name: str,
+        rule: Rule,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        in_order: bool = False,
+    ) -> Any:
+        """Run a function that is recorded by a rule of its own, whatever the dispatcher shows."""
+        args, kwargs = self._prepared(args, kwargs)
+        record = self._record
+        record.muted = True
+        try:
+            result = function(*args, **kwargs)
+            if in_order and not self._values:
+                result = in_order_of(first_tensor((args, kwargs)), result)
+        finally:
+            record.muted = False
+        record.operator = name
+        rule(record, first_tensor(result), *args, **kwargs)
+        record.operator = ""
+        return self._made(result)
+
+    def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._values or self._tensors.are_constants(args, kwargs):
+            return args, kwargs
+        return self._tensors.on_meta(args), self._tensors.on_meta(kwargs)
+
+    def _made(self, result: Any) -> Any:
+        if not self._values:
+            self._tensors.keep_constant(result)
+        return result
+
+
+def _is_transformed() -> bool:
+    """Whether vmap or the like hides dimensions of the tensors that a function sees."""
+    return torch._C._functorch.maybe_current_level() is not None
+
+
+def _has_meta(args: tuple[Any, ...]) -> bool:
+    """Whether an operand of the first two is on the meta device: constants of the run are not answered for."""
+    return bool(args) and (args[0].is_meta or (len(args) > 1 and isinstance(args[1], Tensor) and args[1].is_meta))
+
+
+def in_order_of(x: Tensor, result: Tensor) -> Tensor:
+    """The result with its dimensions in the order in memory that those of `x` have."""
+    if x.is_contiguous() or x.dim() != result.dim():
+        return result
+    order = sorted(range(x.dim()), key=x.stride, reverse=True)
+    inverse = sorted(range(x.dim()), key=order.__getitem__)
+    return result.permute(order).contiguous().permute(inverse)
+
+
+def _named(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """A function's name as far as tools tell it: a convolution's padding given by a word, a product with a vector."""
+    if name.startswith("conv"):
+        padding = kwargs.get("padding", args[4] if len(args) > 4 else 0)
+        return f"{name}:{padding}" if isinstance(padding, str) else name
+    if name in ("matmul", "@") and len(args) == 2 and args[1].dim() == 1:
+        return f"{name}:dot" if args[0].dim() == 1 else f"{name}:mv"
+    return name

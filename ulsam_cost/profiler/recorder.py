@@ -1,0 +1,95 @@
+"""What was recorded of a run: its operations, those without a rule, and what it asked for and did not get."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from math import prod
+from typing import Any, NoReturn
+
+from torch import Tensor
+
+from ulsam_cost.cost import OpCost, OpKind
+from ulsam_cost.profiler.scope import Scope
+from ulsam_cost.profiler.standins import StandIns
+
+Shapes = tuple[tuple[int, ...], ...]
+NO_TENSORS: tuple[Any, ...] = ()
+
+
+class NeedsValuesError(RuntimeError):
+    """The run depends on values, which no meta tensor has."""
+
+
+class Recorder:
+    """Takes down operations where the scope stands, under the name of the torch function that runs.
+
+    `operator` is that function, empty between functions; while `muted`, the dispatcher's operations are those of a
+    function that is recorded as a whole.
+    """
+
+    def __init__(self, scope: Scope, tensors: StandIns) -> None:
+        self.ops: list[OpCost] = []
+        self.uncounted: Counter[tuple[str, str, Shapes, Shapes]] = Counter()
+        self.needs = ""  # the operation that asked for values which are not there
+        self.operator = ""
+        self.muted = False
+        self._scope, self._tensors = scope, tensors
+
+    def __call__(
+        self,
+        kind: OpKind,
+        output: Sequence[int],
+        *,
+        reads: int,
+        macs: int = 0,
+        reduction: int = 1,
+        params: Iterable[Any] = NO_TENSORS,
+        writes: int | None = None,
+    ) -> None:
+        """Record an operation: what the rules call. It writes its output, unless another number is given."""
+        scope = self._scope
+        self.ops.append(
+            OpCost(
+                path=scope.path,
+                kind=kind,
+                operator=self.operator,
+                output=tuple(output),
+                macs=macs,
+                reads=reads,
+                writes=prod(output) if writes is None else writes,
+                params=self._tensors.claim(params),
+                reduction=reduction,
+                module=scope.module,
+            )
+        )
+
+    def bias(self, output: Sequence[int], bias: Any) -> None:
+        """Record the addition of a bias; the product that it belongs to has written the result."""
+        if bias is not None:
+            self(OpKind.BIAS, output, reads=bias.numel(), params=(bias,), writes=0)
+
+    def is_parameter(self, tensor: Any) -> bool:
+        """Whether a tensor is a parameter of the model or a view of one."""
+        return self._tensors.is_parameter(tensor)
+
+    def give_shape(self, first: int, shape: tuple[int, ...], elements: int) -> None:
+        """Give a function's own shape to what the dispatcher showed of it: a product's rows may be folded there."""
+        for index in range(first, len(self.ops)):
+            op = self.ops[index]
+            if op.output != shape and op.elements == elements:
+                self.ops[index] = replace(op, output=shape)
+
+    def without_rule(self, operator: str, operands: Iterable[Tensor], results: Iterable[Tensor]) -> None:
+        """Record an operation that has no rule."""
+        shapes = tuple(tuple(tensor.shape) for tensor in operands)
+        made = tuple(tuple(tensor.shape) for tensor in results)
+        self.uncounted[(operator, self._scope.path, shapes, made)] += 1
+
+    def refuse(self, operation: str) -> NoReturn:
+        """Stop the run: it asks for values.
+
+        Raises:
+            NeedsValuesError: always.
+        """
+        self.needs = operation
+        raise NeedsValuesError(f"{operation} depends on values, and tensors on the meta device have none")
