@@ -178,8 +178,8 @@ def test_a_page_of_another_command_is_linked_where_it_stands(tmp_path, contents)
     (tmp_path / "counters.md").write_text("# Counters\n", encoding="utf-8")
     files = report_files(tmp_path)
     linking = [name for name, content in files.items() if content != contents[name]]
-    assert linking == ["README.md", "conventions.md", "index.html"]
-    assert b"(counters.md)" in files["README.md"]
+    assert linking == ["README.md", "index.html"]
+    assert b"[Counters](counters.md)" in files["README.md"]
     assert b'href="counters.md"' in files["index.html"]
 
 

@@ -24,8 +24,8 @@ from ulsam_cost.report.profile import measure_profile
 HTML_PAGE = "index.html"
 # The pages of timings differ from run to run: they are written, and not compared.
 MEASURED_PAGES = ("measured.md", "measured.html")
-# Pages that other commands write into the same folder: linked where they stand.
-OTHER_PAGES = {"counters.md": "What the counting tools say of the same networks"}
+# Pages that other programs write into the same folder: linked where they stand.
+OTHER_PAGES = ("counters*.md", "latency_*.md")
 _INLINED = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
 
@@ -46,7 +46,7 @@ def render_report(audit: Audit, others: tuple[Link, ...] = ()) -> dict[str, byte
         *(paper_page(source, audit.of(source)) for source in audit.sources),
         table1_page(records),
         networks_page(audit),
-        conventions_page(_linked(others)),
+        conventions_page(),
         _every_number_page(audit),
     ]
     pages = [opening_page(audit, records, _contents(rest, others)), *rest]
@@ -54,17 +54,20 @@ def render_report(audit: Audit, others: tuple[Link, ...] = ()) -> dict[str, byte
 
 
 def _others(folder: Path) -> tuple[Link, ...]:
-    return tuple(Link(title, name) for name, title in OTHER_PAGES.items() if (folder / name).is_file())
+    found = sorted(path for pattern in OTHER_PAGES for path in folder.glob(pattern))
+    return tuple(Link(_title_of(path), path.name) for path in found)
+
+
+def _title_of(path: Path) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    heading = re.search(r"^# (.+)$", text, flags=re.MULTILINE)
+    return heading[1].replace("\\", "") if heading else path.stem
 
 
 def _contents(pages: Sequence[Page], others: Iterable[Link]) -> tuple[Text, ...]:
     links = [Link(page.title, page.file) for page in pages]
     measured = Link("Measured: what the placements do to the time on one device", MEASURED_PAGES[0])
     return tuple((link,) for link in (*links, *others, measured))
-
-
-def _linked(others: tuple[Link, ...]) -> tuple[Section, ...]:
-    return (Section("What the tools say", tuple(Paragraph((link,)) for link in others)),) if others else ()
 
 
 def _every_number_page(audit: Audit) -> Page:

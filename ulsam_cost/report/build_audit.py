@@ -102,11 +102,20 @@ def verdict_words(findings: Iterable[AnyFinding]) -> str:
     return ", ".join(f"{counts[verdict]} {verdict.words}" for verdict in Verdict if counts[verdict])
 
 
-def name_of(subject: Cell | Claim) -> str:
-    """A printed number in a few words."""
-    if isinstance(subject, Claim):
-        return f"claim {subject.id}, {subject.where}"
-    return f"{subject.table}, row {subject.row}, {metric_words(subject.metric)}"
+def names_of(findings: Iterable[AnyFinding]) -> str:
+    """Printed numbers in a few words: `Table 1, rows 8, 10, parameters; claim c06, Sec. 4.1`."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        subject = finding.subject
+        if isinstance(subject, Claim):
+            places[f"claim {subject.id}", subject.where] = []
+        else:
+            places.setdefault((subject.table, metric_words(subject.metric)), []).append(subject.row)
+    return "; ".join(f"{place}, {_rows(rows)}{what}" for (place, what), rows in places.items())
+
+
+def _rows(rows: list[str]) -> str:
+    return f"row{'s' if len(rows) > 1 else ''} {', '.join(dict.fromkeys(rows))}, " if rows else ""
 
 
 def metric_words(metric: str) -> str:
@@ -173,7 +182,7 @@ def _verdict_record(finding: AnyFinding) -> dict[str, Any]:
     printed = Fraction(subject.value)
     off = _off(computed.number / printed - 1) if computed and printed else None
     return {
-        "printed": Shown(_printed_words(subject), float(printed)),
+        "printed": Shown(printed_words(subject), float(printed)),
         "computed": computed and _computed(computed, Fraction(subject.resolution)),
         "off": off,
         "reading": computed and computed.reading,
@@ -181,10 +190,10 @@ def _verdict_record(finding: AnyFinding) -> dict[str, Any]:
     }
 
 
-def _printed_words(subject: Cell | Claim) -> str:
+def printed_words(subject: Cell | Claim) -> str:
     """The printed digits, with the unit that stands in the head of the paper's column."""
     if isinstance(subject, Claim):
-        return subject.printed
+        return f"{subject.printed or 'equal'}{'%' if subject.unit == '%' else ''}"
     factor = subject.value / parse_printed(subject.printed).value
     unit = next((suffix for suffix, value in FACTORS.items() if suffix and value == factor), "")
     return f"{subject.printed} [{unit}]" if unit else subject.printed
@@ -225,7 +234,6 @@ def _claim_record(finding: Finding[Claim]) -> dict[str, Any]:
         **{key: getattr(claim, key) for key in ("id", "where", "statement")},
         "expression": finding.computed and expressions.get(finding.computed.reading),
         **_verdict_record(finding),
-        "printed": Shown(f"{claim.printed or 'equal'}{'%' if claim.unit == '%' else ''}", float(claim.value)),
     }
 
 
@@ -236,7 +244,7 @@ def explanations_table(findings: Iterable[AnyFinding]) -> Table:
         first = group[0]
         records.append(
             {
-                "numbers": "; ".join(name_of(finding.subject) for finding in group),
+                "numbers": names_of(group),
                 "reason": reason,
                 "evidence": explanations()[key_of(first.subject)].evidence,
                 **_verdict_record(first),

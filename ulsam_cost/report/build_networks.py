@@ -34,7 +34,7 @@ def networks_page(audit: Audit) -> Page:
         (
             Paragraph(
                 "Derived is the sum of the layers' closed forms, without PyTorch; counted is the real model, operation "
-                "by operation, built and run on the meta device. Inputs are 224 x 224 with 1000 classes."
+                "by operation, built and run on the meta device. Inputs are 224 x 224, classifiers have 1000 classes."
             ),
             Paragraph(f"Derived and counted are equal, kind by kind, in {agreeing} of the {len(audited)} networks."),
         ),
@@ -167,7 +167,7 @@ def _layer_totals(spec: NetworkSpec) -> dict[str, dict[str, int]]:
     return {layer: {"macs": cost.macs, "params": cost.params} for layer, cost in split.items()}
 
 
-def conventions_page(others: tuple[Section, ...] = ()) -> Page:
+def conventions_page() -> Page:
     """What each convention counts, and what it gives for each plain network."""
     return Page(
         "conventions.md",
@@ -181,7 +181,6 @@ def conventions_page(others: tuple[Section, ...] = ()) -> Page:
         (
             Section("What each convention counts", (Grid(_conventions_table()),)),
             Section("What it gives for the plain networks", (Grid(_numbers_table()),)),
-            *others,
         ),
     )
 

@@ -1,9 +1,11 @@
 """The opening page: what was found, in sentences that are computed."""
 
+from collections import Counter
 from typing import Any
 
-from ulsam_cost.audit import Verdict
+from ulsam_cost.audit import REPRODUCED, Verdict
 from ulsam_cost.audit.readings import spec_cost
+from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.formulas.networks import get_network, network_spec
 from ulsam_cost.published import Cell, published_cells
 from ulsam_cost.report import figures_audit
@@ -13,7 +15,8 @@ from ulsam_cost.report.build_audit import (
     count_reproduced,
     counted_cost,
     metric_words,
-    name_of,
+    names_of,
+    printed_words,
     same_cost,
     source_title,
     summary_table,
@@ -23,7 +26,7 @@ from ulsam_cost.report.build_audit import (
 from ulsam_cost.report.build_networks import COMPARED, audited_networks, trained_network
 from ulsam_cost.report.build_papers import unexplained_items
 from ulsam_cost.report.figures_audit import Dot, Trained
-from ulsam_cost.report.pages import Block, Grid, Inline, Link, Page, Paragraph, Picture, Section, Strong, Text, bullets
+from ulsam_cost.report.pages import Block, Grid, Link, Page, Paragraph, Picture, Section, Strong, Text, bullets
 from ulsam_cost.units import format_pct
 
 AGREEMENT, VERDICTS, ACCURACY = "agreement.png", "verdicts.png", "accuracy.png"
@@ -36,10 +39,10 @@ def opening_page(audit: Audit, records: list[dict[str, Any]], contents: tuple[Te
         "What the papers' costs are, checked",
         (
             Paragraph(
-                "Every cost that four documents print is held against a closed form (derived), a real PyTorch model "
-                "(counted, operation by operation) and the papers' own other numbers. One MAC is one "
-                "multiply-accumulate of a convolution, linear layer or matrix product; where a paper says FLOPs, it "
-                "prints MACs."
+                f"Every cost that {len(audit.sources)} documents print is held against a closed form (derived), a "
+                "real PyTorch model (counted, operation by operation) and the papers' own other numbers. One MAC is "
+                "one multiply-accumulate of a convolution, linear layer or matrix product. What the papers call FLOPs "
+                "are MACs, in some of them with extras."
             ),
         ),
         (
@@ -69,6 +72,7 @@ def _main_findings(audit: Audit, records: list[dict[str, Any]]) -> list[Text]:
         _table1_sentence(records),
         *(_saving(network, positions) for network, positions in COMPARED.items()),
         *_arithmetic_sentence(audit),
+        *_convention_sentences(audit),
     ]
 
 
@@ -107,21 +111,36 @@ def _arithmetic_sentence(audit: Audit) -> list[Text]:
     if not rounded:
         return []
     return [
-        f"{len(rounded)} cells come out only by the papers' own arithmetic, a printed and rounded baseline less the "
-        f"exact change of the convolutions: MobileNetV2 has {spec_cost(network_spec('mv2')).params:,} parameters, "
+        f"{len(rounded)} cells come out only by the papers' own arithmetic, a printed and rounded baseline with the "
+        f"exact change added to it: MobileNetV2 has {spec_cost(network_spec('mv2')).params:,} parameters, "
         "the ULSAM paper starts from 3.4M."
+    ]
+
+
+def _convention_sentences(audit: Audit) -> list[Text]:
+    """Where a paper counts otherwise than it says: cells that come out under a convention with extras."""
+    reproduced = [finding for finding in audit.cells if finding.verdict in REPRODUCED and finding.computed]
+    used = Counter((f.subject.source, f.computed.convention) for f in reproduced if f.computed)
+    return [
+        (
+            f"{count} cells of {source_title(source)} come out under the counting rule ",
+            Link(name, "conventions.md"),
+            f": {CONVENTIONS[name].counts}.",
+        )
+        for (source, name), count in used.items()
+        if name != "macs"
     ]
 
 
 def _contradictions(audit: Audit) -> tuple[Section, ...]:
     items: list[Text] = []
-    for reason, group in by_reason((*audit.cells, *audit.claims)).items():
+    groups = by_reason((*audit.cells, *audit.claims)).items()
+    for reason, group in sorted(groups, key=lambda item: audit.sources.index(item[1][0].subject.source)):
         source = group[0].subject.source
-        printed = ", ".join(dict.fromkeys(finding.subject.printed for finding in group if finding.subject.printed))
-        numbers = "; ".join(name_of(finding.subject) for finding in group)
+        printed = ", ".join(dict.fromkeys(printed_words(finding.subject) for finding in group))
+        numbers = names_of(group)
         link = Link(source_title(source), f"{source}.md#what-does-not-add-up")
-        shown: tuple[Inline, ...] = (" (", Strong(printed), ")") if printed else ()
-        items.append((link, f", {numbers}", *shown, f": {reason}"))
+        items.append((link, f", {numbers} (", Strong(printed), f"): {reason}"))
     if not items:
         return ()
     counts = verdict_counts((*audit.cells, *audit.claims))

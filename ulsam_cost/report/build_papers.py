@@ -15,7 +15,7 @@ from ulsam_cost.report.build_audit import (
     verdict_words,
 )
 from ulsam_cost.report.formats import Table, number, words
-from ulsam_cost.report.pages import Block, Bullets, Grid, Inline, Page, Paragraph, Section, Strong, Text
+from ulsam_cost.report.pages import Block, Bullets, Grid, Inline, Link, Page, Paragraph, Section, Strong, Text
 
 HOW_TO_READ: tuple[Inline, ...] = (
     "A cell is a ",
@@ -32,7 +32,7 @@ HOW_TO_READ: tuple[Inline, ...] = (
     Strong("off"),
     " how far it is from the printed one; ",
     Strong("derived"),
-    " is the closed form of the real network, ",
+    " is the closed form of the real network (MACs or parameters), ",
     Strong("counted"),
     " the real model, operation by operation.",
 )
@@ -115,5 +115,12 @@ def _readings(audit: Audit) -> tuple[Section, ...]:
         words("convention", "convention"),
         number("cells", "cells"),
     )
-    opening = Paragraph("Readings are tried in this order, strictest first; a cell has the first that fits it best.")
+    opening = Paragraph(
+        (
+            "Readings are tried in this order, strictest first; a cell has the first that fits it best. What a "
+            "convention counts stands with ",
+            Link("the counters", "conventions.md"),
+            ".",
+        )
+    )
     return (Section("Readings", (opening, Grid(Table(columns=columns, records=records)))),) if records else ()

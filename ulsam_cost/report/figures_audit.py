@@ -162,7 +162,7 @@ def _verdict_bars(axis: Axes, sources: Mapping[str, Counter[Verdict]]) -> None:
 
 def accuracy_figure(trained: Sequence[Trained], title: str) -> bytes:
     """Printed accuracy against MACs and against parameters, with the networks that none beats at less cost."""
-    networks = list(dict.fromkeys(each.network for each in trained))
+    networks = list(dict.fromkeys(each.network for each in sorted(trained, key=lambda each: each.macs)))
     markers = dict(zip(networks, NETWORK_MARKERS, strict=False))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(11, 5.4), layout="constrained", sharey=True)
@@ -171,7 +171,7 @@ def accuracy_figure(trained: Sequence[Trained], title: str) -> bytes:
                 axis.scatter(
                     getattr(each, unit),
                     each.accuracy,
-                    s=34,
+                    s=80 if markers.get(each.network) == "*" else 34,
                     marker=markers.get(each.network, "o"),
                     color=mechanism_colour(_attends(each)),
                     edgecolors=RINGS.get(each.connection, "white"),

@@ -76,7 +76,7 @@ def layers_figure(
 
 
 def _costly_layers(*costs: Mapping[str, Mapping[str, int]]) -> list[str]:
-    labels = {label for cost in costs for label, totals in cost.items() if any(totals.values())}
+    labels = dict.fromkeys(label for cost in costs for label, totals in cost.items() if any(totals.values()))
     return sorted(labels, key=_layer_order)
 
 
