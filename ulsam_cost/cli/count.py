@@ -66,7 +66,10 @@ def command(
 def _print(record: dict[str, Any], counted: Any, by: str, readings: list[Any], style: str) -> None:
     from ulsam_cost.report import count
 
-    rows = count.tree_table(record["layers"]) if by == "module" else count.group_table(counted, by)
+    if by == "module":
+        rows = (count.flat_table if style == "csv" else count.tree_table)(record["layers"])
+    else:
+        rows = count.group_table(counted, by)
     if style == "json":
         peers = {"peers": list(count.peers_table(readings).records)} if readings else {}
         click.echo(render(rows, style, record | peers))

@@ -1,5 +1,6 @@
 """A counted model: its totals, its module tree, its kinds and operators, and what other tools say of it."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from textwrap import fill
@@ -58,15 +59,11 @@ def totals(cost: Cost) -> dict[str, int]:
 
 def split_params(model: nn.Module) -> dict[str, int]:
     """Parameters by whether they train; `shared` are those, of either, that stand in the model more than once."""
-    owners: dict[int, int] = {}
-    for module in model.modules():
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                owners[id(parameter)] = owners.get(id(parameter), 0) + 1
+    names = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
     split = {"trainable": 0, "frozen": 0, "shared": 0}
     for parameter in model.parameters():
         split["trainable" if parameter.requires_grad else "frozen"] += parameter.numel()
-        split["shared"] += parameter.numel() if owners[id(parameter)] > 1 else 0
+        split["shared"] += parameter.numel() if names[id(parameter)] > 1 else 0
     return split
 
 
@@ -104,6 +101,12 @@ def tree_table(records: Sequence[dict[str, Any]]) -> Table:
         number("activations", "activations"),
     )
     return Table(columns=columns, records=shown)
+
+
+def flat_table(records: Sequence[dict[str, Any]]) -> Table:
+    """The modules by their paths, for programs."""
+    columns = (words("path", "path"), words("module", "module"), *(number(key, key) for key in TOTALS))
+    return Table(columns=columns, records=records)
 
 
 def _branch(path: str) -> str:
@@ -179,12 +182,11 @@ def peers_table(readings: Iterable[Reading]) -> Table:
     ]
     columns = (
         words("tool", "tool"),
-        words("version", "version"),
         words("unit", "unit"),
         number("number", "it says"),
-        number("ours", "by its rule here"),
+        number("ours", "by its rule,\nhere"),
         number("difference", "difference"),
-        number("plain", "MACs in its unit"),
+        number("plain", "plain MACs\nin its unit"),
     )
     return Table(columns=columns, records=records)
 
@@ -194,8 +196,8 @@ def peers_text(readings: Iterable[Reading]) -> str:
     lines = []
     for reading in readings:
         if reading.error:
-            lines.append(f"{reading.tool} failed: {reading.error}")
+            lines.append(f"{reading.tool} {reading.version} failed: {reading.error}")
             continue
         extras = (f"{'+' if value > 0 else '-'} {abs(value):,} {kind}" for kind, value in reading.by_kind.items())
-        lines.append(" ".join((f"{reading.tool}: {reading.plain:,} of MACs", *extras)))
+        lines.append(" ".join((f"{reading.tool} {reading.version}: {reading.plain:,} of MACs", *extras)))
     return "\n".join(fill(line, 98, subsequent_indent="  ") for line in lines)

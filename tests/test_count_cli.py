@@ -1,0 +1,163 @@
+"""`count` and `conventions` on other people's models."""
+
+import csv
+import io
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from ulsam_cost.cli import main
+from ulsam_cost.conventions import CONVENTIONS
+
+MODELS = """
+import torch
+from torch import nn
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(6, 5, bias=False), nn.Linear(5, 4)
+        self.second.weight.requires_grad_(False)
+        self.again = self.first
+
+    def forward(self, x, scale=None):
+        y = self.second(self.first(x))
+        return y if scale is None else y * scale
+
+class Odd(nn.Module):
+    def forward(self, x):
+        return torch.linalg.qr(x)[0]
+
+def net():
+    return Mixed(), torch.zeros(3, 6)
+
+def by_name():
+    return Mixed(), {"x": torch.zeros(3, 6), "scale": torch.zeros(3, 4)}
+
+def bare():
+    return Mixed()
+
+def wrong():
+    return Mixed(), torch.zeros(3, 7)
+
+def odd():
+    return nn.Sequential(Odd()), torch.zeros(3, 3)
+
+def fails():
+    raise RuntimeError("no such luck")
+
+markup = nn.Sequential()
+markup.add_module("<script>|", nn.Linear(2, 3))
+number = 7
+"""
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "models.py"
+    path.write_text(MODELS, encoding="utf-8")
+    return path
+
+
+def run(*args):
+    return CliRunner().invoke(main, ["count", *map(str, args)])
+
+
+def test_json_keeps_its_contract(models):
+    record = json.loads(run(f"{models}:net", "--format", "json").stdout)
+    assert {"model", "params", "macs", "conventions", "by_kind", "layers", "uncounted"} <= set(record)
+    assert record["macs"] == 3 * (6 * 5 + 5 * 4)
+    assert record["params"] == 6 * 5 + 5 * 4 + 4
+    assert record["params_split"] == {"trainable": 6 * 5 + 4, "frozen": 5 * 4, "shared": 6 * 5}
+    assert set(record["conventions"]) == set(CONVENTIONS)
+    assert record["conventions"]["flops"] == 2 * 3 * (6 * 5 + 5 * 4)
+    rows = {row["path"]: row for row in record["layers"]}
+    assert (rows["first"]["macs"], rows["second"]["macs"], rows[""]["macs"]) == (3 * 30, 3 * 20, 3 * 50)
+
+
+def test_inputs_by_name_and_by_shape(models):
+    assert "150 MACs" in run(f"{models}:by_name").stdout
+    assert "150 MACs" in run(f"{models}:bare", "--input", "3x6").stdout
+    assert "150 MACs" in run(f"{models}:bare", "--input", "3x6", "--input", "3x4").stdout
+
+
+def test_rows_by_kind_and_operator(models):
+    rows = list(csv.DictReader(io.StringIO(run(f"{models}:by_name", "--by", "kind", "--format", "csv").stdout)))
+    assert {row["kind"]: int(row["macs"]) for row in rows} == {"linear": 150, "bias": 0, "multiply": 0}
+    assert "linear" in run(f"{models}:net", "--by", "operator").stdout
+
+
+def test_a_networks_name_is_a_model():
+    record = json.loads(run("mv2 --positions 14,17", "--format", "json").stdout)
+    assert (record["params"], record["macs"]) == (3_067_112, 262_659_328)
+
+
+def test_strict_ends_with_1_for_a_product_without_a_rule(models):
+    assert run(f"{models}:odd").exit_code == 0
+    result = run(f"{models}:odd", "--strict")
+    assert result.exit_code == 1
+    assert "linalg_qr" in result.stdout
+    assert run(f"{models}:net", "--strict").exit_code == 0
+
+
+def test_peers_say_the_same_by_their_rules():
+    result = run("mv2 --width 0.25 --resolution 32", "--peers", "--format", "json")
+    peers = {peer["tool"]: peer for peer in json.loads(result.stdout)["peers"]}
+    assert {"fvcore", "thop", "torch"} <= set(peers)
+    assert all(peer["difference"] == 0 and not peer["error"] for peer in peers.values())
+    for peer in peers.values():
+        assert peer["plain"] + sum(peer["by_kind"].values()) == peer["number"]
+
+
+def test_the_picture_is_written_whole(models, tmp_path):
+    picture = tmp_path / "out" / "count.png"
+    assert run("mv2", "--figure", picture).exit_code == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in picture.parent.iterdir()] == ["count.png"]
+
+
+@pytest.mark.parametrize("style", ["markdown", "latex"])
+def test_names_of_modules_stay_text(models, style):
+    output = run(f"{models}:markup", "--input", "1x2", "--format", style).stdout
+    assert "<script>|" not in output
+
+
+@pytest.mark.parametrize("args", [("resnet50",), ("mv1", "--depth", "4"), ("resnet50", "--peers", "--depth", "1")])
+def test_tables_read_at_100_columns(args):
+    assert max(map(len, run(*args).stdout.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        (":wrong", "mat1 and mat2 shapes cannot be multiplied"),
+        (":wrong", "module 'first'"),
+        (":nett", "did you mean 'net'"),
+        (":bare", "gives no example inputs"),
+        (":number", "gives int: an nn.Module"),
+        (":fails", "RuntimeError: no such luck"),
+    ],
+)
+def test_a_bad_model_is_one_sentence(models, name, said):
+    result = run(f"{models}{name}")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_file_that_does_not_import_says_why(tmp_path):
+    path = tmp_path / "broken.py"
+    path.write_text("import nothing_of_that_name\n", encoding="utf-8")
+    result = run(f"{path}:net")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "broken.py does not import: ModuleNotFoundError: No module named 'nothing_of_that_name'" in result.stderr
+
+
+def test_conventions_lists_all_with_their_sources():
+    runner = CliRunner()
+    output = runner.invoke(main, ["conventions"]).stdout
+    assert all(f"{name} (" in output for name in CONVENTIONS)
+    records = json.loads(runner.invoke(main, ["conventions", "--format", "json"]).stdout)
+    assert [record["name"] for record in records][:2] == ["macs", "flops"]
+    assert all(record["source"] and record["counts"] for record in records)
