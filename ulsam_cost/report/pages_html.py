@@ -5,6 +5,7 @@ Jinja2 escapes every word; DataTables sorts and filters the tables.
 
 import base64
 import hashlib
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
@@ -91,7 +92,7 @@ def _class(column: Column, words: str) -> str:
         return f"verdict {slug(words)}"
     if column.key in EXPRESSIONS:
         return "expression"
-    return "number" if column.is_number else "words" if " " in words else ""
+    return "number" if column.is_number else "words" if re.search("[ -]", words) else ""
 
 
 def _order(column: Column, value: Any) -> str | None:
