@@ -1,6 +1,7 @@
 """All pages in one HTML file that needs no network: pictures, style and script stand in it.
 
-Jinja2 escapes every word; DataTables sorts and filters the tables.
+Jinja2 escapes every word; DataTables sorts and filters the tables (`page/dataTables.min.js`: datatables.net 3.1.5 of
+npm as it stands there, MIT, its licence beside it).
 """
 
 import base64
