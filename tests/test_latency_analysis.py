@@ -131,7 +131,7 @@ def test_a_task_that_is_refused_says_why_and_is_tried_again(small):
 def test_it_needs_neither_fvcore_nor_thop(tmp_path):
     program = (
         "import sys, runpy\n"
-        "for name in ('fvcore', 'thop', 'scipy', 'sympy.physics'): sys.modules[name] = None\n"
+        "for name in ('fvcore', 'thop', 'ptflops', 'torchvision', 'scipy', 'yaml'): sys.modules[name] = None\n"
         f"sys.argv = ['latency.py', '--device', 'cpu', '--minutes', '0', '--out', {str(tmp_path)!r}]\n"
         f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
     )

@@ -128,6 +128,10 @@ class Cost:
         """The operations by kind, kinds in order of first use."""
         return self._grouped([op.kind for op in self.ops])
 
+    def by_operator(self) -> dict[str, "Cost"]:
+        """The operations by operator, in order of first use."""
+        return self._grouped([op.operator for op in self.ops])
+
     def by_path(self, depth: int) -> dict[str, "Cost"]:
         """The operations by the first `depth` names of their module path."""
         return self._grouped([".".join(op.path.split(".")[:depth]) for op in self.ops])

@@ -15,6 +15,8 @@ COMMANDS = {
     "profile": "What a network costs under a placement, and how long it takes.",
     "compare": "Networks side by side, and the layers in which they part.",
     "measure": "Time, memory and energy of a model, and how far it is from the device's limit.",
+    "count": "What any PyTorch model costs, under every convention, and what was not counted.",
+    "conventions": "What each tool and each paper calls FLOPs.",
     "crosscheck": "Every printed cost beside the computed one: is the paper right?",
     "explain": "The story of a printed cell; which counting rule gives a number.",
     "report": "Write the report, or check the one that stands.",

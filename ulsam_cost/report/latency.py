@@ -42,8 +42,8 @@ def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
         Paragraph(
             f"{len(measured)} of {record['tasks']} measurements, in {record['dtype']}. Network and plain network run "
             "in turn; the ratio is the median of the pairs, with its 95 % interval. Where the interval holds 1, no "
-            "difference is shown. A time is that of one call on an idle device; `graph` is a CUDA graph, `compile` "
-            "torch.compile, `compile-graph` both. These numbers hold for the machine and the minutes in which they "
+            "difference is shown. A time is that of one call on an idle device; graph is a CUDA graph, compile "
+            "torch.compile, compile-graph both. These numbers hold for the machine and the minutes in which they "
             "were taken."
         ),
     )

@@ -27,7 +27,6 @@ from ulsam_cost.profiler.runner import make_setting
 from ulsam_cost.profiler.trace import Count, count
 from ulsam_cost.report.formats import Table, exact, number, words
 from ulsam_cost.report.measured import mebibytes
-from ulsam_cost.units import format_pct
 
 Progress = Callable[[float], None]
 
@@ -197,9 +196,8 @@ def title(record: dict[str, Any]) -> str:
 def ratio_sentence(latency: dict[str, Any]) -> str:
     """What the paired ratio shows, with its interval."""
     ratio = latency["ratio"]
-    low, high = ratio["low"], ratio["high"]
-    verdict = "no difference shown" if low <= 1 <= high else f"{format_pct(ratio['median'] - 1, 1)} time"
-    return f"network / baseline, pair by pair: {ratio['median']:.3f} [{low:.3f}, {high:.3f}]: {verdict}"
+    interval = f"{ratio['median']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]"
+    return f"network / baseline, pair by pair: {interval}: {latency['verdict']}"
 
 
 def _signed(value: int) -> str:
