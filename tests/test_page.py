@@ -13,6 +13,8 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from ulsam_cost.report.build import render_report
 from ulsam_cost.report.build_audit import run_audit
+from ulsam_cost.report.pages import Link, Page, Paragraph
+from ulsam_cost.report.pages_html import html
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -225,6 +227,18 @@ def test_no_errors_and_no_requests(opened):
     sent = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
     assert any(url.startswith("file:") for url in sent)
     assert [url for url in sent if not url.startswith(("file:", "data:", "about:"))] == []
+
+
+def test_a_page_of_its_own_leads_to_the_report_and_has_no_errors(opened, page):
+    alone = Page("measured.md", "Measured", (Paragraph("text"),))
+    path = page.parent / "measured.html"
+    path.write_bytes(html([alone], {}, home=Link("The report", page.name)))
+    browser = opened()
+    browser.get_log("browser")
+    browser.get(path.as_uri())
+    assert browser.get_log("browser") == []
+    browser.find_element(By.CSS_SELECTOR, "nav a").click()
+    assert browser.current_url == page.as_uri()
 
 
 def test_the_page_refuses_any_other_script(opened):

@@ -210,7 +210,8 @@ def _computed(computed: Computed, resolution: Fraction) -> Shown:
 
 
 def _off(share: Fraction) -> Shown:
-    return Shown(f"{float(100 * share):+.2f}%" if share else "0", float(share))
+    words_of = f"{float(100 * share):+.2f}%"
+    return Shown("0.00%" if words_of in ("+0.00%", "-0.00%") else words_of, float(share))
 
 
 def claims_table(findings: Sequence[Finding[Claim]]) -> Table:
@@ -241,13 +242,14 @@ def explanations_table(findings: Iterable[AnyFinding]) -> Table:
     """The explained numbers, a row a reason, with the evidence that must hold."""
     records = []
     for reason, group in by_reason(findings).items():
-        first = group[0]
+        verdicts = [_verdict_record(finding) for finding in group]
         records.append(
             {
                 "numbers": names_of(group),
+                "printed": _joined(verdict["printed"] for verdict in verdicts),
+                "computed": _joined(verdict["computed"] for verdict in verdicts),
                 "reason": reason,
-                "evidence": explanations()[key_of(first.subject)].evidence,
-                **_verdict_record(first),
+                "evidence": explanations()[key_of(group[0].subject)].evidence,
             }
         )
     columns = (
@@ -258,6 +260,12 @@ def explanations_table(findings: Iterable[AnyFinding]) -> Table:
         words("evidence", "evidence, evaluated on every run"),
     )
     return Table(columns=columns, records=records)
+
+
+def _joined(values: Iterable[Shown | None]) -> Shown | None:
+    """Different values in one place, which sorts by the first."""
+    different = list(dict.fromkeys(value for value in values if value is not None))
+    return Shown("; ".join(map(str, different)), different[0].order) if different else None
 
 
 def summary_table(audit: Audit) -> Table:

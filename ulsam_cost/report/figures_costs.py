@@ -67,7 +67,7 @@ def layers_figure(
             set_grid(axis, "y")
         small = {"fontsize": 7, "rotation": 90} if len(labels) > CROWDED else {}
         axes[1].set_xticks(range(len(labels)), labels, **small)
-        axes[1].set_xlabel("layer, as the paper numbers it")
+        axes[1].set_xlabel("layer")
         axes[1].set_xlim(-0.6, len(labels) - 0.4)
         set_heading(figure, title)
         if len(costs) > 1:

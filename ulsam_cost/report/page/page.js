@@ -26,12 +26,15 @@ for (const table of document.querySelectorAll("table")) {
 }
 
 const contents = document.querySelector("#contents details");
-const narrow = window.matchMedia("(max-width: 70rem)");
-contents.open = !narrow.matches;
-narrow.addEventListener("change", () => (contents.open = !narrow.matches));
-document.addEventListener("click", (event) => {
-  const link = event.target.closest("a");
-  if (!link) return;
-  if (link.hash === "#contents") contents.open = true;
-  else if (contents.contains(link) && narrow.matches) contents.open = false;
-});
+if (contents) {
+  const narrow = window.matchMedia("(max-width: 70rem)");
+  const fit = () => (contents.open = !narrow.matches);
+  fit();
+  narrow.addEventListener("change", fit);
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("a");
+    if (!link) return;
+    if (link.hash === "#contents") contents.open = true;
+    else if (contents.contains(link) && narrow.matches) contents.open = false;
+  });
+}
