@@ -10,6 +10,7 @@ from sympy.parsing.sympy_parser import (
     standard_transformations,
 )
 
+from ulsam_cost.arrays import exact_array
 from ulsam_cost.formulas.attention import REGISTERED, attention_cost, get_mechanism
 
 # The docstring's closed form as it stands there, symbol by symbol: options, parameters, biases, MACs, definitions.
@@ -158,3 +159,28 @@ class TestArrays:
             2 * 64 * (16 + 8),
             2 * 100 * (25 + 12),
         ]
+
+    def test_sums_and_folds_that_int64_cannot_hold(self):
+        large = exact_array(np.array([2**62, 3]))
+        assert (large + large).tolist() == [2**63, 6]
+        assert (large - -(2**62)).tolist() == [2**63, 2**62 + 3]
+        assert (large**2).tolist() == [2**124, 9]
+        assert (2**3 * large // 2**3).tolist() == [2**62, 3]
+        assert exact_array(np.full(3, 2**62)).sum() == 3 * 2**62
+        assert exact_array(np.full(3, 2**40)).prod() == 2**120
+        assert exact_array(np.full(3, 2**62)).cumsum().tolist() == [2**62, 2**63, 3 * 2**62]
+
+    def test_an_array_is_a_value(self):
+        sizes = np.array([16, 32])
+        cost = attention_cost("se", channels=sizes, height=7, width=7)
+        sizes[0] = 1600
+        assert cost.params.tolist() == [2 * 16 * 1, 2 * 32 * 2]
+        assert cost.ops[0].output[1].tolist() == [16, 32]
+        total = cost.params
+        total += 2**63
+        assert total.tolist() == [2**63 + 32, 2**63 + 128]
+        assert cost.params.tolist() == [32, 128]
+        with pytest.raises(ValueError, match="read-only"):
+            cost.params[0] = 1
+        with pytest.raises(TypeError):
+            np.add(cost.params, 1, out=np.zeros(2, dtype=np.int64))

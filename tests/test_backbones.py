@@ -134,7 +134,7 @@ def test_derived_is_counted_under_any_placement(data):
         positions=",".join(positions) or "none",
         style=data.draw(st.sampled_from(["equation", "release"])),
         resolution=(data.draw(st.integers(32, 97)), data.draw(st.integers(32, 97))),
-        classes=data.draw(st.integers(1, 11)),
+        **({"classes": data.draw(st.integers(1, 11))} if get_network(network).classifies else {}),
         batch=data.draw(st.integers(1, 2)),
     )
     assert_derived_is_counted(spec)
@@ -143,13 +143,44 @@ def test_derived_is_counted_under_any_placement(data):
 @pytest.mark.parametrize("network", REGISTERED)
 def test_a_network_trains_and_its_state_loads_back(network):
     torch.manual_seed(0)
-    options = {"positions": "5:1", "groups": 2, "classes": 3, "resolution": 32}
+    options = {"positions": "5:1", "groups": 2, "resolution": 64}
     model = build(network, **options)
-    loss = model(torch.randn(2, 3, 32, 32)).square().mean()
-    loss.backward()
+    result = model(torch.randn(2, 3, 64, 64))
+    outputs = result if isinstance(result, list) else [result]
+    sum(output.square().mean() for output in outputs).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
     build(network, **options).load_state_dict(model.state_dict())
     assert any(name.endswith("ulsam5_1") for name, _ in model.named_modules())
+
+
+def test_feature_pyramid_by_hand():
+    """ResNet101 without its classifier, four lateral and four output convolutions with biases."""
+    spec = network_spec("resnet101_fpn", resolution=(800, 1344))
+    layers = {layer.layer: layer for layer in network_layers(spec)}
+    pyramid = 256 * (256 + 512 + 1024 + 2048 + 4) + 4 * 256 * (256 * 9 + 1)
+    body = 44_549_160 - 2048 * 1000 - 1000
+    assert layers_cost(layers.values()).params == body + pyramid == 45_844_544
+    assert layers["output 2"].cost.macs == 200 * 336 * 256 * 256 * 9
+    assert layers["lateral 5"].cost.macs == 25 * 42 * 2048 * 256
+    assert layers["pool"].output == (1, 256, 13, 21)
+    model = build_on_meta(spec)
+    assert [tuple(y.shape[2:]) for y in model(torch.empty(1, 3, 800, 1344, device="meta"))] == [
+        (200, 336),
+        (100, 168),
+        (50, 84),
+        (25, 42),
+        (13, 21),
+    ]
+    names = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    assert {name for name in names if not name.startswith("body.")} == {
+        f"fpn.{part}.{level}.0.{kind}"
+        for part in ("inner_blocks", "layer_blocks")
+        for level in range(4)
+        for kind in ("weight", "bias")
+    }
+    assert names["fpn.inner_blocks.3.0.weight"] == (256, 2048, 1, 1)
+    entries = resnet_entries((3, 4, 23, 3))
+    assert {f"body.{name}" for name in entries if not name.startswith("fc.")} <= set(names)
 
 
 def test_layer_table_numbers_block_by_block():
@@ -184,6 +215,7 @@ def test_layer_table_agrees_with_what_placements_accept():
         ("mv1", {"resolution": (64, 15)}, "layer 7 of mv1 .* 64 x 15"),
         ("resnet50", {"positions": "5"}, "layer 5 of resnet50 changes the shape"),
         ("resnet50", {"positions": "18:1"}, "resnet50 has no layer 18: layers 1 to 17 exist"),
+        ("resnet101_fpn", {"classes": 3}, "resnet101_fpn has no classifier"),
         ("resnet34", {}, "unknown network 'resnet34': did you mean 'resnet"),
     ],
 )

@@ -1,13 +1,37 @@
 """The report: written whole, the same on every run, checked against what stands."""
 
+import csv
 import os
 import re
+import subprocess
+import sys
+from base64 import b64encode
+from collections import Counter
+from io import BytesIO
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from matplotlib import pyplot as plt
 
 from ulsam_cost.cli import main
+from ulsam_cost.report.build import report_files, stale_files
 from ulsam_cost.report.files import write_files
+from ulsam_cost.report.pages import slug
+
+ROOT = Path(__file__).parents[1]
+CHECKED = (
+    "README.md",
+    "ulsam.md",
+    "ulsam_poster.md",
+    "aw.md",
+    "dca.md",
+    "table1.md",
+    "networks.md",
+    "conventions.md",
+    "every_number.md",
+    "index.html",
+)
 
 
 @pytest.fixture(scope="module")
@@ -18,53 +42,179 @@ def written(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def contents(written):
+    """The files of the report that are compared, as they were written."""
+    return {path.name: path.read_bytes() for path in written.iterdir() if not path.name.startswith("measured")}
+
+
+@pytest.fixture
+def changed(written):
+    """A function that changes a file of the report until the test is over."""
+    kept = {}
+
+    def change(name, content):
+        path = written / name
+        kept.setdefault(path, path.read_bytes())
+        path.write_bytes(content)
+        return path
+
+    yield change
+    for path, content in kept.items():
+        path.write_bytes(content)
+
+
 def check(folder):
-    return CliRunner().invoke(main, ["report", "--check", "--out", str(folder)])
+    result = CliRunner().invoke(main, ["report", "--check", "--out", str(folder)])
+    return result.exit_code, [Path(line.split(" is not ")[0]).name for line in result.stderr.splitlines()]
 
 
-def test_what_was_written_passes_the_check_and_a_change_does_not(written):
-    assert check(written).exit_code == 0
-    page = written / "ulsam.md"
-    kept = page.read_bytes()
-    page.write_bytes(kept.replace(b"4,231,976", b"4,231,977", 1))
-    try:
-        result = check(written)
-        assert (result.exit_code, "ulsam.md is not what would be written now" in result.stderr) == (1, True)
-    finally:
-        page.write_bytes(kept)
+def printed(name):
+    with (ROOT / "ulsam_cost" / "published" / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
-def test_a_missing_or_changed_picture_fails_the_check(written):
-    picture = written / "overheads.png"
-    kept = picture.read_bytes()
-    picture.write_bytes((written / "layers_mv1.png").read_bytes())
-    try:
-        assert check(written).exit_code == 1
-        picture.unlink()
-        assert check(written).exit_code == 1
-    finally:
-        picture.write_bytes(kept)
+def cost_cells():
+    return [row for row in printed("cells.csv") if row["metric"] in ("params", "macs", "params_norm", "macs_norm")]
+
+
+def table_rows(text):
+    """The rows of each Markdown table below each heading."""
+    parts = re.split(r"^## (.*)\n", text, flags=re.M)
+    return {
+        title: len(re.findall(r"^\|", body, flags=re.M)) - 2
+        for title, body in zip(parts[1::2], parts[2::2], strict=True)
+    }
+
+
+def test_what_was_written_passes_the_check(written):
+    assert check(written) == (0, [])
+    assert {path.name for path in written.iterdir()} >= {*CHECKED, "measured.md", "measured.html", "overheads.png"}
+
+
+def test_one_changed_digit_of_any_page_fails_the_check(written, changed):
+    for name in CHECKED:
+        content = (written / name).read_bytes()
+        place = max(content.rindex(digit) for digit in (b"0", b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8", b"9"))
+        changed(name, content[:place] + (b"0" if content[place] != ord("0") else b"1") + content[place + 1 :])
+    changed("measured.md", b"other timings, which are not compared")
+    assert check(written) == (1, list(CHECKED))
+
+
+def test_a_changed_missing_or_broken_picture_is_stale(written, contents, changed):
+    for content in (contents["layers_mv1.png"], b"no picture", b"", contents["overheads.png"][:5000]):
+        changed("overheads.png", content)
+        assert stale_files(written, contents) == ["overheads.png"]
+    (written / "overheads.png").unlink()
+    assert stale_files(written, contents) == ["overheads.png"]
+
+
+def test_another_picture_within_the_page_is_stale(written, contents, changed):
+    one, other = (b64encode(contents[name]) for name in ("overheads.png", "verdicts.png"))
+    assert contents["index.html"].count(one) == 1
+    changed("index.html", contents["index.html"].replace(one, other))
+    assert stale_files(written, contents) == ["index.html"]
+    changed("index.html", contents["index.html"].replace(one, one[:4000]))
+    assert stale_files(written, contents) == ["index.html"]
+
+
+def test_pictures_that_differ_by_a_rounding_are_the_same(written, contents, changed):
+    pixels = plt.imread(BytesIO(contents["overheads.png"]))
+    pixels[10, 10, :3] = 254 / 255
+    file = BytesIO()
+    plt.imsave(file, pixels, format="png")
+    changed("overheads.png", file.getvalue())
+    page = contents["index.html"].replace(b64encode(contents["overheads.png"]), b64encode(file.getvalue()))
+    changed("index.html", page)
+    assert page != contents["index.html"]
+    assert stale_files(written, contents) == []
+
+
+def test_missing_timings_are_stale(written, contents, changed):
+    changed("measured.html", b"").unlink()
+    assert stale_files(written, contents) == ["measured.html"]
+
+
+def test_timings_stand_in_their_own_pages_alone(written):
+    ratio = re.search(r"\| *([0-9.]+) \| *[0-9.]+ \| *[0-9.]+ \|\n", (written / "measured.md").read_text())[1]
+    assert ratio in (written / "measured.html").read_text(encoding="utf-8")
+    assert "with ULSAM, ms" in (written / "measured.md").read_text(encoding="utf-8")
+    for name in CHECKED:
+        assert "with ULSAM, ms" not in (written / name).read_text(encoding="utf-8")
+
+
+def test_a_second_run_in_another_place_writes_the_same_bytes(written, tmp_path):
+    environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT), "TZ": "Asia/Kathmandu"}
+    command = [sys.executable, "-m", "ulsam_cost", "report", "--no-latency", "--out", "elsewhere"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    again = {path.name: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()}
+    assert again.keys() == {path.name for path in written.iterdir()} - {"measured.md", "measured.html"}
+    assert [name for name, content in again.items() if content != (written / name).read_bytes()] == []
+
+
+def test_no_dates_and_no_paths_of_this_machine(written):
+    for path in written.glob("*.[mh]*"):
+        text = re.sub(r"base64,[^\"]+|<script>.*?</script>", "", path.read_text(encoding="utf-8"), flags=re.S)
+        assert not re.search(r"\b20\d\d-\d\d-\d\d\b|\b\d\d:\d\d:\d\d\b", text), path.name
+        for place in (str(ROOT), str(Path.home()), str(written)):
+            assert place not in text, path.name
 
 
 def test_every_link_and_picture_is_there(written):
+    targets = 0
     for page in written.glob("*.md"):
-        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
-            assert (written / target).is_file(), f"{page.name} links to {target}"
+        text = page.read_text(encoding="utf-8")
+        for file, anchor in re.findall(r"\]\(([^)#]*)(?:#([^)]+))?\)", text):
+            there = written / file if file else page
+            assert there.is_file(), f"{page.name} links to {file}"
+            if anchor:
+                headings = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), flags=re.M)
+                assert anchor in map(slug, headings), f"{page.name} links to {file}#{anchor}"
+            targets += 1
+    assert targets > 50
+
+
+def test_a_page_of_another_command_is_linked_where_it_stands(tmp_path, contents):
+    (tmp_path / "counters.md").write_text("# Counters\n", encoding="utf-8")
+    files = report_files(tmp_path)
+    linking = [name for name, content in files.items() if content != contents[name]]
+    assert linking == ["README.md", "index.html"]
+    assert b"[Counters](counters.md)" in files["README.md"]
+    assert b'href="counters.md"' in files["index.html"]
 
 
 def test_no_cell_of_the_tables_is_left_out(written):
-    page = (written / "ulsam.md").read_text(encoding="utf-8")
-    sections = dict(re.findall(r"## (Table \d+)\n\n(.*?)(?=\n## |\Z)", page, flags=re.S))
-    rows = {name: text.count("\n|") - 1 for name, text in sections.items()}
-    assert rows == {
-        "Table 6": 2 * 6,
-        "Table 7": 2 * 12,
-        "Table 8": 2 * 4,
-        "Table 9": 2 * 5,
-        "Table 10": 2 * 7,
-        "Table 11": 2 * 7,
-        "Table 12": 2 * 7,
-    }
+    wanted = Counter((row["source"], row["table"].lower()) for row in cost_cells())
+    found = {}
+    for source in ("ulsam", "ulsam_poster", "aw", "dca"):
+        rows = table_rows((written / f"{source}.md").read_text(encoding="utf-8"))
+        found |= {(source, title.lower()): count for title, count in rows.items()}
+    assert {key: found.get(key) for key in wanted} == wanted
+    every = table_rows((written / "every_number.md").read_text(encoding="utf-8"))
+    assert every == {"Cells": 350, "Claims": 66}
+
+
+def test_no_claim_of_the_texts_is_left_out(written):
+    for source, claims in Counter(row["source"] for row in printed("claims.csv")).items():
+        rows = table_rows((written / f"{source}.md").read_text(encoding="utf-8"))
+        assert rows["Numbers of the text"] == claims
+
+
+def test_the_opening_has_every_explanation(written):
+    page = (written / "README.md").read_text(encoding="utf-8").replace("\\", "")
+    for row in printed("explanations.csv"):
+        assert row["reason"] in page
+
+
+def test_the_layers_of_a_network_add_up_to_its_total(written):
+    text = (written / "networks.md").read_text(encoding="utf-8")
+    section = text.split("\n## MobileNetV1\n")[1].split("\n## ")[0]
+    for table, params, macs in zip(
+        re.findall(r"(?:^\|.*\n)+", section, flags=re.M), (4231976, 3966248), (568740352, 517059072), strict=True
+    ):
+        rows = [[cell.strip().replace(",", "") for cell in row.split("|")[1:-1]] for row in table.splitlines()[2:]]
+        derived, counted = ([sum(int(row[place]) for row in rows) for place in places] for places in ((3, 5), (4, 6)))
+        assert derived == counted == [params, macs]
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence_and_exit_1(tmp_path):

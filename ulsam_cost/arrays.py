@@ -13,7 +13,7 @@ class ExactArray(np.ndarray[Any, Any]):
 
     Each array knows a number that none of its elements exceeds in size. Before an operation the largest possible
     result is worked out from the operands' numbers; where int64 could not hold it, the operation runs on Python
-    integers: slower, and right.
+    integers: slower, and right. It is a value: nothing changes it in place, and += gives another array.
     """
 
     limit: int | None = None
@@ -22,6 +22,8 @@ class ExactArray(np.ndarray[Any, Any]):
         self.limit = None
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: Any, *inputs: Any, **kwargs: Any) -> Any:
+        if any(out is not inputs[0] for out in kwargs.pop("out", ())):
+            return NotImplemented
         plain = [operand.view(np.ndarray) if isinstance(operand, ExactArray) else operand for operand in inputs]
         limit = None
         if ufunc in _LIMITS and not any(map(_is_unbounded, plain)):
@@ -31,16 +33,20 @@ class ExactArray(np.ndarray[Any, Any]):
         result = getattr(ufunc, method)(*plain, **kwargs)
         if not isinstance(result, np.ndarray) or result.dtype.kind not in "iO":
             return result
-        exact = result.view(ExactArray)
-        exact.limit = limit
-        return exact
+        return _frozen(result, limit)
 
 
 def exact_array(values: Any) -> ExactArray:
     """The integers of an array, whatever their width."""
-    if values.dtype.kind == "u" and int(values.max()) > LARGEST:
-        return np.asarray(values, dtype=object).view(ExactArray)
-    return np.asarray(values, dtype=np.int64).view(ExactArray)
+    is_too_large = values.dtype.kind == "u" and int(values.max()) > LARGEST
+    return _frozen(np.array(values, dtype=object if is_too_large else np.int64))
+
+
+def _frozen(values: Any, limit: int | None = None) -> ExactArray:
+    exact: ExactArray = values.view(ExactArray)
+    exact.limit = limit
+    exact.flags.writeable = False
+    return exact
 
 
 def _limit(operand: Any) -> int:

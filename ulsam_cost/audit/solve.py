@@ -28,13 +28,18 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A rule that gives the printed number: its words, its number for each network, and how exactly."""
+    """A counting rule, its number for each network, and how each meets the printed one, None where it does not."""
 
     words: str
     numbers: tuple[int, ...]
-    verdict: Verdict
+    verdicts: tuple[Verdict | None, ...]
     effort: int
     convention: str = ""
+
+    @property
+    def hits(self) -> int:
+        """How many of the printed numbers come out, rounded or truncated."""
+        return sum(verdict in (Verdict.MATCH, Verdict.TRUNCATED) for verdict in self.verdicts)
 
 
 def _elements(*kinds: OpKind, times: int = 1, modules: bool = False) -> Callable[[OpCost], int]:
@@ -94,44 +99,42 @@ CHOICES: tuple[tuple[Choice, ...], ...] = (
 
 
 def solve(costs: Sequence[Cost], printed: Sequence[Printed]) -> list[Rule]:
-    """Every rule that gives all the printed numbers, known conventions first, then the plainest.
+    """The rules that give the printed numbers: known conventions first, then the plainest.
+
+    Choices that come to the same for all of the networks are one, the plainest.
 
     Args:
         costs: of one network or several.
         printed: the number that stands for each.
 
     Returns:
-        The rules by whose numbers every printed one comes out, rounded or truncated; none if there is none.
+        The rules that give as many of the numbers as any does; none if none gives any.
     """
-    named = [
+    groups = [_distinct(group, costs) for group in CHOICES]
+    rules = [
         _rule(convention.counts, [convention.number(cost) for cost in costs], printed, 0, convention.name)
         for convention in CONVENTIONS.values()
     ]
-    sums = [[[sum(map(choice.weigh, cost)) for cost in costs] for choice in group] for group in CHOICES]
-    found = [rule for rule in named if rule is not None]
-    for indices in product(*(range(len(group)) for group in CHOICES)):
-        numbers = [sum(column) for column in zip(*(sums[g][i] for g, i in enumerate(indices)), strict=True)]
-        chosen = [group[i] for group, i in zip(CHOICES, indices, strict=True)]
-        # a choice that adds nothing to any of these networks says nothing about them
-        if any(
-            choice.effort and not any(sums[g][i]) for g, (choice, i) in enumerate(zip(chosen, indices, strict=True))
-        ):
-            continue
-        words = ", ".join(choice.words for choice in chosen if choice.words)
-        rule = _rule(words, numbers, printed, 1 + sum(choice.effort for choice in chosen))
-        if rule is not None:
-            found.append(rule)
-    return sorted(found, key=lambda rule: (rule.effort, rule.verdict is not Verdict.MATCH, rule.words))
+    for chosen in product(*groups):
+        words = ", ".join(choice.words for choice, _ in chosen if choice.words)
+        numbers = [sum(column) for column in zip(*(totals for _, totals in chosen), strict=True)]
+        rules.append(_rule(words, numbers, printed, 1 + sum(choice.effort for choice, _ in chosen)))
+    most = max(rule.hits for rule in rules)
+    best = [rule for rule in rules if rule.hits == most and most]
+    return sorted(best, key=lambda rule: (rule.effort, rule.verdicts.count(Verdict.TRUNCATED), rule.words))
 
 
-def _rule(
-    words: str, numbers: Sequence[int], printed: Sequence[Printed], effort: int, convention: str = ""
-) -> Rule | None:
-    verdicts = {
+def _distinct(group: Sequence[Choice], costs: Sequence[Cost]) -> list[tuple[Choice, tuple[int, ...]]]:
+    """The choices with their totals in each network, the first of those that come to the same."""
+    found: dict[tuple[int, ...], Choice] = {}
+    for choice in group:
+        found.setdefault(tuple(sum(map(choice.weigh, cost)) for cost in costs), choice)
+    return [(choice, totals) for totals, choice in found.items()]
+
+
+def _rule(words: str, numbers: Sequence[int], printed: Sequence[Printed], effort: int, convention: str = "") -> Rule:
+    verdicts = tuple(
         meets(Fraction(target.value), Fraction(target.resolution), Fraction(number))
         for number, target in zip(numbers, printed, strict=True)
-    }
-    if not verdicts <= {Verdict.MATCH, Verdict.TRUNCATED}:
-        return None
-    verdict = Verdict.TRUNCATED if Verdict.TRUNCATED in verdicts else Verdict.MATCH
-    return Rule(words=words, numbers=tuple(numbers), verdict=verdict, effort=effort, convention=convention)
+    )
+    return Rule(words=words, numbers=tuple(numbers), verdicts=verdicts, effort=effort, convention=convention)

@@ -11,9 +11,14 @@ from ulsam_cost.errors import CostError, OutputError
 
 COMMANDS = {
     "table1": "Overheads of the attention mechanisms: printed, derived, counted.",
+    "overhead": "What attention adds, swept over channels and map sizes, as a table and a picture.",
     "profile": "What a network costs under a placement, and how long it takes.",
+    "compare": "Networks side by side, and the layers in which they part.",
+    "measure": "Time, memory and energy of a model, and how far it is from the device's limit.",
+    "count": "What any PyTorch model costs, under every convention, and what was not counted.",
+    "conventions": "What each tool and each paper calls FLOPs.",
     "crosscheck": "Every printed cost beside the computed one: is the paper right?",
-    "measure": "Time, memory and energy of a network, and how far it is from the device's limit.",
+    "explain": "The story of a printed cell; which counting rule gives a number.",
     "report": "Write the report, or check the one that stands.",
 }
 

@@ -1,12 +1,13 @@
 """`ulsam-cost crosscheck`."""
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from ulsam_cost.cli.options import format_option, options
-from ulsam_cost.errors import UnknownNameError
+from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.report.formats import render
 
 
@@ -15,21 +16,30 @@ from ulsam_cost.report.formats import render
     click.option("--source", help="One paper alone: ulsam, ulsam_poster, aw or dca."),
     click.option("--table", "table_name", help="One of its tables alone, as in 'Table 8'."),
     click.option("--only", help="One verdict alone: match, truncated, last_digit, explained or unexplained."),
+    click.option("--cells", type=click.Path(path_type=Path), help="Your own table: a CSV file with a MODEL column."),
     click.option("--claims", is_flag=True, help="The numbers of the papers' text instead of their tables."),
     format_option,
 )
-def command(source: str | None, table_name: str | None, only: str | None, claims: bool, style_of_output: str) -> None:
+def command(
+    source: str | None, table_name: str | None, only: str | None, claims: bool, cells: Path | None, style_of_output: str
+) -> None:
     """Every printed cost beside the computed one, and whether the paper is right.
 
     Ends with 1 if a number is unexplained.
     """
     from ulsam_cost.audit import Verdict, check_cell
+    from ulsam_cost.audit.cells_file import check_cells
     from ulsam_cost.audit.claims import check_claim
     from ulsam_cost.published import cost_cells, published_claims
     from ulsam_cost.report import crosscheck
 
     findings: list[Any]
-    if claims:
+    if cells is not None:
+        if claims:
+            raise CostError("--cells or --claims is accepted, not both")
+        own = {finding.subject: finding for finding in check_cells(cells)}
+        findings = [own[cell] for cell in crosscheck.chosen(list(own), source, table_name)]
+    elif claims:
         findings = [check_claim(claim) for claim in crosscheck.chosen(published_claims(), source, table_name)]
     else:
         findings = [check_cell(cell) for cell in crosscheck.chosen(cost_cells(), source, table_name)]

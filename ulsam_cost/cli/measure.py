@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, progress_bar
-from ulsam_cost.errors import DeviceError
+from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.formulas.networks import network_spec
-from ulsam_cost.placement import EMPTY
+from ulsam_cost.formulas.networks import REGISTERED, network_spec
+from ulsam_cost.formulas.networks.text import names_network, spec_from_text
 
 
 class Listed(click.ParamType):  # type: ignore[type-arg]
@@ -48,14 +48,18 @@ class Share(click.ParamType):  # type: ignore[type-arg]
 @click.command("measure")
 @click.argument("model")
 @options(
-    click.option("--positions", default=EMPTY, help="Where attention stands: 8:1,9:1,11 as the paper writes it."),
-    click.option("--attention", default="ulsam", show_default=True, help="Which mechanism."),
+    click.option("--positions", help="Where attention stands in a network: 8:1,9:1,11 as the paper writes it."),
+    click.option("--attention", help="Which mechanism.  [default: ulsam]"),
     click.option("--groups", type=POSITIVE, help="Subspaces g of ULSAM.  [default: 4]"),
     click.option("--style", type=click.Choice(STYLES), help="Style of ULSAM.  [default: equation]"),
-    click.option("--width", type=float, default=1.0, show_default=True, help="Width multiplier."),
-    click.option("--resolution", type=SIZE, default=(224, 224), show_default="224", help="Of the input."),
-    click.option("--classes", type=POSITIVE, default=1000, show_default=True, help="Of the classifier."),
-    click.option("--batch", "batches", type=Listed(POSITIVE), default="1", show_default=True, help="1,8,64."),
+    click.option("--width", type=float, help="Width multiplier.  [default: 1]"),
+    click.option("--resolution", type=SIZE, help="Of the input.  [default: 224]"),
+    click.option("--classes", type=POSITIVE, help="Of the classifier.  [default: 1000]"),
+    click.option("--input", "inputs", multiple=True, help="Shape of each input of a model: 1x3x224x224, 1x128:int64."),
+    click.option("--baseline", metavar="MODEL", help="What to compare with, instead of the plain network."),
+    click.option(
+        "--batch", "batches", type=Listed(POSITIVE), help="1,8,64.  [default: 1, or that of the example inputs]"
+    ),
     click.option("--dtype", "dtypes", default="float32", show_default=True, help="float32,float16,bfloat16."),
     click.option(
         "--memory-format",
@@ -64,9 +68,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         show_default=True,
         help="How maps lie in memory.",
     ),
-    click.option(
-        "--mode", "modes", default="eager", show_default=True, help="eager,graph,compile: a CUDA graph, torch.compile."
-    ),
+    click.option("--mode", "modes", default="eager", show_default=True, help="eager,graph,compile,compile-graph."),
     click.option("--train", is_flag=True, help="A step (forward, backward, SGD) instead of a forward pass."),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option("--repeats", type=POSITIVE, help="Runs of each model; instead of precision and seconds."),
@@ -90,7 +92,9 @@ class Share(click.ParamType):  # type: ignore[type-arg]
 )
 def command(
     model: str,
-    batches: tuple[int, ...],
+    inputs: tuple[str, ...],
+    baseline: str | None,
+    batches: tuple[int, ...] | None,
     dtypes: str,
     modes: str,
     memory_format: str,
@@ -110,15 +114,18 @@ def command(
     style_of_output: str,
     **network: Any,
 ) -> None:
-    """Measure a network's time and memory, and how far it is from the device's limit.
+    """Measure a model's time and memory, and how far it is from the device's limit.
 
-    MODEL is a network's name. With --positions, the network with attention and the plain one are measured in
-    turn, and their ratio is given pair by pair.
+    MODEL is a network's name, alone or with its options as in "resnet50 --attention se", or FILE.py:NAME. A
+    network with attention and the plain one are measured in turn, and their ratio is given pair by pair; --baseline
+    sets any other model beside it.
     """
-    spec = network_spec(model, **network)
     from ulsam_cost.profiler.latency import make_effort
     from ulsam_cost.report import measure
 
+    subject, other = _subjects(
+        model, baseline, inputs, {key: value for key, value in network.items() if value is not None}
+    )
     wanted = measure.Wanted(
         memory=memory,
         layers=layers,
@@ -130,22 +137,21 @@ def command(
     effort = make_effort(repeats=repeats, precision=precision, max_seconds=max_seconds)
     cases = measure.make_cases(
         device=device,
-        batches=batches,
+        batches=batches or (subject.example_batch,),
         dtypes=[name.strip() for name in dtypes.split(",")],
         modes=[name.strip() for name in modes.split(",")],
         memory_format=memory_format,
         train=train,
         wanted=wanted,
     )
-    subject = measure.network_subject(spec)
-    baseline = measure.network_subject(spec.plain()) if spec.placement else None
-    record = measure.new_record(subject, baseline, device)
+    _require_writable(output, picture)
+    record = measure.new_record(subject, other, device)
     try:
         with progress_bar("Measuring") as progress:
             measure.sweep(
                 record,
                 subject,
-                baseline,
+                other,
                 cases,
                 effort=effort,
                 wanted=wanted,
@@ -157,7 +163,31 @@ def command(
         _draw(picture, record)
     errors = [row["error"] for row in record["rows"] if not row["network"]]
     if len(errors) == len(record["rows"]):
-        raise DeviceError(errors[0])
+        raise CostError(errors[0])
+
+
+def _subjects(model: str, baseline: str | None, inputs: tuple[str, ...], network: dict[str, Any]) -> Any:
+    """What is measured, and what it is compared with."""
+    from ulsam_cost.report import measure
+
+    if network and model not in REGISTERED:
+        options = ", ".join(f"--{key}" for key in network)
+        raise CostError(f"{options} with {model!r}: the options of a network are accepted beside its bare name")
+    if inputs or not names_network(model):
+        subject, plain = measure.model_subject(model, inputs=inputs), None
+    else:
+        spec = network_spec(model, **network) if network else spec_from_text(model)
+        subject = measure.network_subject(spec)
+        plain = measure.network_subject(spec.plain()) if spec != spec.plain() else None
+    return subject, measure.model_subject(baseline, inputs=inputs) if baseline else plain
+
+
+def _require_writable(*files: Path | None) -> None:
+    from ulsam_cost.report.files import require_writable
+
+    for file in files:
+        if file is not None:
+            require_writable(file.parent)
 
 
 def _save(output: Path | None, record: dict[str, Any]) -> None:
@@ -182,10 +212,12 @@ def _show(record: dict[str, Any], style: str) -> None:
     from ulsam_cost.report.formats import render
 
     rows = record["rows"]
+    if not any(row["network"] or row["error"] == "interrupted" for row in rows):
+        return
     if style in ("json", "csv"):
         click.echo(render(measured.latency_table(rows), style, record))
         return
-    parts = [render(measured.latency_table(rows), style)]
+    parts = [render(measured.latency_table(rows), style), measured.error_sentences(rows)]
     if any(row["memory"] for row in rows):
         parts += [render(measured.memory_table(rows), style), measured.memory_notes()]
     for row in rows:
@@ -198,4 +230,4 @@ def _show(record: dict[str, Any], style: str) -> None:
     if style == "table":
         against = f", in turn with {record['baseline']}" if record["baseline"] else ""
         parts.insert(0, f"{record['model']}{against}\n{measured.machine_sentence(record['machine'])}")
-    click.echo("\n\n".join(parts))
+    click.echo("\n\n".join(filter(None, parts)))

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from textwrap import fill
 from typing import Any
 
 import click
@@ -79,4 +80,4 @@ def show(table: Table, style: str, data: Any = None, *, notes: str = "") -> None
     """Print a table; notes below it belong to the terminal alone."""
     click.echo(render(table, style, data))
     if notes and style == "table":
-        click.echo(f"\n{notes}")
+        click.echo("\n" + "\n".join(fill(line, 98, subsequent_indent="  ") for line in notes.splitlines()))

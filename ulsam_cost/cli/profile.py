@@ -1,29 +1,19 @@
 """`ulsam-cost profile`."""
 
+from typing import Any
+
 import click
 
-from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, progress_bar
-from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.formulas.networks import NetworkSpec, network_spec
-from ulsam_cost.placement import EMPTY
+from ulsam_cost.cli.networks import LIST, network_options, numbered_layers, spec_of
+from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar, show
+from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.report.formats import render
 
 
 @click.command("profile")
 @click.argument("network")
 @options(
-    click.option("--positions", default=EMPTY, help="Where attention stands: 8:1,9:1,11 as the paper writes it."),
-    click.option(
-        "--attention", default="ulsam", show_default=True, help="Which mechanism; none for the plain network."
-    ),
-    click.option("--groups", type=POSITIVE, help="Subspaces g of ULSAM.  [default: 4]"),
-    click.option("--style", type=click.Choice(STYLES), help="Style of ULSAM.  [default: equation]"),
-    click.option("--width", type=float, default=1.0, show_default=True, help="Width multiplier."),
-    click.option(
-        "--resolution", type=SIZE, default=(224, 224), show_default="224", help="Of the input: 224 or 192x160."
-    ),
-    click.option("--classes", type=POSITIVE, default=1000, show_default=True, help="Of the classifier."),
-    click.option("--batch", type=POSITIVE, default=1, show_default=True, help="Inputs at once; costs are the batch's."),
+    *network_options,
     click.option("--layers", is_flag=True, help="Show each layer."),
     click.option("--device", default="auto", show_default=True, help="Where latency is measured: auto, cpu or cuda."),
     click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Pairs of runs that are measured."),
@@ -31,37 +21,18 @@ from ulsam_cost.report.formats import render
     format_option,
 )
 def command(
-    network: str,
-    positions: str,
-    attention: str,
-    groups: int | None,
-    style: str | None,
-    width: float,
-    resolution: tuple[int, int],
-    classes: int,
-    batch: int,
-    layers: bool,
-    device: str,
-    repeats: int,
-    no_latency: bool,
-    style_of_output: str,
+    network: str, layers: bool, device: str, repeats: int, no_latency: bool, style_of_output: str, **given: Any
 ) -> None:
     """What a network costs under a placement, and how long it takes.
 
-    NETWORK is mv1 or mv2. Parameters and MACs are counted from the real network and held against the
-    derived ones; latency is that of baseline and network, measured in turn.
+    NETWORK is one of those that `--positions list` shows the layers of: mv1, mv2, resnet50, resnet101, resnet152,
+    mnasnet1_0, resnet101_fpn. Parameters and MACs are counted from the real network and held against the derived
+    ones; latency is that of baseline and network, measured in turn.
     """
-    spec = network_spec(
-        network,
-        positions=positions,
-        attention=attention,
-        width=width,
-        resolution=resolution,
-        classes=classes,
-        batch=batch,
-        groups=groups,
-        style=style,
-    )
+    if given["positions"] == LIST:
+        show(numbered_layers(network, given), style_of_output)
+        return
+    spec = spec_of(network, given)
     from ulsam_cost.profiler.device import resolve_device
     from ulsam_cost.report import profile
 
@@ -69,19 +40,20 @@ def command(
         resolve_device(device)
     record = profile.profile_network(spec)
     if not no_latency:
-        record["latency"] = _measured(spec, device, repeats)
+        record |= _measured(spec, device, repeats)
     _print(record, layers, style_of_output)
     profile.check_profile(record)
 
 
-def _measured(spec: NetworkSpec, device: str, repeats: int) -> dict[str, object]:
+def _measured(spec: NetworkSpec, device: str, repeats: int) -> dict[str, Any]:
     from ulsam_cost.report import profile
 
     with progress_bar("Measuring") as progress:
-        return profile.measure_profile(spec, device=device, repeats=repeats, progress=progress)
+        latency = profile.measure_profile(spec, device=device, repeats=repeats, progress=progress)
+    return {"latency": latency, "memory": profile.measure_peak(spec, device=device)}
 
 
-def _print(record: dict[str, object], layers: bool, style: str) -> None:
+def _print(record: dict[str, Any], layers: bool, style: str) -> None:
     from ulsam_cost.report import profile
 
     tables = [profile.layer_table(record)] if layers else []
@@ -98,5 +70,7 @@ def _print(record: dict[str, object], layers: bool, style: str) -> None:
     click.echo("\n\n".join(render(table, style) for table in tables))
     if style == "table" and isinstance(latency, dict):
         click.echo(profile.ratio_sentence(latency))
+    if style == "table" and record["memory"]:
+        click.echo(profile.memory_sentence(record["memory"]))
     if style == "table" and record["uncounted"]:
         click.echo(f"uncounted: {record['uncounted']}")

@@ -14,20 +14,20 @@ from ulsam_cost.cli.options import POSITIVE, options, progress_bar
     click.option("--check", is_flag=True, help="Write nothing; end with 1 if the files are not what would be written."),
     click.option("--device", default="auto", show_default=True, help="Where latency is measured: auto, cpu or cuda."),
     click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Pairs of runs that are measured."),
-    click.option("--no-latency", is_flag=True, help="Measure nothing, and leave the page of timings as it is."),
+    click.option("--no-latency", is_flag=True, help="Measure nothing, and leave the pages of timings as they are."),
 )
 def command(out: Path, check: bool, device: str, repeats: int, no_latency: bool) -> None:
     """Write the report, or check the one that stands.
 
-    The report sets the papers' printed costs beside derived, counted and measured ones: Markdown and PNG.
+    The report sets the papers' printed costs beside derived, counted and measured ones: Markdown and PNG, and one
+    index.html that needs no network.
     """
     from ulsam_cost.profiler.device import resolve_device
     from ulsam_cost.report import build
     from ulsam_cost.report.files import require_writable, write_files
 
     if check:
-        stale = build.stale_files(out, build.report_files())
-        stale += [build.MEASURED_PAGE] if not (out / build.MEASURED_PAGE).is_file() else []
+        stale = build.stale_files(out, build.report_files(out))
         for name in stale:
             click.echo(f"{out / name} is not what would be written now", err=True)
         if stale:
@@ -36,10 +36,10 @@ def command(out: Path, check: bool, device: str, repeats: int, no_latency: bool)
         return
     resolve_device(device)
     require_writable(out)
-    files = build.report_files()
+    files = build.report_files(out)
     if not no_latency:
         with progress_bar("Measuring") as progress:
             measured = build.measure_placements(device=device, repeats=repeats, progress=progress)
-        files[build.MEASURED_PAGE] = build.measured_page(measured)
+        files |= build.measured_files(measured)
     write_files(out, files)
     click.echo(f"Wrote {len(files)} files into {out}")

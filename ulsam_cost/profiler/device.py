@@ -13,6 +13,7 @@ from ulsam_cost.errors import DeviceError, UnknownNameError
 from ulsam_cost.profiler.nvml import driver_state
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 _CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
 
@@ -116,18 +117,17 @@ def refusals_in_a_sentence(device: torch.device, what: str) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.cuda.OutOfMemoryError, MemoryError):
-        raise DeviceError(f"{what} does not fit into the memory of {device}: take a smaller batch") from None
-    except RuntimeError as error:
-        sentence = _refusal(error)
+    except (RuntimeError, MemoryError) as error:
+        sentence = refusal(error)
         if sentence is None:
             raise
         raise DeviceError(f"{what} on {device}: {sentence}") from None
 
 
-def _refusal(error: RuntimeError) -> str | None:
+def refusal(error: Exception) -> str | None:
+    """Why a device refused, in a sentence; None for an error that is not the device's."""
     text, kind = str(error), f"{type(error).__module__}.{type(error).__name__}"
-    if "not enough memory" in text or "can't allocate memory" in text or "out of memory" in text:
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError) or any(words in text for words in _NO_MEMORY):
         return "it does not fit into the memory; take a smaller batch"
     if "not implemented for" in text:
         return f"PyTorch has no such operation there ({text.splitlines()[0]}); take another --dtype"

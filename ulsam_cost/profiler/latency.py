@@ -32,11 +32,15 @@ STABLE = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Effort:
-    """When to stop: after so many runs, or at a width of the interval over its median, or after so many seconds."""
+    """When to stop: after so many runs, or at a width of the interval over its median, or after so many seconds.
+
+    The seconds do not count before there are `fewest` runs.
+    """
 
     repeats: int | None = None
     precision: float = 0.01
     max_seconds: float = 10.0
+    fewest: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +83,36 @@ class PairTiming:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `profile`'s latency."""
-        ratio = self.ratio
         return {
             **_where(self),
             "network": self.network.to_dict(),
             "baseline": self.baseline.to_dict(),
-            "ratio": {"median": ratio.median, "low": ratio.low, "high": ratio.high},
+            "ratio": ratio_dict(self.ratio),
             "verdict": self.verdict,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupTiming:
+    """The times of a model and of several others, taken in turn."""
+
+    model: Timing
+    others: tuple[Timing, ...]
+
+    def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
+        """The times under these names, and the model's over each, pair by pair."""
+        others = dict(zip(names, self.others, strict=True))
+        ratios = {name: ratio_interval(self.model.times_ms, other.times_ms) for name, other in others.items()}
+        return {
+            "model": self.model.to_dict(),
+            **{name: other.to_dict() for name, other in others.items()},
+            **{f"over_{name}": {**ratio_dict(ratio), "verdict": verdict_of(ratio)} for name, ratio in ratios.items()},
+        }
+
+
+def ratio_dict(ratio: Interval) -> dict[str, float]:
+    """The JSON of a ratio."""
+    return {"median": ratio.median, "low": ratio.low, "high": ratio.high}
 
 
 def verdict_of(ratio: Interval) -> str:
@@ -199,6 +225,17 @@ def measure_in_turn(
     return _measure(readies, setting, effort or Effort(), progress, result)
 
 
+def measure_together(
+    model: nn.Module, others: Sequence[nn.Module], inputs: Any, *, setting: Setting, effort: Effort | None = None
+) -> GroupTiming:
+    """Time a model and several others on the same inputs, in turn; errors as in `measure_pair`."""
+    forget_compiled()
+    readies = [prepare(one, inputs, setting) for one in (model, *others)]
+    return _measure(
+        readies, setting, effort or Effort(), None, lambda times: GroupTiming(model=times[0], others=tuple(times[1:]))
+    )
+
+
 def make_effort(*, repeats: int | None = None, precision: float = 0.01, max_seconds: float = 10.0) -> Effort:
     """A checked Effort.
 
@@ -263,7 +300,7 @@ def take_times(
                     return
                 continue
             tell(min(1.0, seconds / effort.max_seconds))
-            if seconds >= effort.max_seconds:
+            if seconds >= effort.max_seconds and done >= effort.fewest:
                 return
             if done >= next_check:
                 next_check = done + max(1, done // 4)
@@ -279,10 +316,10 @@ def _is_precise(times: Sequence[list[float]], precision: float) -> bool:
 
 
 def _warm_up(runs: Sequence[Run], stopwatch: Callable[[Run], float], seconds: float) -> None:
-    """Run until the rounds take the same time as those before, twice at least, not longer than `seconds`."""
+    """Run until the rounds take the same time as those before, once at least, not longer than `seconds`."""
     started = perf_counter()
     rounds: list[float] = []
-    while len(rounds) < 2 or perf_counter() - started < seconds:
+    while not rounds or perf_counter() - started < seconds:
         rounds.append(sum(stopwatch(run) for run in runs))
         before, last = rounds[-2 * WARM_UP_ROUNDS : -WARM_UP_ROUNDS], rounds[-WARM_UP_ROUNDS:]
         if len(before) == WARM_UP_ROUNDS and abs(median(last) / median(before) - 1) < STABLE:

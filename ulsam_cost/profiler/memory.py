@@ -59,13 +59,13 @@ class LiveSet:
 
 
 def measure_memory(model: nn.Module, inputs: Any, *, setting: Setting) -> Memory:
-    """Measure the memory of one run after another has warmed up; a CUDA graph is measured as the eager run it holds.
+    """Measure the memory of one run after another has warmed up; a CUDA graph is measured as the run that it holds.
 
     Raises:
         CostError: as in `prepare`.
     """
-    eager = replace(setting, mode="eager") if setting.mode == "graph" else setting
-    ready = prepare(model, inputs, eager)
+    direct = {"graph": "eager", "compile-graph": "compile"}.get(setting.mode, setting.mode)
+    ready = prepare(model, inputs, replace(setting, mode=direct))
     weights = _bytes(ready.model.parameters()) + _bytes(ready.model.buffers())
     operands = _bytes(tensors_of(ready.args, ready.kwargs))
     live = largest_live_set(ready.model, ready.args, ready.kwargs, train=setting.train)
@@ -188,7 +188,7 @@ def largest_live_set(
     Assumes that the operations run in that order and one by one, each with its operands and its results in memory
     at once, that a result is freed right after the last operation that reads it, and that nothing is fused,
     computed twice or rounded up, and no kernel needs room of its own. What the model hands back lives to the end;
-    in a step, so do gradients until the optimizer has read them.
+    in a step, the gradients live until the optimizer has read them.
 
     Returns:
         None where the model cannot run without data.
@@ -203,7 +203,8 @@ def largest_live_set(
                 torch.stack([out.sum().float() for out in tensors_of(outputs) if out.requires_grad]).sum().backward()
                 learned = [parameter for parameter in copy.parameters() if parameter.grad is not None]
                 torch.optim.SGD(learned, lr=0.0).step()
-        lifetimes.keep_to_the_end(outputs)
+        if not train:
+            lifetimes.keep_to_the_end(outputs)
     except (RuntimeError, NotImplementedError, TypeError):
         return None
     return lifetimes.largest()

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from ulsam_cost.errors import CostError, DeviceError, UnknownNameError
-from ulsam_cost.profiler.device import dtype_name, refusals_in_a_sentence, resolve_device, resolve_dtype
+from ulsam_cost.profiler.device import dtype_name, refusal, refusals_in_a_sentence, resolve_device, resolve_dtype
 from ulsam_cost.profiler.rules import tensors_of
 
-MODES = ("eager", "graph", "compile")
+COMPILED, CAPTURED = ("compile", "compile-graph"), ("graph", "compile-graph")
+MODES = ("eager", "graph", "compile", "compile-graph")
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 GRAPH_WARM_UP_RUNS = 3
 
@@ -59,8 +60,8 @@ def make_setting(
         raise UnknownNameError.among("mode", mode, MODES)
     if memory_format not in MEMORY_FORMATS:
         raise UnknownNameError.among("memory format", memory_format, MEMORY_FORMATS)
-    if mode == "graph" and place.type != "cuda":
-        raise DeviceError(f"mode 'graph' is a CUDA graph, and the device is {place}: eager and compile are accepted")
+    if mode in CAPTURED and place.type != "cuda":
+        raise DeviceError(f"mode {mode!r} is a CUDA graph, and the device is {place}: eager and compile are accepted")
     number_format = resolve_dtype(dtype) if dtype else None
     return Setting(device=place, dtype=number_format, memory_format=memory_format, mode=mode, train=train)
 
@@ -96,7 +97,7 @@ def prepare(model: nn.Module, inputs: Any, setting: Setting) -> Ready:
         setting: how the copy is run.
 
     Raises:
-        CostError: if the model cannot be copied.
+        CostError: if the model cannot be copied, or raises an error of its own, which is chained.
         DeviceError: if the device has not the memory, the number format or the compiler.
     """
     try:
@@ -113,10 +114,22 @@ def prepare(model: nn.Module, inputs: Any, setting: Setting) -> Ready:
         placed, named = _placed(args, setting), _placed(kwargs, setting)
         run = _step(copy, placed, named, setting) if setting.train else _forward(copy, placed, named, setting)
         with on_device(setting.device):
-            run = _capture(run, setting.device) if setting.mode == "graph" else run
-            run()
-            synchronize(setting.device)
+            run = _first_run(run, setting)
     return Ready(model=copy, args=placed, kwargs=named, run=run)
+
+
+def _first_run(run: Run, setting: Setting) -> Run:
+    """Run once, as a CUDA graph where one is meant; what the model itself raises is chained to one sentence."""
+    try:
+        run = _capture(run, setting.device) if setting.mode in CAPTURED else run
+        run()
+        synchronize(setting.device)
+    except Exception as error:
+        if isinstance(error, CostError | MemoryError) or refusal(error) is not None:
+            raise
+        last = (str(error).strip().splitlines() or [""])[-1]
+        raise CostError(f"the model does not run on these inputs: {type(error).__name__}: {last}") from error
+    return run
 
 
 def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -162,7 +175,7 @@ def _placed(value: Any, setting: Setting) -> Any:
 
 
 def _forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], setting: Setting) -> Run:
-    function = torch.compile(model, dynamic=False) if setting.mode == "compile" else model
+    function = torch.compile(model, dynamic=False) if setting.mode in COMPILED else model
 
     def forward() -> object:
         with torch.no_grad():
@@ -176,7 +189,7 @@ def _step(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], setti
     if not learned:
         raise CostError("the model has no parameter to train: leave --train out")
     optimizer = torch.optim.SGD(learned, lr=0.0)
-    function = torch.compile(model, dynamic=False) if setting.mode == "compile" else model
+    function = torch.compile(model, dynamic=False) if setting.mode in COMPILED else model
 
     def step() -> object:
         optimizer.zero_grad(set_to_none=True)

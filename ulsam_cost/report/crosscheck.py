@@ -83,7 +83,7 @@ def terminal_table(findings: Sequence[AnyFinding]) -> Table:
     full = findings_table(findings)
     shown: tuple[str, ...]
     if any("id" in record for record in full.records):
-        shown, widths = ("id", "source", "row", "printed", "computed", "verdict"), {"row": 46}
+        shown, widths = ("id", "source", "row", "printed", "computed", "verdict"), {"row": 44}
     else:
         shown = ("source", "table", "row", "metric", "printed", "computed", "reading", "verdict")
         widths = {"table": 16, "reading": 18}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
+from textwrap import wrap
 from typing import Any
 
 from ulsam_cost.audit import READINGS, Finding, check_cell, compute_cell, meets
@@ -12,7 +13,7 @@ from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import UnknownNameError
 from ulsam_cost.published import Cell, cost_cells
 from ulsam_cost.report.crosscheck import finding_record, plain_number
-from ulsam_cost.report.formats import Table, exact, number, words
+from ulsam_cost.report.formats import Table, exact, number, render, words
 
 
 def row_cells(source: str, table: str, row: str) -> list[Cell]:
@@ -139,23 +140,43 @@ def conventions_table(story: dict[str, Any]) -> Table:
 
 
 def rules_table(rules: Sequence[Rule]) -> Table:
-    """The rules that give a printed number, simplest first."""
+    """The rules that give printed numbers, the plainest first."""
     records = [
         {
             "convention": rule.convention,
             "rule": rule.words,
-            "number": rule.numbers[0] if len(rule.numbers) == 1 else list(rule.numbers),
-            "verdict": str(rule.verdict),
+            "gives": rule.hits,
+            "numbers": list(rule.numbers),
+            "verdicts": list(rule.verdicts),
         }
         for rule in rules
     ]
     columns = (
         words("convention", "convention"),
         words("rule", "rule"),
-        number("number", "number", lambda value: exact(value) if isinstance(value, int) else f"{len(value)} numbers"),
-        words("verdict", "verdict"),
+        number("gives", "gives"),
+        number("numbers", "numbers", lambda values: " ".join(map(exact, values))),
+        words("verdicts", "verdicts"),
     )
     return Table(columns=columns, records=records)
+
+
+def rules_text(rules: Sequence[Rule], models: Sequence[str], numbers: Sequence[str], most: int) -> str:
+    """The rules for the terminal: each in words, then what it gives for each network."""
+    if not rules:
+        return "No known convention and no sum of kinds that was tried gives " + ", ".join(numbers)
+    parts = [f"{len(rules)} rules give {rules[0].hits} of the {len(numbers)} numbers; the plainest:"]
+    for rule in rules[:most]:
+        name = f"{rule.convention}: " if rule.convention else ""
+        parts.append("\n".join(wrap(f"{name}{rule.words}", 98, initial_indent="* ", subsequent_indent="  ")))
+    first = rules[0]
+    records = [
+        {"model": model, "printed": said, "number": value, "verdict": verdict or "no"}
+        for model, said, value, verdict in zip(models, numbers, first.numbers, first.verdicts, strict=True)
+    ]
+    columns = (words("model", "model"), number("printed", "printed", str), number("number", "first rule"))
+    table = Table(columns=(*columns, words("verdict", "verdict")), records=records)
+    return "\n".join(parts) + "\n\n" + render(table, "table")
 
 
 def _change(value: int) -> str:

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from ulsam_cost.formulas.attention import REGISTERED
-from ulsam_cost.report.figures import CHANGED, PLAIN, STYLE, to_png
+from ulsam_cost.report.figures import CHANGED, PLAIN, STYLE, mechanism_colour, to_png
 
 NEAR = 1.15
 
@@ -102,3 +102,24 @@ def _savings(axis: Axes, points: Sequence[Mapping[str, Any]], marker: str, label
         elinewidth=0.8,
         label=label,
     )
+
+
+def mechanisms_figure(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
+    """Measured and least time of each mechanism, a panel a batch; a row has `mechanism`, `batch`, `ms`, `least_ms`."""
+    batches = sorted({row["batch"] for row in rows})
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, len(batches), figsize=(6 * len(batches), 4), layout="constrained", squeeze=False)
+        for axis, batch in zip(axes[0], batches, strict=True):
+            own = [row for row in rows if row["batch"] == batch]
+            names = [str(row["mechanism"]) for row in own]
+            axis.barh(names, [row["ms"] for row in own], color=[mechanism_colour(name) for name in names])
+            axis.scatter([row["least_ms"] for row in own], names, marker="|", s=160, color="black", label="least time")
+            axis.set_xscale("log")
+            axis.invert_yaxis()
+            axis.set_xlabel("ms")
+            axis.set_title(f"batch {batch}")
+            axis.grid(axis="x", alpha=0.3)
+            axis.set_axisbelow(True)
+        axes[0][0].legend(fontsize=8)
+        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+        return to_png(figure)

@@ -1,14 +1,17 @@
 """One table, five formats: terminal, Markdown, CSV, JSON, LaTeX."""
 
 import csv
+import html
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-from tabulate import tabulate
+import tabulate
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _STYLES = {"table": "simple", "markdown": "pipe", "latex": "latex_booktabs"}
@@ -66,15 +69,32 @@ def render(table: Table, style: str, data: Any = None) -> str:
         return to_json(list(table.records) if data is None else data)
     if style == "csv":
         return to_csv(table)
-    escape = _escape_markdown if style == "markdown" else str
+    escape = escape_markdown if style == "markdown" else str
     rows = [[escape(column.show(record.get(column.key))) for column in table.columns] for record in table.records]
-    return tabulate(
-        rows,
-        headers=[escape(column.heading) for column in table.columns],
-        tablefmt=_STYLES[style],
-        colalign=[("right" if column.is_number else "left") for column in table.columns] if rows else None,
-        disable_numparse=True,
-    )
+    headings = [escape(column.heading if style == "table" else on_one_line(column.heading)) for column in table.columns]
+    with _narrow_headings():
+        return tabulate.tabulate(
+            rows,
+            headers=headings,
+            tablefmt=_STYLES[style],
+            colalign=[("right" if column.is_number else "left") for column in table.columns] if rows else None,
+            disable_numparse=True,
+        )
+
+
+@contextmanager
+def _narrow_headings() -> Iterator[None]:
+    """Tabulate pads headings by two columns more than cells, which 100 columns have no room for."""
+    kept, tabulate.MIN_PADDING = tabulate.MIN_PADDING, 0
+    try:
+        yield
+    finally:
+        tabulate.MIN_PADDING = kept
+
+
+def on_one_line(text: str) -> str:
+    """A heading without the line break that it has on the terminal."""
+    return text.replace("\n", " ")
 
 
 def to_json(data: Any) -> str:
@@ -100,7 +120,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _escape_markdown(value: str) -> str:
-    for character in "\\`*_|<>[]":
-        value = value.replace(character, f"\\{character}" if character not in "<>" else f"&{'lg'[character == '>']}t;")
-    return value.replace("\n", " ")
+def escape_markdown(value: str) -> str:
+    """Text that Markdown shows as it stands: no character of it is read as markup, no line break is kept."""
+    one_line = re.sub(r"\s*[\r\n]\s*", " ", html.escape(value, quote=False))
+    return re.sub(r"([\\`*_|\[\]~])", r"\\\1", one_line)

@@ -10,8 +10,10 @@ import torch
 from torch import nn
 
 from ulsam_cost.cost import Cost
-from ulsam_cost.errors import DeviceError
+from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import LayerCost, NetworkSpec, network_layers, split_by_layer
+from ulsam_cost.formulas.networks.text import names_network, spec_from_text
+from ulsam_cost.nn.loading import load_model
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.profiler.device import dtype_name, machine_state, refusals_in_a_sentence, resolve_device, resolve_dtype
 from ulsam_cost.profiler.energy import energy_counter, measure_energy
@@ -19,6 +21,7 @@ from ulsam_cost.profiler.latency import Effort, InterruptedMeasurement, Progress
 from ulsam_cost.profiler.layers import REST, LayerTiming, attribute_kernels, measure_layers, require_hooks
 from ulsam_cost.profiler.memory import measure_memory, require_memory_for
 from ulsam_cost.profiler.roofline import device_roof, least_time
+from ulsam_cost.profiler.rules import tensors_of
 from ulsam_cost.profiler.runner import Setting, make_setting, settle_norms
 from ulsam_cost.profiler.trace import count
 
@@ -30,13 +33,15 @@ LAYER_DEPTH = 2
 class Subject:
     """What is measured: its name, how to make it, and its numbered layers if it has any.
 
-    `inputs` gives the inputs of a batch on the CPU, or their shapes on the meta device.
+    `inputs` gives the inputs of a batch on the CPU, or their shapes on the meta device; `example_batch` is the batch
+    that it was given with.
     """
 
     name: str
     build: Callable[[], nn.Module]
     inputs: Callable[[int, str], Any]
     layers: tuple[LayerCost, ...] = ()
+    example_batch: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +72,70 @@ class Case:
 def network_subject(spec: NetworkSpec) -> Subject:
     """A network of the registry, its norms settled on random inputs."""
     inputs = partial(random_inputs, spec.input_shape[1:])
-    attention = f" with {spec.attention} at {spec.placement}" if spec.placement else ""
     return Subject(
-        name=f"{spec.network} x{spec.width:g}{attention}",
+        name=network_name(spec),
         build=lambda: settle_norms(build_network(spec), inputs(SETTLING_BATCH)),
         inputs=inputs,
         layers=network_layers(spec),
+        example_batch=spec.batch,
     )
+
+
+def network_name(spec: NetworkSpec) -> str:
+    """A network and what is not plain in it, in a few words."""
+    where = str(spec.placement) if spec.placement else spec.sites or "its sites"
+    parts = [f"{spec.network} {spec.variant}".strip(), f"x{spec.width:g}"]
+    if spec.attention != spec.plain().attention:
+        parts.append(f"with {spec.attention} at {where}")
+    if spec.connection:
+        parts.append(f"with {spec.connection}")
+    return " ".join(parts)
+
+
+def model_subject(text: str, *, inputs: Sequence[str] = ()) -> Subject:
+    """A network with its options in one text, or anybody's model; arguments and errors as in `load_model`."""
+    if names_network(text) and not inputs:
+        return network_subject(spec_from_text(text))
+    loaded = load_model(text, inputs=inputs, device="cpu")
+    example = _filled(loaded.inputs) if inputs else loaded.inputs
+    return Subject(
+        name=text, build=lambda: loaded.model, inputs=partial(batch_of, example), example_batch=batch_size(example)
+    )
+
+
+def _filled(tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    """Tensors of which only the shapes were said: normal numbers where they are real, else zeros, as they are."""
+    generator = torch.Generator().manual_seed(0)
+    return tuple(
+        torch.randn(tensor.shape, generator=generator).to(tensor.dtype) if tensor.is_floating_point() else tensor
+        for tensor in tensors
+    )
+
+
+def batch_size(inputs: Any) -> int:
+    """Length of the first tensor's first dimension; 1 where there is none."""
+    first = next(tensors_of(inputs), None)
+    return first.shape[0] if first is not None and first.dim() else 1
+
+
+def batch_of(example: Any, batch: int, device: str = "cpu") -> Any:
+    """Example inputs with their first dimension repeated, or cut, to another batch; others stay as they are."""
+    size = batch_size(example)
+
+    def resized(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            fits = value.dim() and value.shape[0] == size
+            if device == "meta":
+                shape = (batch, *value.shape[1:]) if fits else value.shape
+                return torch.empty(shape, dtype=value.dtype, device=device)
+            return value[torch.arange(batch, device=value.device) % size] if fits and batch != size else value
+        if isinstance(value, tuple | list):
+            return type(value)(resized(item) for item in value)
+        if isinstance(value, dict):
+            return {key: resized(item) for key, item in value.items()}
+        return value
+
+    return resized(example)
 
 
 def random_inputs(shape: tuple[int, ...], batch: int, device: str = "cpu") -> torch.Tensor:
@@ -146,7 +208,7 @@ def sweep(
         try:
             for part in _parts(row, subject, models, case, effort, wanted, _share(progress, index, len(cases))):
                 row.update(part)
-        except DeviceError as error:
+        except CostError as error:
             row["error"] = str(error)
         except KeyboardInterrupt as interrupt:
             if isinstance(interrupt, InterruptedMeasurement):
@@ -202,17 +264,19 @@ def _parts(
         yield {"memory": measure_memory(model, inputs, setting=setting).to_dict()}
     if wanted.layers or wanted.roofline:
         timing = measure_layers(model, inputs, setting=setting, effort=effort, progress=progress)
-        layers = _timed_layers(timing, subject)
+        layers = timed_layers(timing, subject)
         yield {"layers": layers}
         if wanted.roofline:
-            _add_least_times(layers, subject, count(model, inputs).cost, row["dtype"], setting, wanted.recalibrate)
+            add_least_times(
+                layers, subject, count(model, inputs).cost, row["dtype"], setting, recalibrate=wanted.recalibrate
+            )
     if wanted.kernels:
         yield {"kernels": [asdict(kernel) for kernel in attribute_kernels(model, inputs, setting=setting)]}
     if wanted.energy:
         yield {"energy": measure_energy(model, inputs, setting=setting).to_dict()}
 
 
-def _timed_layers(timing: LayerTiming, subject: Subject) -> dict[str, Any]:
+def timed_layers(timing: LayerTiming, subject: Subject) -> dict[str, Any]:
     """The layers' times, their sum, and the total without hooks."""
     if subject.layers:
         times = timing.under({layer.path: layer.layer for layer in subject.layers})
@@ -241,8 +305,8 @@ def _timed_layers(timing: LayerTiming, subject: Subject) -> dict[str, Any]:
     }
 
 
-def _add_least_times(
-    layers: dict[str, Any], subject: Subject, cost: Cost, dtype: str, setting: Setting, recalibrate: bool
+def add_least_times(
+    layers: dict[str, Any], subject: Subject, cost: Cost, dtype: str, setting: Setting, *, recalibrate: bool = False
 ) -> None:
     """Set beside each layer's time the least that the device needs for its counted cost."""
     number_format = resolve_dtype(dtype)

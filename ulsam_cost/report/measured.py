@@ -65,8 +65,15 @@ def latency_record(row: Mapping[str, Any]) -> dict[str, Any]:
         "ratio": paired.get("median"),
         "ratio_low": paired.get("low"),
         "ratio_high": paired.get("high"),
-        "said": row["error"] or row["verdict"],
+        "said": "see below" if row["error"] else row["verdict"],
+        "error": row["error"],
     }
+
+
+def error_sentences(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Why rows are empty, or end early."""
+    failed = (row for row in rows if row["error"])
+    return "\n".join(f"batch {row['batch']}, {row['dtype']}, {row['mode']}: {row['error']}" for row in failed)
 
 
 def _is_used(column: Column, records: Sequence[Mapping[str, Any]]) -> bool:

@@ -1,32 +1,111 @@
-"""Markdown: a page of headings, paragraphs, tables and pictures, escaped where it shows other people's text."""
+"""One page model, rendered as Markdown (`pages_markdown`) and as HTML (`pages_html`).
 
-from collections.abc import Iterable
+A page is plain values: no string in it is markup, and each renderer escapes every one of them.
+"""
 
-from ulsam_cost.report.formats import Table, render
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
-GENERATED = "<!-- Written by `ulsam-cost report`: do not edit, run it again. -->"
-
-
-def page(title: str, *parts: str) -> bytes:
-    """A page: its title and its parts, a blank line between them."""
-    return ("\n\n".join((GENERATED, f"# {title}", *parts)) + "\n").encode()
-
-
-def section(title: str, *parts: str) -> str:
-    """A heading and what stands below it."""
-    return "\n\n".join((f"## {title}", *parts))
+from ulsam_cost.report.formats import Table
 
 
-def bullets(items: Iterable[str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Strong:
+    """Words that stand out; beside a letter Markdown may not see it, beside a space or a stop it does."""
+
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Words that lead to a page of the report, `ulsam.md` or `ulsam.md#table-8`, or to another file beside it."""
+
+    words: str
+    target: str
+
+
+Inline = str | Strong | Link
+Text = str | tuple[Inline, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """A paragraph."""
+
+    text: Text
+
+
+@dataclass(frozen=True, slots=True)
+class Bullets:
     """A list."""
-    return "\n".join(f"- {item}" for item in items)
+
+    items: tuple[Text, ...]
 
 
-def table(value: Table) -> str:
+@dataclass(frozen=True, slots=True)
+class Grid:
     """A table."""
-    return render(value, "markdown")
+
+    table: Table
 
 
-def picture(name: str, caption: str) -> str:
-    """A picture with its caption."""
-    return f"![{caption}]({name})\n\n*{caption}*"
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of the report's folder, with the sentence that says what it shows."""
+
+    file: str
+    caption: str
+
+
+Block = Paragraph | Bullets | Grid | Picture
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A heading and what stands below it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+    @property
+    def anchor(self) -> str:
+        """What a link to this section is called."""
+        return slug(self.title)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page: its file, its title, what opens it, and its sections."""
+
+    file: str
+    title: str
+    opening: tuple[Block, ...]
+    sections: tuple[Section, ...] = ()
+
+    @property
+    def anchor(self) -> str:
+        """What a link to this page is called where all pages stand in one file."""
+        return slug(self.file.removesuffix(".md"))
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A table's value that reads as words and sorts as a number."""
+
+    words: str
+    order: Any
+
+    def __str__(self) -> str:
+        return self.words
+
+
+def slug(title: str) -> str:
+    """The anchor of a heading, as GitHub makes it."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+
+
+def bullets(items: Sequence[Text]) -> tuple[Block, ...]:
+    """A list, or nothing where there is nothing to list."""
+    return (Bullets(tuple(items)),) if items else ()

@@ -18,21 +18,22 @@ from ulsam_cost.formulas.networks import (
     split_by_layer,
 )
 from ulsam_cost.nn.networks import build_network
+from ulsam_cost.nn.networks.meta import build_on_meta
+from ulsam_cost.placement import EMPTY
 from ulsam_cost.profiler.device import resolve_device
 from ulsam_cost.profiler.latency import measure_pair
+from ulsam_cost.profiler.memory import measure_memory
+from ulsam_cost.profiler.runner import make_setting
 from ulsam_cost.profiler.trace import Count, count
 from ulsam_cost.report.formats import Table, exact, number, words
-from ulsam_cost.units import format_pct
+from ulsam_cost.report.measured import mebibytes
 
 Progress = Callable[[float], None]
 
 
 def count_network(spec: NetworkSpec) -> Count:
     """The counted cost of the real network, built and run on the meta device."""
-    with torch.device("meta"):
-        model = build_network(spec).eval()
-        x = torch.empty(spec.input_shape)
-    return count(model, x)
+    return count(build_on_meta(spec), torch.empty(spec.input_shape, device="meta"))
 
 
 def profile_network(spec: NetworkSpec) -> dict[str, Any]:
@@ -40,7 +41,9 @@ def profile_network(spec: NetworkSpec) -> dict[str, Any]:
     counted, baseline = count_network(spec), count_network(spec.plain())
     layers = network_layers(spec)
     derived = layers_cost(layers)
-    options = {**get_mechanism(spec.attention).options, **dict(spec.attention_options)} if spec.placement else {}
+    options = dict(spec.attention_options)
+    if spec.attention != NO_ATTENTION:
+        options = get_mechanism(spec.attention).options | options
     return {
         "network": spec.network,
         "width": spec.width,
@@ -49,8 +52,11 @@ def profile_network(spec: NetworkSpec) -> dict[str, Any]:
         "batch": spec.batch,
         "positions": str(spec.placement),
         "groups": options.get("groups"),
-        "attention": spec.attention if spec.placement else NO_ATTENTION,
+        "attention": spec.attention,
         "style": options.get("style"),
+        "variant": spec.variant or None,
+        "sites": spec.sites or None,
+        "connection": spec.connection or None,
         "params": counted.params,
         "macs": counted.macs,
         "flops": counted.number("flops"),
@@ -101,6 +107,20 @@ def measure_profile(
         baseline, network = build_network(spec.plain()).eval(), build_network(spec).eval()
         x = torch.randn(spec.input_shape)
     return measure_pair(baseline, network, x, device=place, repeats=repeats, progress=progress).to_dict()
+
+
+def measure_peak(spec: NetworkSpec, *, device: str) -> dict[str, int | None]:
+    """The peak memory of the network's forward pass on a device, in bytes."""
+    setting = make_setting(device=device)
+    with setting.device:
+        network, x = build_network(spec).eval(), torch.randn(spec.input_shape)
+    return measure_memory(network, x, setting=setting).to_dict()
+
+
+def memory_sentence(memory: dict[str, int | None]) -> str:
+    """The memory in one line."""
+    named = ((key.removesuffix("_bytes").replace("_", " "), value) for key, value in memory.items())
+    return "memory in MiB: " + ", ".join(f"{name} {mebibytes(value)}" for name, value in named if value)
 
 
 def summary_table(record: dict[str, Any]) -> Table:
@@ -162,19 +182,22 @@ def title(record: dict[str, Any]) -> str:
     parts = [
         f"{record['network']} x{record['width']:g}",
         f"{record['batch']}x3x{shape}",
-        f"{record['classes']} classes",
     ]
+    if any(layer["kind"] == "classifier" for layer in record["layers"]):
+        parts.append(f"{record['classes']} classes")
     if record["attention"] != NO_ATTENTION:
-        parts.append(f"{record['attention']} at {record['positions']}")
+        place = record["positions"] if record["positions"] != EMPTY else record["sites"] or "its places"
+        parts.append(f"{record['attention']} at {place}")
+    if record["connection"]:
+        parts.append(f"connection {record['connection']}")
     return ", ".join(parts)
 
 
 def ratio_sentence(latency: dict[str, Any]) -> str:
     """What the paired ratio shows, with its interval."""
     ratio = latency["ratio"]
-    low, high = ratio["low"], ratio["high"]
-    verdict = "no difference shown" if low <= 1 <= high else f"{format_pct(ratio['median'] - 1, 1)} time"
-    return f"network / baseline, pair by pair: {ratio['median']:.3f} [{low:.3f}, {high:.3f}]: {verdict}"
+    interval = f"{ratio['median']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]"
+    return f"network / baseline, pair by pair: {interval}: {latency['verdict']}"
 
 
 def _signed(value: int) -> str:

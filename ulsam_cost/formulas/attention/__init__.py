@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -53,6 +54,12 @@ def whole(value: Fraction) -> int | Fraction:
     return value.numerator if value.denominator == 1 else value
 
 
+@lru_cache
+def _options(cost: Callable[..., Cost]) -> dict[str, Any]:
+    parameters = inspect.signature(cost).parameters.values()
+    return {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "batch"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mechanism:
     """An attention mechanism: its name, where it comes from, its exact cost and, where there is one, its printed cost.
@@ -74,8 +81,7 @@ class Mechanism:
     @property
     def options(self) -> dict[str, Any]:
         """The mechanism's own options with their defaults."""
-        parameters = inspect.signature(self.cost).parameters.values()
-        return {p.name: p.default for p in parameters if p.default is not p.empty and p.name != "batch"}
+        return dict(_options(self.cost))
 
     def chosen(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options that are given; None stands for the default.

@@ -42,7 +42,8 @@ def bam_cost(
         batch: n.
         reduction: r.
         dilation: of the two 3 x 3 convolutions; it changes no cost, because the padding follows it.
-        bias: whether convolutions and linear layers have biases, as in the authors' code.
+        bias: whether convolutions and linear layers have biases, as in the authors' code, which multiplies the
+            branches and leaves out the last norm of each.
 
     Raises:
         SizeError: if r is larger than m.

@@ -23,7 +23,8 @@ def non_local_cost(
         width: w.
         batch: n.
         reduction: r of the bottleneck.
-        bias: whether the convolutions have biases.
+        bias: whether the convolutions have biases, as in the authors' code, which also pools the map before phi
+            and value, scales the affinities and ends with a batch norm.
 
     Raises:
         SizeError: if r is larger than m.

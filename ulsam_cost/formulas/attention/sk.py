@@ -36,7 +36,8 @@ def sk_cost(
 ) -> Cost:
     """A selective-kernel unit m -> m on a map [n, m, h, w]; it stands in place of a k x k convolution.
 
-    Source: Li et al., CVPR 2019, Eq. 1 to 6, with d = floor(m / r) and no lower bound on d (the paper has 32).
+    Source: Li et al., CVPR 2019, Eq. 1 to 6, with d = floor(m / r), as in the authors' code; the paper has
+    at least 32.
     Closed form: with B branches of a G-group convolution, dilated by 1 to B, and p' = h' w' output positions,
     parameters B m (m/G) k^2 + 2 B m for the branches, (B + 1) m d + 2 d for the weights (with biases + d + B m);
     MACs n (B m (m/G) k^2 p' + (B + 1) m d).
@@ -55,7 +56,7 @@ def sk_cost(
         groups: G of the branches' convolutions; m for depthwise ones.
         stride: of the branches' convolutions.
         activation: of the branches, `relu` or `relu6`.
-        bias: whether the 1 x 1 convolutions have biases; the authors leave them out.
+        bias: whether the 1 x 1 convolutions have biases; the authors' code has none.
 
     Raises:
         SizeError: if r is larger than m, k is even, there are fewer than two branches or G does not divide m.

@@ -68,7 +68,7 @@ def network_spec(
         variant=_checked_variant(known, variant),
         width=_checked_width(known, width),
         resolution=(require_size("resolution (height)", height), require_size("resolution (width)", wide)),
-        classes=require_size("classes", classes),
+        classes=_checked_classes(known, classes),
         batch=require_size("batch", batch),
         **settings(
             known,
@@ -102,6 +102,13 @@ def _checked_width(network: Network, width: float) -> float:
     return float(width)
 
 
+def _checked_classes(network: Network, classes: int) -> int:
+    if classes != NetworkSpec.__dataclass_fields__["classes"].default and not network.classifies:
+        raise CostError(f"classes = {classes!r}: {network.name} has no classifier, and none are accepted")
+    checked: int = require_size("classes", classes)
+    return checked
+
+
 def _require_input_holds(network: Network, spec: NetworkSpec) -> None:
     height, width = spec.resolution
     numbered, stride = network.slots(spec), 1
@@ -123,8 +130,11 @@ def network_layers(spec: NetworkSpec) -> tuple[LayerCost, ...]:
         PlacementError: for a position that the network cannot take.
         SizeError: for sizes that a layer cannot have.
     """
-    layers = get_network(spec.network).layers(spec)
-    return tuple(replace(layer, cost=unused_last(layer.cost)) if spec.connection else layer for layer in layers)
+    layers = list(get_network(spec.network).layers(spec))
+    if spec.connection == "dca":  # only the first attention leaves parameters unused
+        first = next((at for at, layer in enumerate(layers) if layer.cost.of_kind(OpKind.UNUSED).ops), 0)
+        layers[first] = replace(layers[first], cost=unused_last(layers[first].cost))
+    return tuple(layers)
 
 
 def layers_cost(layers: Iterable[LayerCost]) -> Cost:

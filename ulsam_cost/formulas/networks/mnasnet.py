@@ -84,7 +84,7 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
             yield attention.layer(step, x)
             continue
         if slot.kind == "residual_block":
-            cost = _residual_block_cost(spec, attention, x, slot)
+            cost = attention.block(_residual_block_cost, x, slot)
         else:
             cost = _conv_layer_cost(x, slot)
         x = window_shape(x, slot.out_channels, slot.stride)

@@ -65,9 +65,9 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
             continue
         if slot.kind == "stem":
             cost = conv_norm_cost(path, x, slot.out_channels, relu_cost, kernel=3, stride=2)
-            x = cost.output
         else:
-            cost, x = _block_cost(spec, attention, x, slot)
+            cost = attention.block(_block_cost, x, slot)
+        x = window_shape(x, slot.out_channels, slot.stride)
         yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
     pool = global_avg_pool_cost("pool", x)
     yield LayerCost(layer="pool", path="pool", kind="pool", cost=pool, output=pool.output)
@@ -75,7 +75,7 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     yield LayerCost(layer="fc", path="classifier", kind="classifier", cost=classifier, output=classifier.output)
 
 
-def _block_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> tuple[Cost, Shape]:
+def _block_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> Cost:
     path, c, label = slot.path, slot.in_channels, f"{slot.layer} depthwise"
     depthwise = {"kernel": 3, "stride": slot.stride, "groups": c}
     cost = attention.instead(label, x, activation="relu", **depthwise) or conv_norm_cost(
@@ -86,7 +86,7 @@ def _block_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Sl
     cost += dense_conv_cost(spec, f"{path}.pointwise.0", x, slot.out_channels, kernel=1)
     x = window_shape(x, slot.out_channels, 1)
     cost += batch_norm_cost(f"{path}.pointwise.1", x) + relu_cost(f"{path}.pointwise.2", x)
-    return cost + attention.after(f"{slot.layer} pointwise", x), x
+    return cost + attention.after(f"{slot.layer} pointwise", x)
 
 
 NETWORKS = {

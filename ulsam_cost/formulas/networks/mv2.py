@@ -86,7 +86,7 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
             yield attention.layer(step, x)
             continue
         if slot.kind == "residual_block":
-            cost = _residual_block_cost(spec, attention, x, slot)
+            cost = attention.block(_residual_block_cost, x, slot)
         else:
             kernel = 3 if slot.kind == "stem" else 1
             cost = conv_norm_cost(path, x, slot.out_channels, relu6_cost, kernel=kernel, stride=slot.stride)

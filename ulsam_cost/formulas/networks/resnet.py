@@ -33,11 +33,17 @@ DEPTHS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3,
 
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """Layer 1, the stem with its pool, and the bottlenecks from layer 2 on, one by one."""
-    stem = Slot(layer=1, kind="stem", path="conv1", in_channels=3, out_channels=STEM_CHANNELS, stride=4, fixed=True)
+    return body_slots(DEPTHS[spec.network], "")
+
+
+def body_slots(depths: tuple[int, ...], prefix: str) -> tuple[Slot, ...]:
+    """The same of a body whose modules' paths begin with a prefix."""
+    stem_path = f"{prefix}conv1"
+    stem = Slot(layer=1, kind="stem", path=stem_path, in_channels=3, out_channels=STEM_CHANNELS, stride=4, fixed=True)
     result, channels = [stem], STEM_CHANNELS
-    for stage, ((planes, first_stride), blocks) in enumerate(zip(STAGES, DEPTHS[spec.network], strict=True), start=1):
+    for stage, ((planes, first_stride), blocks) in enumerate(zip(STAGES, depths, strict=True), start=1):
         for block in range(blocks):
-            path = f"layer{stage}.{block}"
+            path = f"{prefix}layer{stage}.{block}"
             result.append(
                 Slot(
                     layer=len(result) + 1,
@@ -62,26 +68,34 @@ def strides(slot: Slot, variant: str) -> tuple[int, int]:
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: the numbered ones, then `pool` and `fc`."""
     x: Shape = spec.input_shape
-    attention = AttentionCosts(spec)
-    for step in arrange(spec.network, slots(spec), spec.placement):
-        slot, path = step.slot, step.path(spec.attention)
-        if step.attends:
-            yield attention.layer(step, x)
-            continue
-        cost = _stem_cost(x) if slot.kind == "stem" else _bottleneck_cost(spec, attention, x, slot)
-        x = window_shape(x, slot.out_channels, slot.stride)
-        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
+    for layer in body_layers(spec, slots(spec), ""):
+        x = layer.output
+        yield layer
     pool = global_avg_pool_cost("avgpool", x)
     yield LayerCost(layer="pool", path="avgpool", kind="pool", cost=pool, output=pool.output)
     classifier = linear_cost("fc", x[:2], spec.classes)
     yield LayerCost(layer="fc", path="fc", kind="classifier", cost=classifier, output=classifier.output)
 
 
-def _stem_cost(x: Shape) -> Cost:
-    cost = conv2d_cost("conv1", x, STEM_CHANNELS, kernel=7, stride=2, padding=3)
-    cost += batch_norm_cost("bn1", cost.output)
-    cost += relu_cost("relu", cost.output)
-    return cost + max_pool2d_cost("maxpool", cost.output, kernel=3, stride=2, padding=1)
+def body_layers(spec: NetworkSpec, numbered: tuple[Slot, ...], prefix: str) -> Iterator[LayerCost]:
+    """The numbered layers' costs."""
+    x: Shape = spec.input_shape
+    attention = AttentionCosts(spec)
+    for step in arrange(spec.network, numbered, spec.placement):
+        slot, path = step.slot, step.path(spec.attention)
+        if step.attends:
+            yield attention.layer(step, x)
+            continue
+        cost = _stem_cost(prefix, x) if slot.kind == "stem" else attention.block(_bottleneck_cost, x, slot)
+        x = window_shape(x, slot.out_channels, slot.stride)
+        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
+
+
+def _stem_cost(prefix: str, x: Shape) -> Cost:
+    cost = conv2d_cost(f"{prefix}conv1", x, STEM_CHANNELS, kernel=7, stride=2, padding=3)
+    cost += batch_norm_cost(f"{prefix}bn1", cost.output)
+    cost += relu_cost(f"{prefix}relu", cost.output)
+    return cost + max_pool2d_cost(f"{prefix}maxpool", cost.output, kernel=3, stride=2, padding=1)
 
 
 def _bottleneck_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> Cost:

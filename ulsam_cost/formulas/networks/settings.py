@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ulsam_cost.errors import CostError, UnknownNameError
-from ulsam_cost.formulas.attention import get_mechanism
+from ulsam_cost.formulas.attention import get_mechanism, mechanisms
 from ulsam_cost.formulas.connections import aw, dca
 from ulsam_cost.formulas.networks.spec import IN_PLACE, NO_ATTENTION, NO_POSITIONS, Network
 from ulsam_cost.placement import Placement
@@ -59,6 +59,7 @@ def settings(
         sites = _checked_sites(network, attention, placement, sites)
         attention = attention if placement or sites else NO_ATTENTION
     attends, connects = _routed(attention, connection, given)
+    _require_connection_of(network, connection)
     if connection == "dca":
         dca.require_dca_options(attention, connects)
     elif connection == "aw":
@@ -85,6 +86,11 @@ def _checked_connection(connection: str | None) -> str:
     if connection not in CONNECTION_OPTIONS:
         raise UnknownNameError.among("connection", str(connection), (*CONNECTION_OPTIONS, "none"))
     return str(connection)
+
+
+def _require_connection_of(network: Network, connection: str) -> None:
+    if connection and connection not in network.connections:
+        raise CostError(f"connection {connection}: {network.name} takes {', '.join(network.connections)}")
 
 
 def _aw_as_connection(connection: str) -> str:
@@ -122,7 +128,17 @@ def _routed(attention: str, connection: str, given: dict[str, Any]) -> tuple[dic
         elif attention != NO_ATTENTION or connection:
             owner = " or ".join(name for name in (attention, connection) if name and name != NO_ATTENTION)
             raise UnknownNameError.among(f"option of {owner}", key, (*own, *joining))
+        else:
+            _require_known(key)
     return attends, connects
+
+
+def _require_known(key: str) -> None:
+    """An option of some mechanism or connection says nothing about a plain network; any other is a mistake."""
+    known = {name for mechanism in mechanisms() for name in mechanism.options}
+    known.update(name for names in CONNECTION_OPTIONS.values() for name in names)
+    if key not in known:
+        raise UnknownNameError.among("option", key, known)
 
 
 def _paper_attention(network: str, attention: str, connection: str) -> dict[str, Any]:

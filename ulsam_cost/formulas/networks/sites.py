@@ -4,6 +4,7 @@
 place of layers or after them where `spec.placement` does. Both wings read it.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -44,7 +45,8 @@ def sites(spec: NetworkSpec) -> dict[str, Site]:
     """The sites of a network by label, in the order in which they run."""
     found: dict[str, Site] = {}
     stride, before = 1, (0, 0)
-    for step in arrange(spec.network, get_network(spec.network).slots(spec), spec.placement):
+    network = get_network(spec.network)
+    for step in arrange(spec.network, network.slots(spec), spec.placement):
         slot = step.slot
         if step.attends:
             places = [Place(name="", path=step.path(spec.attention), channels=slot.out_channels)]
@@ -64,7 +66,7 @@ def sites(spec: NetworkSpec) -> dict[str, Site]:
                 in_place=place == slot.convolution,
             )
             before = place.channels, stride
-    return found
+    return {**found, **network.beyond(spec)}
 
 
 def place_label(layer: str, place: Place) -> str:
@@ -116,12 +118,29 @@ def link_at(spec: NetworkSpec, site: Site, *, groups: int = 1) -> Link:
     )
 
 
+DeriveBlock = Callable[[NetworkSpec, "AttentionCosts", Shape, Slot], Cost]
+
+
 class AttentionCosts:
     """Derives a network's attention, site by site in the order in which they run."""
 
     def __init__(self, spec: NetworkSpec) -> None:
         self._spec, self._sites = spec, sites(spec)
         self._before: Shape | None = None  # the map of the attention before
+        self._derived: dict[Any, tuple[str, Cost, Shape | None]] = {}
+
+    def block(self, derive: DeriveBlock, x: Shape, slot: Slot) -> Cost:
+        """The cost of a block and the attention inside of it; one like an earlier one but for its name is moved."""
+        inside = [self._sites.get(place_label(str(slot.layer), place)) for place in slot.places]
+        container = slot.path.rpartition(".")[0]
+        alike = container, slot.in_channels, slot.out_channels, slot.stride, x, self._before
+        key = (*alike, *(site and (site.previous, site.shrink) for site in inside))
+        if key not in self._derived:
+            cost = derive(self._spec, self, x, slot)
+            self._derived[key] = slot.path, cost, self._before
+            return cost
+        path, cost, self._before = self._derived[key]
+        return cost.moved(path, slot.path)
 
     def after(self, label: str, x: Shape) -> Cost:
         """The attention that follows on the map x at a site; nothing where none does."""

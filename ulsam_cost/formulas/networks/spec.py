@@ -1,6 +1,6 @@
 """Which network is meant, and what a family says about itself: the values that both wings share."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
@@ -41,6 +41,16 @@ class NetworkSpec:
         """Shape of the input, [n, 3, h, w]."""
         return (self.batch, 3, *self.resolution)
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing attends."""
+        return not (self.placement or self.sites or self.connection)
+
+    @property
+    def attends_at(self) -> str:
+        """Where attention stands, in words: positions, or the places inside of each block."""
+        return f"each {self.sites}" if self.sites in ("block", "pyramid") else self.sites or str(self.placement)
+
     def plain(self) -> "NetworkSpec":
         """The same network without attention."""
         return replace(
@@ -71,8 +81,9 @@ class Network:
 
     `variants` are the forms that it is known in, the first of them meant where none is named;
     `sites` the places inside of its layers where the papers put attention, the first of them meant where none
-    is named, `by_positions` the mechanisms that their papers place layer by layer instead; `scales` says whether
-    it has a width multiplier.
+    is named, `by_positions` the mechanisms that their papers place layer by layer instead; `beyond` gives the sites
+    that stand in no numbered layer, by label. `scales` says whether it has a width multiplier, `classifies` whether
+    it has a classifier, `connections` which connections it takes.
     """
 
     name: str
@@ -83,7 +94,10 @@ class Network:
     variants: tuple[str, ...] = ()
     sites: tuple[str, ...] = ("block",)
     by_positions: tuple[str, ...] = ()
+    beyond: Callable[[NetworkSpec], Mapping[str, Any]] = lambda _: {}
     scales: bool = False
+    classifies: bool = True
+    connections: tuple[str, ...] = ("dca", "aw")
 
 
 # network -> the file of its family, in both wings
@@ -94,6 +108,7 @@ REGISTERED = {
     "resnet101": "resnet",
     "resnet152": "resnet",
     "mnasnet1_0": "mnasnet",
+    "resnet101_fpn": "fpn",
 }
 
 

@@ -12,7 +12,8 @@ def build(network: str, **options: Any) -> nn.Module:
     """A real network, on the default device; arguments and errors as in `network_spec`.
 
     Its attention modules are found by name: `features.ulsam8_1` is the first after layer 8, `features.ulsam11`
-    stands in place of layer 11.
+    stands in place of layer 11, `layer1.0.attention` follows inside of a block. Under the connection `dca` the blocks
+    take and give what attention passes on, and the networks thread it through.
     """
     return build_network(network_spec(network, **options))
 

@@ -85,7 +85,7 @@ class MnasNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""
-        return self.classifier(run([self.layers], x).mean((2, 3)))  # type: ignore[no-any-return]
+        return self.classifier(run(self.layers, x).mean((2, 3)))  # type: ignore[no-any-return]
 
 
 def _conv_layer(slot: Slot) -> Iterator[nn.Module]:

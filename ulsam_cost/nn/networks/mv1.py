@@ -60,7 +60,7 @@ class MobileNetV1(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""
-        return self.classifier(self.pool(run([self.features], x)).flatten(1))  # type: ignore[no-any-return]
+        return self.classifier(self.pool(run(self.features, x)).flatten(1))  # type: ignore[no-any-return]
 
 
 MODULE = MobileNetV1

@@ -67,7 +67,7 @@ class MobileNetV2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""
-        pooled = F.adaptive_avg_pool2d(run([self.features], x), (1, 1))
+        pooled = F.adaptive_avg_pool2d(run(self.features, x), (1, 1))
         return self.classifier(pooled.flatten(1))  # type: ignore[no-any-return]
 
 

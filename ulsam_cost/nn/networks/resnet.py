@@ -8,7 +8,7 @@ from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.formulas.networks.resnet import EXPANSION, STEM_CHANNELS, slots, strides
 from ulsam_cost.nn.connections.dca import Passed
 from ulsam_cost.nn.networks.blocks import initialize, place
-from ulsam_cost.nn.networks.sites import AttentionModules, attend, dense_conv, is_connected, run
+from ulsam_cost.nn.networks.sites import AttentionModules, attend, dense_conv, is_connected, run_one
 from ulsam_cost.placement import Slot, arrange
 
 
@@ -45,36 +45,50 @@ class Bottleneck(nn.Module):
         return (result, passed) if self.connected else result
 
 
-class ResNet(nn.Module):
-    """A ResNet of bottlenecks with attention where the spec places it.
-
-    Source: He et al., CVPR 2016, Table 1.
-    """
+class Body(nn.Module):
+    """The stem and the stages of a ResNet, with attention where the spec places it."""
 
     layer1: nn.Sequential
     layer2: nn.Sequential
     layer3: nn.Sequential
     layer4: nn.Sequential
 
-    def __init__(self, spec: NetworkSpec) -> None:
+    def __init__(self, spec: NetworkSpec, numbered: tuple[Slot, ...], prefix: str) -> None:
         super().__init__()
+        attention = AttentionModules(spec)
         self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        numbered, attention = slots(spec), AttentionModules(spec)
         for step in arrange(spec.network, numbered, spec.placement)[1:]:
             module = attention.layer(step) if step.attends else Bottleneck(spec, attention, step.slot)
-            place(self, step.path(spec.attention), module)
+            place(self, step.path(spec.attention).removeprefix(prefix), module)
+
+    def stages(self, x: Tensor) -> list[Tensor]:
+        """[n, 3, h, w] -> each stage's map, at strides 4, 8, 16 and 32."""
+        x, passed, maps = self.maxpool(self.relu(self.bn1(self.conv1(x)))), None, []
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x, passed = run_one(stage, x, passed)
+            maps.append(x)
+        return maps
+
+
+class ResNet(Body):
+    """A ResNet of bottlenecks with attention where the spec places it.
+
+    Source: He et al., CVPR 2016, Table 1.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        numbered = slots(spec)
+        super().__init__(spec, numbered, "")
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = nn.Linear(numbered[-1].out_channels, spec.classes)
         initialize(self)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = run((self.layer1, self.layer2, self.layer3, self.layer4), x)
-        return self.fc(self.avgpool(x).flatten(1))  # type: ignore[no-any-return]
+        return self.fc(self.avgpool(self.stages(x)[-1]).flatten(1))  # type: ignore[no-any-return]
 
 
 MODULE = ResNet

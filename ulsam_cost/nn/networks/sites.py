@@ -1,6 +1,5 @@
 """The attention modules of a network, site by site, and how they are run."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from torch import Tensor, nn
@@ -63,12 +62,9 @@ def attend(attention: nn.Module | None, x: Tensor, passed: Passed) -> tuple[Tens
     return attention(x, passed) if is_connected(attention) else (attention(x), passed)
 
 
-def run(chains: Iterable[nn.Module], x: Tensor) -> Tensor:
-    """Modules one after another; what a connected one passes on is handed to the next."""
-    passed: Passed = None
-    for chain in chains:
-        x, passed = run_one(chain, x, passed)
-    return x
+def run(module: nn.Module, x: Tensor) -> Tensor:
+    """A network's body, in which what a connected module passes on is handed to the next."""
+    return run_one(module, x, None)[0]
 
 
 def run_one(module: nn.Module, x: Tensor, passed: Passed) -> tuple[Tensor, Passed]:

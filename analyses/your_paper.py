@@ -1,0 +1,30 @@
+"""Do the costs in a table hold? Anyone's printed numbers, checked against real networks.
+
+`mobilenet_cells.csv` holds numbers that papers and a model zoo print, each with the MODEL that it is about: a
+network of this project with its options, or FILE.py:NAME of your own. The same check runs from the command line:
+ulsam-cost crosscheck --cells analyses/mobilenet_cells.csv. Run it as it is: python analyses/your_paper.py
+"""
+
+from pathlib import Path
+
+from tabulate import tabulate
+
+from ulsam_cost.audit.cells_file import check_cells
+
+CELLS = Path(__file__).with_name("mobilenet_cells.csv")
+
+
+def main() -> None:
+    """Print a verdict a cell, and the counting rule by which the number comes out."""
+    rows = []
+    for finding in check_cells(CELLS):
+        cell, computed = finding.subject, finding.computed
+        number = f"{int(computed.number):,}" if computed else ""
+        rule = computed.convention if computed else ""
+        rows.append([cell.source, cell.model, cell.metric, cell.printed, number, rule, finding.verdict.words])
+    headers = ["source", "model", "metric", "printed", "computed", "rule", "verdict"]
+    print(tabulate(rows, headers=headers, disable_numparse=True, colalign=["left"] * 3 + ["right"] * 2 + ["left"] * 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,143 @@
+"""The cross-check: the printed digits decide, nothing is unexplained, and no explanation outlives its arithmetic."""
+
+from collections import Counter
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ulsam_cost import audit
+from ulsam_cost.audit import READINGS, REPRODUCED, Reading, Verdict, check_cell, meets, register_reading, solve
+from ulsam_cost.audit.claims import check_claim, claim_expressions
+from ulsam_cost.audit.explanations import explanations, key_of
+from ulsam_cost.audit.expressions import evaluate
+from ulsam_cost.audit.readings import cell_spec, spec_cost
+from ulsam_cost.published import COST_METRICS, cost_cells, published_cells, published_claims
+from ulsam_cost.units import parse_printed
+
+FINDINGS = [check_cell(cell) for cell in cost_cells()]
+CLAIMS = [check_claim(claim) for claim in published_claims()]
+
+
+@pytest.mark.parametrize(
+    ("printed", "computed", "verdict"),
+    [
+        ("517M", 517_059_072, Verdict.MATCH),
+        ("517M", 516_500_000, Verdict.MATCH),
+        ("517M", 517_500_000, Verdict.TRUNCATED),
+        ("300M", 300_774_272, Verdict.TRUNCATED),
+        ("517M", 518_000_000, Verdict.LAST_DIGIT),
+        ("517M", 516_499_999, Verdict.LAST_DIGIT),
+        ("517M", 518_500_000, None),
+        ("517M", 515_499_999, None),
+        ("2.96M", 2_968_896, Verdict.TRUNCATED),
+    ],
+)
+def test_the_printed_digits_decide(printed, computed, verdict):
+    number = parse_printed(printed)
+    assert meets(Fraction(number.value), Fraction(number.resolution), Fraction(computed)) is verdict
+
+
+@given(st.integers(0, 10**12), st.integers(0, 9))
+def test_a_number_printed_at_any_precision_matches_itself(number, digits):
+    resolution = 10**digits
+    rounded = (number + resolution // 2) // resolution * resolution
+    assert meets(Fraction(rounded), Fraction(resolution), Fraction(number)) is Verdict.MATCH
+    cut = number // resolution * resolution
+    assert meets(Fraction(cut), Fraction(resolution), Fraction(number)) in (Verdict.MATCH, Verdict.TRUNCATED)
+
+
+def test_the_data_is_whole():
+    assert len(published_cells()) == 891
+    assert len(cost_cells()) == len(FINDINGS) == 350
+    assert len(published_claims()) == len(CLAIMS) == 66
+    assert {cell.metric for cell in cost_cells()} == set(COST_METRICS)
+
+
+def test_nothing_is_unexplained_and_most_is_reproduced_without_an_explanation():
+    verdicts = Counter(finding.verdict for finding in FINDINGS)
+    assert verdicts[Verdict.UNEXPLAINED] == 0
+    assert sum(verdicts[verdict] for verdict in REPRODUCED) >= 320
+    assert all(claim.verdict is not Verdict.UNEXPLAINED for claim in CLAIMS)
+
+
+@pytest.mark.parametrize("key", list(explanations()), ids=" ".join)
+def test_the_evidence_of_an_explanation_holds(key):
+    assert evaluate(explanations()[key].evidence) is True
+
+
+def test_every_explanation_is_needed():
+    needing = {
+        key_of(finding.subject)
+        for finding in [*FINDINGS, *CLAIMS]
+        if finding.verdict in (Verdict.EXPLAINED, Verdict.LAST_DIGIT)
+    }
+    assert set(explanations()) <= needing
+
+
+def test_an_explanation_whose_evidence_fails_is_none(monkeypatch):
+    finding = next(finding for finding in FINDINGS if finding.verdict is Verdict.EXPLAINED)
+    key = key_of(finding.subject)
+    entry = explanations()[key]
+    monkeypatch.setitem(explanations(), key, type(entry)(reason=entry.reason, evidence="1 == 2"))
+    assert check_cell(finding.subject).verdict is Verdict.UNEXPLAINED
+
+
+def test_the_ulsam_networks_under_the_strictest_reading():
+    """The cells that need neither the paper's arithmetic nor a ratio of printed numbers."""
+    found = {(f.subject.table, f.subject.row, f.subject.metric): f for f in FINDINGS if f.subject.source == "ulsam"}
+    plain = found["Table 6", "1", "macs"]
+    assert (plain.verdict, plain.computed.reading, plain.computed.number) == (Verdict.MATCH, "network", 568_740_352)
+    cut = found["Table 8", "2", "macs"]
+    assert (cut.verdict, cut.computed.reading) == (Verdict.TRUNCATED, "paper's arithmetic")
+    # 300M less the convolutions of layers 14 and 17, plus 2 m h w for each ULSAM
+    removed = 14 * 14 * (96 * 576 + 576 * 9 + 576 * 96) + 7 * 7 * (160 * 960 + 960 * 9 + 960 * 160)
+    assert cut.computed.number == 300_000_000 - removed + 2 * 96 * 14 * 14 + 2 * 160 * 7 * 7
+
+
+def test_the_dca_paper_comes_out_under_its_own_rule():
+    verdicts = Counter(f.verdict for f in FINDINGS if f.subject.source == "dca")
+    assert verdicts[Verdict.MATCH] >= 101
+
+
+def test_the_rule_of_the_dca_paper_is_found_without_being_told(monkeypatch):
+    monkeypatch.setattr(solve, "CONVENTIONS", {})
+    cells = [c for c in cost_cells("dca", tables=("Table 1",)) if c.metric == "macs" and not c.connection]
+    assert len(cells) == 15
+    rules = solve.solve([spec_cost(cell_spec(c)) for c in cells], [parse_printed(c.printed + "G") for c in cells])
+    plainest = rules[0]
+    assert plainest.words.split(", ") == [
+        "1 a MAC of modules",
+        "2 an element of batch norms",
+        "1 an element of activation modules but sigmoids",
+        "1 an element that pooling modules read",
+    ]
+    # GE-MobileNetV2 repeats the number of the row of GE-Mnas1_0: no rule gives it
+    missed = [c.model for c, verdict in zip(cells, plainest.verdicts, strict=True) if verdict is None]
+    assert missed == ["GE-MobileNetV2"]
+
+
+def test_a_number_that_no_rule_gives_has_none():
+    cost = spec_cost(cell_spec(cost_cells("ulsam", tables=("Table 7",))[0]))
+    assert solve.solve([cost], [parse_printed("7M")]) == []
+
+
+def test_readings_are_open_to_others_and_refuse_a_second_of_their_name(monkeypatch):
+    monkeypatch.setattr(audit, "READINGS", list(READINGS))
+    cell = next(f.subject for f in FINDINGS if f.verdict is Verdict.EXPLAINED)
+    mine = Reading(name="mine", convention="macs", meaning="as printed", compute=lambda c: Fraction(c.value))
+    register_reading(mine)
+    assert (check_cell(cell).verdict, check_cell(cell).computed.reading) == (Verdict.MATCH, "mine")
+    with pytest.raises(ValueError, match="registered already"):
+        register_reading(mine)
+
+
+def test_every_claim_has_an_expression():
+    assert set(claim_expressions()) == {claim.id for claim in published_claims()}
+
+
+def test_claims_that_the_papers_tables_do_not_bear_out_are_found():
+    off = {finding.subject.id for finding in CLAIMS if finding.verdict is Verdict.EXPLAINED}
+    assert off == {"c06", "c15", "c20", "c31", "c39", "c42", "c61", "c66"}
+    assert all(finding.explanation for finding in CLAIMS if finding.verdict is Verdict.EXPLAINED)

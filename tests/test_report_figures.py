@@ -1,0 +1,100 @@
+"""The pictures: the same colours everywhere, every number drawn, the same bytes on every run."""
+
+from collections import Counter
+from io import BytesIO
+
+import numpy as np
+import pytest
+from matplotlib import colors
+from matplotlib import pyplot as plt
+
+from ulsam_cost.audit import Verdict
+from ulsam_cost.formulas.attention import REGISTERED
+from ulsam_cost.report import figures_audit
+from ulsam_cost.report.build_audit import run_audit
+from ulsam_cost.report.build_opening import audit_dots, trained_networks
+from ulsam_cost.report.figures import PLAIN, VERDICT_COLOURS, mechanism_colour, same_picture
+from ulsam_cost.report.figures_audit import (
+    Dot,
+    Trained,
+    accuracy_figure,
+    agreement_figure,
+    pareto_front,
+    verdicts_figure,
+)
+
+
+def drawn(content, colour):
+    """How many pixels of a picture have a colour."""
+    pixels = plt.imread(BytesIO(content))[:, :, :3]
+    return int((abs(pixels - np.array(colors.to_rgb(colour))).max(axis=2) < 2 / 255).sum())
+
+
+def test_every_mechanism_and_every_verdict_has_a_colour_of_its_own():
+    colours = [mechanism_colour(name) for name in REGISTERED]
+    assert len({*colours, PLAIN, *VERDICT_COLOURS.values()}) == len(REGISTERED) + 1 + len(Verdict)
+    assert mechanism_colour("none") == PLAIN
+
+
+def test_dots_of_each_verdict_are_drawn():
+    dots = [
+        Dot(quantity="MACs", printed=1e6 * 2**step, resolution=1e5, computed=1e6 * 2**step, verdict=verdict)
+        for step, verdict in enumerate(Verdict)
+    ]
+    dots.append(Dot(quantity="MACs", printed=3e6, resolution=1e5, computed=None, verdict=Verdict.UNEXPLAINED))
+    picture = agreement_figure(dots, "title")
+    assert all(drawn(picture, colour) > 50 for colour in VERDICT_COLOURS.values())
+    assert same_picture(picture, agreement_figure(dots, "title"))
+
+
+def test_a_wrong_number_stands_off_the_diagonal():
+    right, wrong = (
+        agreement_figure(
+            [Dot(quantity="MACs", printed=1e6, resolution=1e5, computed=computed, verdict=Verdict.MATCH)], "title"
+        )
+        for computed in (1e6, 5e6)
+    )
+    assert not same_picture(right, wrong)
+
+
+def test_bars_are_as_long_as_the_counts():
+    counts = {"cells": {"one": Counter({Verdict.MATCH: 30, Verdict.EXPLAINED: 10})}}
+    picture = verdicts_figure(counts, "title")
+    pixels = plt.imread(BytesIO(picture))[:, :, :3]
+    lengths = []
+    for verdict in (Verdict.MATCH, Verdict.EXPLAINED):
+        right = abs(pixels - np.array(colors.to_rgb(VERDICT_COLOURS[verdict]))).max(axis=2) < 2 / 255
+        lengths.append(right.sum(axis=1).max())
+    assert lengths[0] / lengths[1] == pytest.approx(3, abs=0.05)
+
+
+def test_the_pareto_front_is_what_none_beats():
+    points = [(10, 70.0), (20, 69.0), (20, 72.0), (30, 72.0), (40, 75.0), (5, 60.0), (5, 61.0)]
+    unbeaten = [p for p in points if not any(q != p and q[0] <= p[0] and q[1] >= p[1] for q in points)]
+    assert pareto_front(points) == sorted(unbeaten) == [(5, 61.0), (10, 70.0), (20, 72.0), (40, 75.0)]
+
+
+def test_accuracies_are_those_that_the_papers_print():
+    trained = trained_networks()
+    by_cost = {(each.params, each.macs, each.accuracy) for each in trained}
+    # Table 6 and Table 8 of the ULSAM paper: MV1 vanilla 70.65, MV2 vanilla 71.25, MV2 at (14,17) 71.52
+    assert (4231976, 568740352, 70.65) in by_cost
+    assert (3504872, 300774272, 71.25) in by_cost
+    assert (3067112, 262659328, 71.52) in by_cost
+    picture = accuracy_figure(trained, "title")
+    assert drawn(picture, mechanism_colour("ulsam")) > 500
+    assert drawn(picture, PLAIN) > 100
+
+
+def test_more_networks_than_markers_and_unknown_connections_are_drawn_all_the_same():
+    trained = [
+        Trained(network=f"net{i}", mechanism="se", connection="new", macs=10**i, params=10**i, accuracy=50.0 + i)
+        for i in range(1, 12)
+    ]
+    assert drawn(accuracy_figure(trained, "title"), mechanism_colour("se")) > 500
+
+
+def test_every_cost_cell_is_a_dot():
+    audit = run_audit()
+    assert set(figures_audit.MARKERS) == set(Verdict)
+    assert len(audit_dots(audit)) == len(audit.cells) == 350

@@ -1,0 +1,90 @@
+"""The least time of counted work, and the limits kept in the cache folder."""
+
+import json
+
+import pytest
+import torch
+
+from ulsam_cost.cost import Cost, OpCost, OpKind
+from ulsam_cost.profiler import roofline
+from ulsam_cost.profiler.roofline import Roof, cache_folder, device_roof, least_time
+
+CPU = torch.device("cpu")
+ROOF = Roof(device="d", dtype="float32", bytes_per_second=1e9, flops_per_second=8e9)
+
+
+@pytest.fixture
+def calibrated(monkeypatch, tmp_path):
+    """An empty cache folder, and a calibration that only counts how often it is asked."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
+    asked = []
+    monkeypatch.setattr(roofline, "_calibrate", lambda *given: asked.append(given) or ROOF)
+    monkeypatch.setattr(roofline.sys, "platform", "linux")
+    return asked
+
+
+def cost(macs, reads, writes):
+    return Cost((OpCost(path="", kind=OpKind.CONV, operator="", output=(1,), macs=macs, reads=reads, writes=writes),))
+
+
+def test_the_larger_of_two_times_is_the_least():
+    # 2 * 4e6 FLOPs at 8e9 a second: 1 ms; 4 * (1e6 + 1e6) bytes at 1e9 a second: 8 ms
+    least = least_time(cost(4_000_000, 1_000_000, 1_000_000), ROOF, 4)
+    assert (least.compute_ms, least.memory_ms, least.ms, least.limit) == (1.0, 8.0, 8.0, "memory")
+    assert least.intensity == 1.0
+    assert least_time(cost(4_000_000, 10, 10), ROOF, 4).limit == "compute"
+    assert ROOF.ridge == 8.0
+
+
+def test_half_the_bytes_take_half_the_time():
+    assert least_time(cost(0, 1000, 1000), ROOF, 2).ms == least_time(cost(0, 1000, 1000), ROOF, 4).ms / 2
+
+
+def test_a_roof_is_measured_once(calibrated):
+    assert device_roof(CPU, torch.float32) == device_roof(CPU, torch.float32) == ROOF
+    assert len(calibrated) == 1
+    device_roof(CPU, torch.float32, recalibrate=True)
+    device_roof(CPU, torch.bfloat16)
+    assert len(calibrated) == 3
+
+
+def test_another_torch_measures_again(calibrated, monkeypatch):
+    device_roof(CPU, torch.float32)
+    monkeypatch.setattr(torch, "__version__", "2.99")
+    device_roof(CPU, torch.float32)
+    assert len(calibrated) == 2
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"key": 1, "roof": {}}', "[1]"])
+def test_a_broken_file_is_measured_again(calibrated, content):
+    device_roof(CPU, torch.float32)
+    (file,) = cache_folder().iterdir()
+    assert json.loads(file.read_text())["roof"]["bytes_per_second"] == 1e9
+    file.write_text(content)
+    assert device_roof(CPU, torch.float32) == ROOF
+    assert len(calibrated) == 2
+
+
+def test_another_devices_file_is_measured_again(calibrated):
+    device_roof(CPU, torch.float32)
+    (file,) = cache_folder().iterdir()
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps({"key": kept["key"] | {"device": "another"}, "roof": kept["roof"]}))
+    device_roof(CPU, torch.float32)
+    assert len(calibrated) == 2
+
+
+def test_a_folder_that_cannot_be_written_is_done_without(calibrated, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert device_roof(CPU, torch.float32) == ROOF
+
+
+def test_a_calibration_measures_something(monkeypatch):
+    monkeypatch.setattr(roofline, "COPIED_BYTES", {"cpu": 2**20})
+    monkeypatch.setattr(roofline, "MATRIX_SIZES", {"cpu": (32, 64)})
+    monkeypatch.setattr(roofline, "CALIBRATION_SECONDS", 0.01)
+    roof = roofline._calibrate(CPU, torch.float32)
+    assert roof.bytes_per_second > 0
+    assert roof.flops_per_second > 0

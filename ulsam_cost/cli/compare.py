@@ -1,0 +1,39 @@
+"""`ulsam-cost compare`."""
+
+import click
+
+from ulsam_cost.cli.options import POSITIVE, format_option, options
+from ulsam_cost.report.formats import render, to_json
+
+
+@click.command("compare")
+@click.argument("models", nargs=-1, required=True, metavar="A B [C ...]")
+@options(
+    click.option("--input", "inputs", multiple=True, help="Shape of each input of a MODEL that brings none."),
+    click.option("--depth", type=POSITIVE, default=2, show_default=True, help="Of the modules, with a MODEL."),
+    click.option("--layers", is_flag=True, help="In CSV: the layers, not the totals."),
+    format_option,
+)
+def command(models: tuple[str, ...], inputs: tuple[str, ...], depth: int, layers: bool, style_of_output: str) -> None:
+    """Networks side by side: totals, differences to the first, and the layers in which they part.
+
+    Each of A, B, C is a network with its options in one string, as in "resnet50 --attention se --connection dca",
+    or a MODEL: FILE.py:NAME or package.module:NAME.
+    """
+    from ulsam_cost.report.compare import compare, layers_table, totals_table
+
+    record = compare(models, inputs=inputs, depth=depth)
+    if style_of_output == "json":
+        click.echo(to_json(record))
+        return
+    tables = [totals_table(record), layers_table(record)]
+    if style_of_output == "csv":  # one table
+        tables = tables[1:] if layers else tables[:1]
+    click.echo("\n\n".join(render(table, style_of_output) for table in tables))
+    for network in record["networks"]:
+        if network["uncounted"]:
+            click.echo(
+                f"{network['network']}: {network['uncounted']} kinds of operations are not counted: "
+                f"ulsam-cost count names them",
+                err=True,
+            )

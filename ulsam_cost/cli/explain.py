@@ -1,0 +1,86 @@
+"""`ulsam-cost explain`."""
+
+import click
+
+from ulsam_cost.cli.options import format_option, options
+from ulsam_cost.errors import CostError
+from ulsam_cost.report.formats import render, to_json
+
+
+@click.command("explain")
+@click.argument("source", required=False)
+@click.argument("table", required=False)
+@click.argument("row", required=False)
+@options(
+    click.option("--model", "models", multiple=True, metavar="MODEL", help="A network or FILE.py:NAME; repeatable."),
+    click.option("--printed", "numbers", multiple=True, metavar="NUMBER", help="What is printed for it, as in 4.122G."),
+    click.option("--input", "inputs", multiple=True, help="Shape of each input, as in 1x3x224x224."),
+    click.option("--most", type=click.IntRange(min=1), default=12, show_default=True, help="Rules shown."),
+    format_option,
+)
+def command(
+    source: str | None,
+    table: str | None,
+    row: str | None,
+    models: tuple[str, ...],
+    numbers: tuple[str, ...],
+    inputs: tuple[str, ...],
+    most: int,
+    style_of_output: str,
+) -> None:
+    """The story of a printed cell, or which counting rule gives anybody's number.
+
+    SOURCE TABLE ROW tells of a row of the papers' tables, as in: explain ulsam "Table 8" 2. With --model and
+    --printed, once or several times, it finds the rules that give all of the numbers, the plainest first.
+    """
+    if models or numbers:
+        if source is not None:
+            raise CostError("a cell, or --model with --printed, is accepted, not both")
+        _explain_models(models, numbers, inputs, most, style_of_output)
+    elif source is None or table is None or row is None:
+        raise CostError("SOURCE TABLE ROW, or --model MODEL --printed NUMBER, is accepted")
+    else:
+        _explain_row(source, table, row, style_of_output)
+
+
+def _explain_row(source: str, table: str, row: str, style: str) -> None:
+    from ulsam_cost.audit import check_cell
+    from ulsam_cost.report import explain
+
+    cells = explain.row_cells(source, table, row)
+    stories = [explain.cell_story(cell) for cell in cells]
+    if style == "json":
+        click.echo(to_json(stories))
+        return
+    parts = []
+    for cell, story in zip(cells, stories, strict=True):
+        parts.append(explain.story_text(check_cell(cell)))
+        parts.append(render(explain.readings_table(story), style))
+        if "by_kind" in story:
+            parts.append(render(explain.kinds_table(story), style))
+        if "conventions" in story:
+            parts.append(render(explain.conventions_table(story), style))
+    click.echo("\n\n".join(parts))
+
+
+def _explain_models(
+    models: tuple[str, ...], numbers: tuple[str, ...], inputs: tuple[str, ...], most: int, style: str
+) -> None:
+    if len(models) != len(numbers):
+        raise CostError(f"{len(models)} models and {len(numbers)} printed numbers: one for each is accepted")
+    from ulsam_cost.audit.solve import solve
+    from ulsam_cost.nn.loading import load_model
+    from ulsam_cost.profiler.trace import count
+    from ulsam_cost.report import explain
+    from ulsam_cost.units import parse_printed
+
+    printed = [parse_printed(text) for text in numbers]
+    costs = []
+    for text in models:
+        loaded = load_model(text, inputs=inputs)
+        costs.append(count(loaded.model, loaded.inputs).cost)
+    rules = solve(costs, printed)
+    if style == "table":
+        click.echo(explain.rules_text(rules, models, numbers, most))
+    else:
+        click.echo(render(explain.rules_table(rules[:most]), style))

@@ -1,0 +1,85 @@
+"""The options that say which network is meant, shared by the commands that take one."""
+
+from typing import Any
+
+import click
+
+from ulsam_cost.cli.options import POSITIVE, SIZE
+from ulsam_cost.errors import CostError
+from ulsam_cost.formulas.attention.ulsam import STYLES
+from ulsam_cost.formulas.networks import NetworkSpec, layer_table, network_spec
+from ulsam_cost.formulas.networks.text import batch_and_resolution, read_value
+from ulsam_cost.placement import EMPTY
+from ulsam_cost.report.formats import Table, number, words
+
+LIST = "list"
+
+network_options = (
+    click.option("--positions", default=EMPTY, help="Where attention stands: 8:1,9:1,11; `list` shows the layers."),
+    click.option("--attention", help="Which mechanism; none for the plain network.  [default: ulsam at positions]"),
+    click.option("--groups", type=POSITIVE, help="Subspaces g of ULSAM.  [default: 4]"),
+    click.option("--style", type=click.Choice(STYLES), help="Style of ULSAM.  [default: equation]"),
+    click.option("--width", type=float, default=1.0, show_default=True, help="Width multiplier."),
+    click.option(
+        "--resolution", type=SIZE, default=(224, 224), show_default="224", help="Of the input: 224 or 192x160."
+    ),
+    click.option("--classes", type=POSITIVE, default=None, help="Of the classifier.  [default: 1000]"),
+    click.option("--batch", type=POSITIVE, default=1, show_default=True, help="Inputs at once; costs are the batch's."),
+    click.option("--input", "shape", metavar="NxCxHxW", help="Batch and resolution in one: 1x3x800x1344."),
+    click.option("--variant", help="Of ResNets: v1.5 (stride in the 3x3) or v1 (in the 1x1)."),
+    click.option("--sites", help="Where in the blocks of mv1: pointwise, depthwise or both."),
+    click.option("--connection", help="dca joins each attention with the one before, aw attends the weights."),
+    click.option("--option", "extra", multiple=True, metavar="NAME=VALUE", help="Of the mechanism or the connection."),
+)
+
+
+def spec_of(network: str, given: dict[str, Any]) -> NetworkSpec:
+    """The network that the options mean.
+
+    Raises:
+        CostError: for options that are not accepted.
+    """
+    options = {key: value for key, value in given.items() if key not in ("shape", "extra") and value is not None}
+    for text in given["extra"]:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise CostError(f"option {text!r}: NAME=VALUE is accepted, as in reduction=8")
+        options[name.replace("-", "_")] = read_value(value)
+    if given["shape"] is not None:
+        options["batch"], options["resolution"] = batch_and_resolution(given["shape"])
+    return network_spec(network, **options)
+
+
+def numbered_layers(network: str, given: dict[str, Any]) -> Table:
+    """The numbered layers of a network, with shapes, and what positions may do with each."""
+    rows = layer_table(spec_of(network, {**given, "positions": EMPTY, "attention": None, "connection": None}))
+    records = [
+        {
+            "layer": row.layer,
+            "path": row.path,
+            "kind": row.kind,
+            "input": list(row.input),
+            "output": list(row.output),
+            "may_follow": row.may_follow,
+            "may_replace": row.may_replace,
+        }
+        for row in rows
+    ]
+    columns = (
+        number("layer", "layer", str),
+        words("path", "path"),
+        words("kind", "kind"),
+        number("input", "input", _shape),
+        number("output", "output", _shape),
+        number("may_follow", "follow", _yes),
+        number("may_replace", "replace", _yes),
+    )
+    return Table(columns=columns, records=records)
+
+
+def _shape(sizes: list[int]) -> str:
+    return "x".join(map(str, sizes))
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else ""

@@ -1,0 +1,95 @@
+"""`ulsam-cost overhead`."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
+from ulsam_cost.formulas.attention import REGISTERED, get_mechanism
+from ulsam_cost.formulas.attention.ulsam import STYLES
+from ulsam_cost.report.overhead import overhead_note, overhead_records, overhead_table
+from ulsam_cost.report.table1 import printed_mechanisms
+
+MOST_VALUES = 20_000
+_RANGE = re.compile(r"([0-9]{1,9}):([0-9]{1,9})(?::([0-9]{1,9}))?", re.ASCII)
+
+
+class Sweep(click.ParamType):  # type: ignore[type-arg]
+    """Values separated by commas, each one of `kind`, or a range START:STOP:STEP, of which STOP is the last."""
+
+    name = "SWEEP"
+
+    def __init__(self, kind: click.ParamType) -> None:  # type: ignore[type-arg]
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """Read it, each value once, or say what is accepted."""
+        if isinstance(value, tuple):
+            return value
+        values = [read for part in str(value).split(",") for read in self._part(part.strip(), param, ctx)]
+        return tuple(dict.fromkeys(values))
+
+    def _part(self, text: str, param: click.Parameter | None, ctx: click.Context | None) -> list[Any]:
+        if ":" not in text:
+            return [self.kind.convert(text, param, ctx)]
+        match = _RANGE.fullmatch(text)
+        start, stop, step = (int(part or 1) for part in match.groups()) if match else (0, 0, 0)
+        if not 0 < start <= stop or not step:
+            self.fail(f"{text!r} is no range: START:STOP:STEP, as in 64:1024:64, is accepted", param, ctx)
+        if (stop - start) // step >= MOST_VALUES:
+            self.fail(f"{text!r} has more than {MOST_VALUES:,} values: a larger step is accepted", param, ctx)
+        return [self.kind.convert(str(number), param, ctx) for number in range(start, stop + 1, step)]
+
+
+def _chosen(text: str | None) -> tuple[str, ...]:
+    if text is None:
+        return tuple(mechanism.name for mechanism in printed_mechanisms())
+    return REGISTERED if text == "all" else tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+
+
+@click.command("overhead")
+@options(
+    click.option(
+        "--m",
+        "channels",
+        type=Sweep(POSITIVE),
+        default="512",
+        show_default=True,
+        help="Channels: 64:1024:64, or 64,96.",
+    ),
+    click.option(
+        "--hw", "sizes", type=Sweep(SIZE), default="14", show_default=True, help="Map sizes: 7,14,28,56, or 14x7."
+    ),
+    click.option("--mechanisms", help="Which, separated by commas, or `all`.  [default: the six of Table 1]"),
+    click.option("--t", type=POSITIVE, help="Attention maps of A2-Net.  [default: m / 8]"),
+    click.option("--r", type=POSITIVE, default=16, show_default=True, help="Reduction."),
+    click.option("--g", type=POSITIVE, help="Subspaces of ULSAM.  [default: 4, or what of it divides m]"),
+    click.option("--style", type=click.Choice(STYLES), default="equation", show_default=True, help="Style of ULSAM."),
+    click.option("--picture", type=click.Path(path_type=Path), help="PNG of the sweep, one line a mechanism."),
+    format_option,
+)
+def command(
+    channels: tuple[int, ...],
+    sizes: tuple[tuple[int, int], ...],
+    mechanisms: str | None,
+    t: int | None,
+    r: int,
+    g: int | None,
+    style: str,
+    picture: Path | None,
+    style_of_output: str,
+) -> None:
+    """What the attention mechanisms add, swept over channels and map sizes: the real modules' parameters and MACs.
+
+    A mechanism that stands in place of a convolution (aw, sk) is counted over that one.
+    """
+    chosen = tuple(map(get_mechanism, _chosen(mechanisms)))
+    records = overhead_records(chosen, channels, sizes, style=style, t=t, r=r, g=g)
+    if picture is not None:
+        from ulsam_cost.report.figures_sweep import sweep_figure
+        from ulsam_cost.report.files import write_files
+
+        write_files(picture.parent, {picture.name: sweep_figure(records, "What attention adds to a network")})
+    show(overhead_table(records), style_of_output, notes=overhead_note(records))

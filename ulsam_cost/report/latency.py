@@ -1,0 +1,282 @@
+"""The page of `analyses/latency.py`: what the placements and the mechanisms do to the time on one device."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from ulsam_cost.report.figures_measured import mechanisms_figure, roofline_figure, savings_figure
+from ulsam_cost.report.formats import Table, number, words
+from ulsam_cost.report.measured import layer_table, machine_sentence, milliseconds, ratio
+from ulsam_cost.report.pages import Block, Bullets, Grid, Page, Paragraph, Picture, Section, Strong
+from ulsam_cost.report.pages_markdown import markdown
+
+WRITTEN_BY = "analyses/latency.py"
+Row = Mapping[str, Any]
+
+
+def slug(device: torch.device, machine: Mapping[str, Any]) -> str:
+    """The device's name in file names: `cpu`, or the maker's name of a CUDA device."""
+    if device.type == "cpu":
+        return "cpu"
+    return re.sub(r"[^a-z0-9]+", "_", str(machine["name"]).lower()).strip("_")
+
+
+def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
+    """The page and its pictures, from what has been measured so far."""
+    rows = [{**row["facts"], **row} for row in record["rows"]]
+    measured = [row for row in rows if "error" not in row]
+    section = {key: [row for row in measured if row["section"] == key] for key in _SECTIONS}
+    pictures = _pictures(section, record["machine"], name)
+    sections = [
+        Section(title, tuple(_SHOW[key](section[key], name, pictures)))
+        for key, title in _SECTIONS.items()
+        if section[key]
+    ]
+    if errors := sorted({row["error"] for row in rows if "error" in row}):
+        sections.append(Section("Not measured", (Bullets(tuple(errors)),)))
+    opening = (
+        Paragraph(f"{machine_sentence(record['machine'])}."),
+        Paragraph(
+            f"{len(measured)} of {record['tasks']} measurements, in {record['dtype']}. Network and plain network run "
+            "in turn; the ratio is the median of the pairs, with its 95 % interval. Where the interval holds 1, no "
+            "difference is shown. A time is that of one call on an idle device; graph is a CUDA graph, compile "
+            "torch.compile, compile-graph both. These numbers hold for the machine and the minutes in which they "
+            "were taken."
+        ),
+    )
+    page = Page(f"latency_{name}.md", f"Measured on {record['machine']['name']}", opening, tuple(sections))
+    return {page.file: markdown(page, WRITTEN_BY), **pictures}
+
+
+_SECTIONS = {
+    "placement": "Does what saves FLOPs save time?",
+    "network": "The plain networks",
+    "layers": "Layer by layer, and the device's limit",
+    "mechanism": "Each mechanism on 512 x 14 x 14",
+    "ulsam": "ULSAM against a loop over its subspaces, and against a copy of its input",
+    "check": "These times beside another timer's",
+}
+
+
+def _pictures(section: Mapping[str, Sequence[Row]], machine: Mapping[str, Any], name: str) -> dict[str, bytes]:
+    pictures = {}
+    for mode in dict.fromkeys(row["mode"] for row in section["placement"]):
+        points = [_point(row) for row in section["placement"] if row["mode"] == mode]
+        title = f"{machine['name']}, {mode}: FLOPs saved and time saved"
+        pictures[f"latency_{name}_savings_{mode}.png"] = savings_figure(points, title)
+    for network in dict.fromkeys(row["network"] for row in section["layers"]):
+        rows = [row for row in section["layers"] if row["network"] == network]
+        title = f"{network} with ULSAM at {rows[0]['positions']}"
+        pictures[f"latency_{name}_roofline_{network}.png"] = roofline_figure(rows, title)
+    if section["mechanism"]:
+        rows = [{**row, "ms": row["latency"]["network"]["median_ms"]} for row in section["mechanism"]]
+        title = f"{machine['name']}: time and least time of the mechanisms"
+        pictures[f"latency_{name}_mechanisms.png"] = mechanisms_figure(
+            [row for row in rows if row["mode"] == "eager"], title
+        )
+    return pictures
+
+
+def _point(row: Row) -> dict[str, Any]:
+    paired = row["latency"]["ratio"]
+    return {
+        "network": f"{row['network']} x{row['width']:g}",
+        "batch": row["batch"],
+        "macs_pct": row["macs_pct"],
+        "time_pct": 100 * (paired["median"] - 1),
+        "time_low_pct": 100 * (paired["low"] - 1),
+        "time_high_pct": 100 * (paired["high"] - 1),
+    }
+
+
+def _of_name(pictures: Mapping[str, bytes], part: str, caption: str) -> list[Block]:
+    return [Picture(name, caption) for name in pictures if part in name]
+
+
+def _placements(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    caption = "Change of FLOPs and of time against the plain network; bars are 95 % intervals of the paired ratio."
+    parts: list[Block] = [Bullets(tuple(_placement_findings(rows))), *_of_name(pictures, "savings", caption)]
+    columns = (
+        words("network", "network"),
+        number("width", "width", str),
+        words("positions", "positions"),
+        number("groups", "g"),
+        words("style", "style"),
+        number("macs_pct", "MACs", lambda value: f"{value:+.2f}%"),
+        number("baseline_ms", "plain, ms", milliseconds),
+        number("network_ms", "with ULSAM, ms", milliseconds),
+        number("median", "ratio", ratio),
+        number("low", "low", ratio),
+        number("high", "high", ratio),
+        words("verdict", "time"),
+        number("runs", "pairs"),
+    )
+    for (mode, batch), group in _by(rows, "mode", "batch").items():
+        records = [{**row, **_pair_numbers(row["latency"])} for row in group]
+        parts += [Paragraph((Strong(f"{mode}, batch {batch}"),)), Grid(Table(columns=columns, records=records))]
+    return parts
+
+
+def _pair_numbers(latency: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "baseline_ms": latency["baseline"]["median_ms"],
+        "network_ms": latency["network"]["median_ms"],
+        "runs": latency["network"]["runs"],
+        "verdict": latency["verdict"],
+        **latency["ratio"],
+    }
+
+
+def _placement_findings(rows: Sequence[Row]) -> list[str]:
+    findings = []
+    for (mode, batch), group in _by(rows, "mode", "batch").items():
+        saving = [row for row in group if row["macs_pct"] < 0]
+        said = Counter(row["latency"]["verdict"] for row in saving)
+        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in said.most_common())
+        sentence = f"{mode}, batch {batch}: of {len(saving)} placements that save MACs: {verdicts}."
+        if saving:
+            most = min(saving, key=lambda row: float(row["macs_pct"]))
+            paired = most["latency"]["ratio"]
+            sentence += (
+                f" The one that saves most, {most['network']} x{most['width']:g} at {most['positions']} "
+                f"(g = {most['groups']}, {most['style']}): {most['macs_pct']:+.2f}% MACs, time times "
+                f"{paired['median']:.3f} [{paired['low']:.3f}, {paired['high']:.3f}]."
+            )
+        findings.append(sentence)
+    return findings
+
+
+def _networks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    columns = (
+        words("network", "network"),
+        number("width", "width", str),
+        words("mode", "mode"),
+        number("batch", "batch"),
+        number("macs", "MACs an image"),
+        *_TIMES,
+    )
+    records = [{**row, **row["latency"]["network"]} for row in rows]
+    return [Grid(Table(columns=columns, records=records))]
+
+
+_TIMES = (
+    number("median_ms", "median ms", milliseconds),
+    number("p10_ms", "p10", milliseconds),
+    number("p90_ms", "p90", milliseconds),
+    number("runs", "runs"),
+)
+
+
+def _layers(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    parts: list[Block] = [
+        Paragraph(
+            "Least time: the larger of FLOPs (2 a MAC) over the throughput of a matrix product and bytes over the "
+            "bandwidth of a copy, each operation reading its operands and writing its result once. A layer whose maps "
+            "stay in a cache, or whose operations are fused, can be faster."
+        ),
+        *_of_name(pictures, "roofline", "The layers under the roofline; ULSAM in colour."),
+    ]
+    for row in rows:
+        layers = row["layers"]
+        overhead = layers["overhead"]
+        sentence = (
+            f": layers add up to {milliseconds(layers['sum_ms'])} ms, without hooks {milliseconds(layers['total_ms'])} "
+            f"ms; hooks change the time by a factor of {overhead['median']:.3f} "
+            f"[{overhead['low']:.3f}, {overhead['high']:.3f}]."
+        )
+        name_of_row = f"{row['network']} at {row['positions']}, batch {row['batch']}"
+        parts += [Paragraph((Strong(name_of_row), sentence)), Grid(layer_table(layers))]
+    return parts
+
+
+def _mechanisms(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    columns = (
+        words("mechanism", "mechanism"),
+        words("mode", "mode"),
+        number("batch", "batch"),
+        number("macs", "MACs"),
+        *_TIMES,
+        number("least_ms", "least ms", milliseconds),
+        words("limit", "limit"),
+        number("over_least", "measured / least", lambda value: f"{value:.1f}"),
+    )
+    records = []
+    for row in rows:
+        times = row["latency"]["network"]
+        records.append({**row, **times, "over_least": times["median_ms"] / row["least_ms"]})
+    caption = "Measured time of each mechanism, and the least time that its counted cost needs."
+    return [*_of_name(pictures, "mechanisms", caption), Grid(Table(columns=columns, records=records))]
+
+
+def _ulsam(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    columns = (
+        number("groups", "g"),
+        number("batch", "batch"),
+        words("mode", "mode"),
+        number("ms", "ULSAM, ms", milliseconds),
+        number("loop_ms", "loop, ms", milliseconds),
+        number("copy_ms", "copy, ms", milliseconds),
+        words("over_loop", "ULSAM / loop"),
+        words("verdict", "than the loop"),
+        words("over_copy", "ULSAM / copy"),
+    )
+    records = [
+        {
+            **row,
+            "ms": row["model"]["median_ms"],
+            "loop_ms": row["loop"]["median_ms"],
+            "copy_ms": row["copy"]["median_ms"],
+            "over_loop": _with_interval(row["over_loop"]),
+            "over_copy": _with_interval(row["over_copy"]),
+            "verdict": row["over_loop"]["verdict"],
+        }
+        for row in rows
+    ]
+    return [Grid(Table(columns=columns, records=records))]
+
+
+def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    columns = (
+        words("network", "network"),
+        number("batch", "batch"),
+        words("timer", "timer"),
+        number("ms", "here, ms", milliseconds),
+        number("other_ms", "there, ms", milliseconds),
+        words("ratio", "here / there, round by round"),
+        number("runs", "rounds"),
+    )
+    records = [
+        {
+            **row,
+            "ms": row["model"]["median_ms"],
+            "other_ms": row["other"]["median_ms"],
+            "ratio": _with_interval(row["over_other"]),
+            "runs": row["model"]["runs"],
+        }
+        for row in rows
+    ]
+    return [Grid(Table(columns=columns, records=records))]
+
+
+def _with_interval(paired: Mapping[str, float]) -> str:
+    return f"{paired['median']:.2f} ({paired['low']:.2f} to {paired['high']:.2f})"
+
+
+def _by(rows: Sequence[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return groups
+
+
+_SHOW = {
+    "placement": _placements,
+    "network": _networks,
+    "layers": _layers,
+    "mechanism": _mechanisms,
+    "ulsam": _ulsam,
+    "check": _checks,
+}
