@@ -1,69 +1,54 @@
 """The fast path: common functions answered from the shapes of their operands, without running them.
 
-An entry says the shape of the result and which rule records the call. Where an entry does not know a
-shape for certain it declines, and the function runs on the meta device like any other: an error in the
-user's model is torch's own.
+An answer records the call and gives the shape of the result, or the operand itself where it is written in place.
+Where it does not know the result for certain it gives None before it records anything, and the function runs on
+the meta device like any other: an error in the user's model is torch's own.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ulsam_cost.profiler.rules import attention, elements, products
+from ulsam_cost.cost import OpKind
+from ulsam_cost.profiler.recorder import Recorder
+from ulsam_cost.profiler.rules import products
+from ulsam_cost.profiler.rules.attention import attention as attention_rule
 from ulsam_cost.profiler.rules.registry import Record, Rule
 
 Shape = tuple[int, ...]
+Answer = Shape | Tensor | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fast:
-    """How to answer a function: its canonical name, its result's shape (None declines), its rule.
+    """How to answer a function: its canonical name, its answer, and which operand's dtype a new result has.
 
-    `in_place` says from the arguments whether the result is the first operand itself, `dtype_of` which operand's
-    dtype a new result has. Where `whole` is set, the
-    rule records the function even when it runs, whatever the dispatcher shows; where `in_order`, the result lies in
-    memory as the first operand does.
+    Where there is a `whole`, that rule records the function even when it runs, whatever the dispatcher shows; where
+    `in_order`, the result lies in memory as the first operand does.
     """
 
     operator: str
-    shape: Callable[..., Shape | None]
-    rule: Rule
-    in_place: Callable[..., bool] | None = None
+    answer: Callable[..., Answer]
     dtype_of: int = 0
-    whole: bool = False
+    whole: Rule | None = None
     in_order: bool = False
 
 
 def _pair(value: Any) -> tuple[int, int]:
+    if type(value) is tuple and len(value) == 2:
+        return value
     if isinstance(value, int):
         return value, value
     return (value[0], value[0]) if len(value) == 1 else (value[0], value[1])
 
 
-def _window(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
-    return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
-
-
-def _conv2d_shape(
-    x: Tensor, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
-) -> Shape | None:
-    shape, weights = x.shape, weight.shape
-    if len(shape) != 4 or isinstance(padding, str) or shape[1] != weights[1] * groups or weights[0] % groups:
-        return None
-    if x.dtype is not weight.dtype or not x.is_contiguous() or not weight.is_contiguous():
-        return None
-    (sh, sw), (ph, pw), (dh, dw) = _pair(stride), _pair(padding), _pair(dilation)
-    height, width = _window(shape[2], weights[2], sh, ph, dh), _window(shape[3], weights[3], sw, pw, dw)
-    return (shape[0], weights[0], height, width) if height > 0 and width > 0 else None
-
-
-def _conv2d_rule(
-    record: Record,
-    out: Tensor,
+def conv2d(
+    record: Recorder,
     x: Tensor,
     weight: Tensor,
     bias: Any = None,
@@ -71,29 +56,86 @@ def _conv2d_rule(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,
-) -> None:
-    products.convolution(record, out, x, weight, bias, stride, padding, dilation, False)
-
-
-def _linear_shape(x: Tensor, weight: Tensor, bias: Any = None) -> Shape | None:
-    if weight.dim() != 2 or not x.dim() or x.shape[-1] != weight.shape[1] or x.dtype is not weight.dtype:
+) -> Answer:
+    shape, weights = x.shape, weight.shape
+    if len(shape) != 4 or len(weights) != 4 or isinstance(padding, str):
         return None
-    return (*x.shape[:-1], weight.shape[0])
+    n, channels, height, width = shape
+    out, share, kh, kw = weights
+    if channels != share * groups or out % groups or x.dtype is not weight.dtype:
+        return None
+    if not (x.is_contiguous() and weight.is_contiguous()):
+        return None
+    (sh, sw), (ph, pw), (dh, dw) = _pair(stride), _pair(padding), _pair(dilation)
+    ho = (height + 2 * ph - dh * (kh - 1) - 1) // sh + 1
+    wo = (width + 2 * pw - dw * (kw - 1) - 1) // sw + 1
+    if ho < 1 or wo < 1:
+        return None
+    # [n, out, ho, wo] = [n, c, h, w] * [out, c / groups, kh, kw]
+    result, elements, taps = (n, out, ho, wo), n * out * ho * wo, share * kh * kw
+    reads = x.numel() + out * taps
+    record.known(OpKind.CONV, result, elements, elements * taps, reads, taps, (weight,))
+    if bias is not None:
+        record.bias(result, bias)
+    return result
 
 
-def _same_shape(x: Tensor, *_: Any, **__: Any) -> Shape | None:
-    return x.shape if x.dtype.is_floating_point and x.is_contiguous() else None
+def linear(record: Recorder, x: Tensor, weight: Tensor, bias: Any = None) -> Answer:
+    shape, weights = x.shape, weight.shape
+    if len(weights) != 2 or not shape or shape[-1] != weights[1] or x.dtype is not weight.dtype:
+        return None
+    result = (*shape[:-1], weights[0])
+    products.product(record, result, x, weight, bias, length=weights[1])
+    return result
 
 
-def _batch_norm_shape(x: Tensor, mean: Any, *_: Any, **__: Any) -> Shape | None:
-    shape = x.shape
-    fits = len(shape) > 1 and (mean is None or mean.shape[0] == shape[1])
-    return shape if fits and x.is_contiguous() else None
+def matmul(record: Recorder, a: Tensor, b: Tensor) -> Answer:
+    left, right = a.shape, b.shape
+    if len(left) < 2 or len(right) < 2 or left[-1] != right[-2] or a.dtype is not b.dtype:
+        return None
+    batch: Shape | None = left[:-2]
+    if len(right) > 2 and batch != right[:-2]:
+        batch = _broadcast(left[:-2], right[:-2])
+    if batch is None:
+        return None
+    result = (*batch, left[-2], right[-1])
+    products.product(record, result, a, b, length=left[-1])
+    return result
 
 
-def _batch_norm_rule(
-    record: Record,
-    out: Tensor,
+def matmul_whole(record: Record, out: Tensor, a: Tensor, b: Tensor) -> None:
+    # [..., i, j] = [..., i, k] @ [..., k, j], and the same with vectors
+    products.product(record, out.shape, a, b, length=a.shape[-1])
+
+
+def _broadcast(a: Shape, b: Shape) -> Shape | None:
+    try:
+        return tuple(torch.broadcast_shapes(a, b))
+    except RuntimeError:
+        return None
+
+
+def attention(record: Recorder, query: Tensor, key: Tensor, value: Tensor, *options: Any, **more: Any) -> Answer:
+    q, k, v = query.shape, key.shape, value.shape
+    if not len(q) == len(k) == len(v) == 4 or q[0] != k[0] or k[:3] != v[:3] or q[3] != k[3]:
+        return None
+    if q[1] != k[1] and not (more.get("enable_gqa") and q[1] % k[1] == 0):
+        return None
+    attention_rule(record, None, query, key, value)
+    return (*q[:3], v[3])
+
+
+def embedding(record: Recorder, indices: Tensor, weight: Tensor, *_: Any, **options: Any) -> Answer:
+    if weight.dim() != 2 or options.get("max_norm"):
+        return None
+    result = (*indices.shape, weight.shape[1])
+    elements = prod(result)
+    record.known(OpKind.MOVEMENT, result, elements, 0, elements + indices.numel(), 1, (weight,))
+    return result
+
+
+def batch_norm(
+    record: Recorder,
     x: Tensor,
     mean: Any,
     var: Any,
@@ -102,152 +144,151 @@ def _batch_norm_rule(
     training: bool = False,
     *_: Any,
     **__: Any,
-) -> None:
-    elements.batch_norm_of(record, out, x, (weight, bias, mean, var), takes_statistics=training)
+) -> Answer:
+    shape = x.shape
+    if len(shape) < 2 or not x.is_contiguous() or (mean is not None and mean.shape[0] != shape[1]):
+        return None
+    elements = x.numel()
+    operands = [operand for operand in (weight, bias, mean, var) if operand is not None]
+    reads = elements + len(operands) * shape[1]
+    record.known(OpKind.NORM, shape, elements, 0, reads, elements // shape[1] if training else 1, operands)
+    return shape
 
 
-def _max_pool_sizes(
-    x: Tensor, kernel: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False, **_: Any
-) -> Shape | None:
-    if x.dim() != 4 or ceil_mode or not x.is_contiguous():
+def layer_norm(record: Recorder, x: Tensor, normalized: Any, weight: Any = None, bias: Any = None, *_: Any) -> Answer:
+    shape, size = x.shape, len(normalized)
+    if not x.is_contiguous() or tuple(shape[len(shape) - size :]) != tuple(normalized):
+        return None
+    elements, row = x.numel(), prod(normalized)
+    operands = [operand for operand in (weight, bias) if operand is not None]
+    record.known(OpKind.NORM, shape, elements, 0, elements + len(operands) * row, row, operands)
+    return shape
+
+
+def max_pool2d(
+    record: Recorder,
+    x: Tensor,
+    kernel: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Answer:
+    shape = x.shape
+    if len(shape) != 4 or ceil_mode or return_indices or not x.is_contiguous():
         return None
     (kh, kw), (ph, pw), (dh, dw) = _pair(kernel), _pair(padding), _pair(dilation)
     sh, sw = _pair(stride or kernel)
-    height, width = _window(x.shape[2], kh, sh, ph, dh), _window(x.shape[3], kw, sw, pw, dw)
-    return (x.shape[0], x.shape[1], height, width) if height > 0 and width > 0 else None
-
-
-def _max_pool_rule(record: Record, out: Tensor, x: Tensor, kernel: Any, *_: Any, **__: Any) -> None:
-    elements.max_pool(record, out, x, _pair(kernel))
-
-
-def _adaptive_shape(x: Tensor, output_size: Any) -> Shape | None:
-    if x.dim() != 4 or not x.is_contiguous():
+    ho = (shape[2] + 2 * ph - dh * (kh - 1) - 1) // sh + 1
+    wo = (shape[3] + 2 * pw - dw * (kw - 1) - 1) // sw + 1
+    if ho < 1 or wo < 1:
         return None
-    pair = (output_size, output_size) if isinstance(output_size, int) else tuple(output_size)
-    height, width = (size if wanted is None else wanted for wanted, size in zip(pair, x.shape[2:], strict=True))
-    return (x.shape[0], x.shape[1], height, width)
+    result = (shape[0], shape[1], ho, wo)
+    record.known(OpKind.POOL_MAX, result, prod(result), 0, x.numel(), kh * kw, (x,))
+    return result
 
 
-def _softmax_rule(record: Record, out: Tensor, x: Tensor, dim: Any = None, *_: Any, **__: Any) -> None:
-    elements.softmax(record, out, x, dim)
-
-
-def _softmax_shape(x: Tensor, dim: Any = None, _stacklevel: int = 3, **options: Any) -> Shape | None:
-    fits = isinstance(dim, int) and -x.dim() <= dim < x.dim() and options.get("dtype") is None
-    return _same_shape(x) if fits else None
-
-
-def _broadcast_shape(a: Any, b: Any, *rest: Any, **options: Any) -> Shape | None:
-    if rest or options or not isinstance(a, Tensor):
-        return None
-    if not isinstance(b, Tensor):
-        return _same_shape(a) if isinstance(b, int | float) else None
-    if a.dtype is not b.dtype or not a.is_contiguous() or not b.is_contiguous():
-        return None
-    if a.shape == b.shape:
-        return a.shape
-    try:
-        return tuple(torch.broadcast_shapes(a.shape, b.shape))
-    except RuntimeError:
-        return None
-
-
-def _into_shape(a: Tensor, b: Any, **options: Any) -> Shape | None:
-    shape = _broadcast_shape(a, b, **options)
-    return shape if shape == a.shape else None
-
-
-def _attention_shape(query: Tensor, key: Tensor, value: Tensor, *_: Any, **options: Any) -> Shape | None:
-    q, k, v = query.shape, key.shape, value.shape
-    if not len(q) == len(k) == len(v) == 4 or q[0] != k[0] or k[:3] != v[:3] or q[3] != k[3]:
-        return None
-    if q[1] != k[1] and not (options.get("enable_gqa") and q[1] % k[1] == 0):
-        return None
-    return (*q[:3], v[3])
-
-
-def _flag(name: str, position: int) -> Callable[..., bool]:
-    def in_place(*args: Any, **kwargs: Any) -> bool:
-        return bool(kwargs.get(name, args[position] if len(args) > position else False))
-
-    return in_place
-
-
-def _matmul_shape(a: Tensor, b: Tensor) -> Shape | None:
-    left, right = a.shape, b.shape
-    if len(left) < 2 or len(right) < 2 or left[-1] != right[-2] or a.dtype is not b.dtype:
-        return None
-    if len(right) == 2 or left[:-2] == right[:-2]:
-        return (*left[:-1], right[-1])
-    try:
-        return (*torch.broadcast_shapes(left[:-2], right[:-2]), left[-2], right[-1])
-    except RuntimeError:
-        return None
-
-
-def _matmul_rule(record: Record, out: Tensor, a: Tensor, b: Tensor) -> None:
-    # [..., i, j] = [..., i, k] @ [..., k, j], and the same with vectors
-    products.product(record, out.shape, a, b, length=a.shape[-1])
-
-
-def _layer_norm_shape(x: Tensor, normalized: Any, *_: Any, **__: Any) -> Shape | None:
+def adaptive_avg_pool2d(record: Recorder, x: Tensor, output_size: Any) -> Answer:
     shape = x.shape
-    return shape if x.is_contiguous() and tuple(shape[len(shape) - len(normalized) :]) == tuple(normalized) else None
+    if len(shape) != 4 or not x.is_contiguous():
+        return None
+    pair = (output_size, output_size) if isinstance(output_size, int) else output_size
+    height, width = (size if wanted is None else wanted for wanted, size in zip(pair, shape[2:], strict=True))
+    result, reads = (shape[0], shape[1], height, width), x.numel()
+    elements = prod(result)
+    record.known(OpKind.POOL_AVG, result, elements, 0, reads, max(1, reads // elements), (x,))
+    return result
 
 
-def _layer_norm_rule(
-    record: Record, out: Tensor, x: Tensor, normalized: Any, weight: Any = None, bias: Any = None, *_: Any, **__: Any
-) -> None:
-    elements.layer_norm(record, out, x, normalized, weight, bias)
+def softmax(record: Recorder, x: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Answer:
+    shape = x.shape
+    if not isinstance(dim, int) or not -len(shape) <= dim < len(shape) or dtype is not None:
+        return None
+    if not (x.dtype.is_floating_point and x.is_contiguous()):
+        return None
+    elements = x.numel()
+    record.known(OpKind.SOFTMAX, shape, elements, 0, elements, shape[dim], ())
+    return shape
 
 
-def _embedding_shape(indices: Tensor, weight: Tensor, *_: Any, **options: Any) -> Shape | None:
-    return (*indices.shape, weight.shape[1]) if weight.dim() == 2 and not options.get("max_norm") else None
+def activation(record: Recorder, x: Tensor, inplace: bool = False) -> Answer:
+    if not (x.dtype.is_floating_point and x.is_contiguous()):
+        return None
+    shape, elements = x.shape, x.numel()
+    if inplace and not x.is_meta:
+        return None
+    record.known(OpKind.ACTIVATION, shape, elements, 0, elements, 1, (x,))
+    return x if inplace else shape
 
 
-def _embedding_rule(record: Record, out: Tensor, indices: Tensor, weight: Tensor, *_: Any, **__: Any) -> None:
-    elements.embedding(record, out, weight, indices)
+def hardtanh(record: Recorder, x: Tensor, low: Any = -1, high: Any = 1, inplace: bool = False) -> Answer:
+    return activation(record, x, inplace)
 
 
-def _same(operator: str, rule: Rule, in_place: Callable[..., bool] | None = None) -> Fast:
-    return Fast(operator=operator, shape=_same_shape, rule=rule, in_place=in_place)
+def gelu(record: Recorder, x: Tensor, approximate: str = "none") -> Answer:
+    return activation(record, x)
 
 
-def _always(*_: Any, **__: Any) -> bool:
-    return True
+def elementwise(kind: OpKind) -> Callable[..., Answer]:
+    """The answer of a binary operation whose operands have one dtype, or whose second is a plain number."""
+
+    def answer(record: Recorder, a: Any, b: Any) -> Answer:
+        if not isinstance(a, Tensor) or not a.is_contiguous():
+            return None
+        shape: Shape | None = a.shape
+        if not isinstance(b, Tensor):
+            if not isinstance(b, int | float) or not a.dtype.is_floating_point:
+                return None
+            record.known(kind, a.shape, a.numel(), 0, a.numel(), 1, (a,))
+            return shape
+        if a.dtype is not b.dtype or not b.is_contiguous():
+            return None
+        if a.shape != b.shape:
+            shape = _broadcast(a.shape, b.shape)
+        if shape is None:
+            return None
+        record.known(kind, shape, prod(shape), 0, a.numel() + b.numel(), 1, (a, b))
+        return shape
+
+    return answer
 
 
-def _table() -> dict[Any, Fast]:
-    activation = elements.activation
-    return {
-        F.conv2d: Fast(operator="conv2d", shape=_conv2d_shape, rule=_conv2d_rule),
-        F.linear: Fast(operator="linear", shape=_linear_shape, rule=products.linear, whole=True),
-        F.scaled_dot_product_attention: Fast(
-            operator="scaled_dot_product_attention",
-            shape=_attention_shape,
-            rule=attention.attention,
-            whole=True,
-            in_order=True,
-        ),
-        F.embedding: Fast(operator="embedding", shape=_embedding_shape, rule=_embedding_rule, dtype_of=1),
-        F.batch_norm: Fast(operator="batch_norm", shape=_batch_norm_shape, rule=_batch_norm_rule),
-        F.layer_norm: Fast(operator="layer_norm", shape=_layer_norm_shape, rule=_layer_norm_rule),
-        torch.max_pool2d: Fast(operator="max_pool2d", shape=_max_pool_sizes, rule=_max_pool_rule),
-        F.adaptive_avg_pool2d: Fast(operator="adaptive_avg_pool2d", shape=_adaptive_shape, rule=elements.average),
-        F.relu: _same("relu", activation, _flag("inplace", 1)),
-        F.relu6: _same("relu6", activation, _flag("inplace", 1)),
-        F.hardtanh: _same("hardtanh", activation, _flag("inplace", 3)),
-        F.silu: _same("silu", activation, _flag("inplace", 1)),
-        F.gelu: _same("gelu", activation),
-        **dict.fromkeys((torch.sigmoid, Tensor.sigmoid, F.sigmoid), _same("sigmoid", activation)),
-        F.softmax: Fast(operator="softmax", shape=_softmax_shape, rule=_softmax_rule),
-        torch.matmul: Fast(operator="matmul", shape=_matmul_shape, rule=_matmul_rule, whole=True),
-        Tensor.matmul: Fast(operator="@", shape=_matmul_shape, rule=_matmul_rule, whole=True),
-        Tensor.add: Fast(operator="add", shape=_broadcast_shape, rule=elements.add),
-        Tensor.add_: Fast(operator="add_", shape=_into_shape, rule=elements.add, in_place=_always),
-        Tensor.mul: Fast(operator="mul", shape=_broadcast_shape, rule=elements.multiply),
-    }
+add, multiply = elementwise(OpKind.ADD), elementwise(OpKind.MULTIPLY)
 
 
-FAST = _table()
+def add_into(record: Recorder, a: Any, b: Any) -> Answer:
+    if not a.is_meta or (isinstance(b, Tensor) and b.shape != a.shape):
+        return None
+    return None if add(record, a, b) is None else a
+
+
+def dropout(record: Recorder, x: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Answer:
+    return None if training else x
+
+
+FAST: dict[Any, Fast] = {
+    F.conv2d: Fast(operator="conv2d", answer=conv2d),
+    F.linear: Fast(operator="linear", answer=linear, whole=products.linear),
+    torch.matmul: Fast(operator="matmul", answer=matmul, whole=matmul_whole),
+    Tensor.matmul: Fast(operator="@", answer=matmul, whole=matmul_whole),
+    F.scaled_dot_product_attention: Fast(
+        operator="scaled_dot_product_attention", answer=attention, whole=attention_rule, in_order=True
+    ),
+    F.embedding: Fast(operator="embedding", answer=embedding, dtype_of=1),
+    F.batch_norm: Fast(operator="batch_norm", answer=batch_norm),
+    F.layer_norm: Fast(operator="layer_norm", answer=layer_norm),
+    torch.max_pool2d: Fast(operator="max_pool2d", answer=max_pool2d),
+    F.adaptive_avg_pool2d: Fast(operator="adaptive_avg_pool2d", answer=adaptive_avg_pool2d),
+    F.relu: Fast(operator="relu", answer=activation),
+    F.relu6: Fast(operator="relu6", answer=activation),
+    F.hardtanh: Fast(operator="hardtanh", answer=hardtanh),
+    F.silu: Fast(operator="silu", answer=activation),
+    F.gelu: Fast(operator="gelu", answer=gelu),
+    **dict.fromkeys((torch.sigmoid, Tensor.sigmoid, F.sigmoid), Fast(operator="sigmoid", answer=activation)),
+    F.softmax: Fast(operator="softmax", answer=softmax),
+    Tensor.add: Fast(operator="add", answer=add),
+    Tensor.add_: Fast(operator="add_", answer=add_into),
+    Tensor.mul: Fast(operator="mul", answer=multiply),
+    F.dropout: Fast(operator="dropout", answer=dropout),
+}

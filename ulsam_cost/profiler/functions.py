@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
 from torch.overrides import TorchFunctionMode
 
-from ulsam_cost.profiler.fast import FAST, Fast
+from ulsam_cost.profiler.fast import FAST, Fast, Shape
 from ulsam_cost.profiler.leaves import LEAVES, Leaf, runs_as_written
 from ulsam_cost.profiler.recorder import Recorder
 from ulsam_cost.profiler.rules import RULES, Rule, first_tensor
@@ -43,6 +43,29 @@ SPELLINGS = {
 }
 # Functions of a tensor's shape.
 PLAIN = frozenset({Tensor.dim, Tensor.size, Tensor.numel, Tensor.ndimension, Tensor.stride, Tensor.is_floating_point})
+# Functions that give a view of their first operand, and those that do so where it lies in memory in order.
+VIEWS = frozenset(
+    {
+        Tensor.view,
+        Tensor.transpose,
+        torch.transpose,
+        Tensor.permute,
+        torch.permute,
+        Tensor.unsqueeze,
+        torch.unsqueeze,
+        Tensor.squeeze,
+        torch.squeeze,
+        Tensor.expand,
+        Tensor.chunk,
+        torch.chunk,
+        Tensor.split,
+        torch.split,
+        Tensor.unbind,
+        torch.unbind,
+        Tensor.detach,
+    }
+)
+VIEWS_IF_IN_ORDER = frozenset({Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape, Tensor.contiguous})
 # Functions written in Python whose pieces are recorded one by one.
 OPEN = frozenset({F.multi_head_attention_forward})
 
@@ -57,6 +80,7 @@ class FunctionNet(TorchFunctionMode):
         self._record, self._tensors, self._fast, self._values = record, tensors, fast, values
         self._leaves: dict[type, Leaf] = LEAVES if fast and not torch_module._has_any_global_hook() else {}
         self._no_functions = torch._C.DisableTorchFunction()
+        self._kinds: dict[tuple[Shape, torch.dtype], Tensor] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -68,42 +92,55 @@ class FunctionNet(TorchFunctionMode):
             if result is not UNANSWERED:
                 return result
         name = _named(entry.operator, args, kwargs)
-        if not entry.whole or _is_transformed():
+        if entry.whole is None or _is_transformed():
             return self._run(func, name, args, kwargs)
-        return self._run_whole(func, name, entry.rule, args, kwargs, in_order=entry.in_order)
+        return self._run_whole(func, name, entry.whole, args, kwargs, in_order=entry.in_order)
 
     def answer_leaf(self, module: nn.Module, args: tuple[Any, ...]) -> Any:
         """The result of a leaf of the model, or UNANSWERED."""
         leaf = self._leaves.get(type(module))
-        if leaf is None or len(args) != 1 or type(args[0]) is not Tensor or not runs_as_written(module):
+        if leaf is None or len(args) != 1:
             return UNANSWERED
+        x = args[0]
+        if type(x) is not Tensor or not runs_as_written(module) or _sees_more_than_shapes():
+            return UNANSWERED
+        record = self._record
+        record.operator, answer_of = leaf
         with self._no_functions:
-            arguments = leaf.arguments(module, args[0])
-            return UNANSWERED if arguments is None else self._answer(leaf.entry, arguments, {})
+            answer = answer_of(record, module, x) if x.is_meta else None
+            record.operator = ""
+            if answer is None:
+                return UNANSWERED
+            return answer if isinstance(answer, Tensor) else self._new(answer, x.dtype)
 
     def _answer(self, entry: Fast, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if torch.is_grad_enabled() or _is_transformed() or not _has_meta(args):
+        if _sees_more_than_shapes() or not _has_meta(args):
             return UNANSWERED
-        try:
-            shape = entry.shape(*args, **kwargs)
-        except TypeError:  # operands under names that the entry does not know
-            return UNANSWERED
-        if shape is None:
-            return UNANSWERED
-        if entry.in_place is not None and entry.in_place(*args, **kwargs):
-            result = args[0]
-            if not result.is_meta:
-                return UNANSWERED
-        else:
-            with torch._C._DisableTorchDispatch():
-                result = torch.empty(shape, dtype=args[entry.dtype_of].dtype, device=META)
-                if entry.in_order:
-                    result = in_order_of(args[0], result)
         record = self._record
         record.operator = entry.operator
-        entry.rule(record, result, *args, **kwargs)
-        record.operator = ""
+        try:
+            answer = entry.answer(record, *args, **kwargs)
+        except TypeError:  # operands under names that the entry does not know
+            return UNANSWERED
+        finally:
+            record.operator = ""
+        if answer is None:
+            return UNANSWERED
+        if isinstance(answer, Tensor):
+            return answer
+        result = self._new(answer, args[entry.dtype_of].dtype)
+        if entry.in_order:
+            with torch._C._DisableTorchDispatch():
+                return in_order_of(args[0], result)
         return result
+
+    def _new(self, shape: Shape, dtype: torch.dtype) -> Tensor:
+        """A new meta tensor; detaching one of the same kind is the quickest way to it."""
+        with torch._C._DisableTorchDispatch():
+            kind = self._kinds.get((shape, dtype))
+            if kind is None:
+                kind = self._kinds[shape, dtype] = torch.empty(shape, dtype=dtype, device=META)
+            return kind.detach()
 
     def _call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = str(SPELLINGS.get(function) or getattr(function, "__name__", function))
@@ -111,14 +148,30 @@ class FunctionNet(TorchFunctionMode):
             return self._get_property(function, args, kwargs)
         if function in READERS and not self._values:
             return self._read(function, name, args, kwargs)
+        if self._is_view(function, args):
+            return self._view(function, args, kwargs)
         if function in OPEN:
             return self._run_open(function, args, kwargs)
+        return self._run_named(function, name, args, kwargs)
+
+    def _run_named(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         packet = getattr(function, "overloadpacket", function)
         if not isinstance(packet, OpOverloadPacket):
             return self._run(function, _named(name, args, kwargs), args, kwargs)
         if packet in RULES and not packet._qualified_op_name.startswith("aten::"):
             return self._run_whole(function, packet.__name__, RULES[packet], args, kwargs)
         return self._run(function, packet.__name__, args, kwargs)
+
+    def _is_view(self, function: Any, args: tuple[Any, ...]) -> bool:
+        if not self._fast or not args or not isinstance(args[0], Tensor) or not args[0].is_meta or _is_transformed():
+            return False
+        return function in VIEWS or (function in VIEWS_IF_IN_ORDER and args[0].is_contiguous())
+
+    def _view(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with torch._C._DisableTorchDispatch():
+            views = function(*args, **kwargs)
+        self._tensors.alias(args[0], views)
+        return views
 
     def _get_property(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         value = function(*args, **kwargs)
@@ -194,6 +247,11 @@ class FunctionNet(TorchFunctionMode):
 def _is_transformed() -> bool:
     """Whether vmap or the like hides dimensions of the tensors that a function sees."""
     return torch._C._functorch.maybe_current_level() is not None
+
+
+def _sees_more_than_shapes() -> bool:
+    """Whether gradients or transforms ask for the run itself."""
+    return torch.is_grad_enabled() or torch._C._functorch.maybe_current_level() is not None
 
 
 def _has_meta(args: tuple[Any, ...]) -> bool:

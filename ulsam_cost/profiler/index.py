@@ -1,12 +1,12 @@
-"""What is looked up of a model before it is counted: the names of its modules, and the tables that hold its state."""
+"""What is looked up of a model before it is counted: the names of its modules, and their state."""
 
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import nn
 
 _COMPILED = "_orig_mod"  # the name under which torch.compile keeps the module that it wraps
-_TABLES = ("_parameters", "_buffers", "_modules")
 
 
 class ModelIndex:
@@ -14,16 +14,16 @@ class ModelIndex:
 
     def __init__(self, model: nn.Module) -> None:
         self.modules: list[tuple[str, nn.Module]] = []
-        self._seen: set[int] = set()
+        self.names: dict[int, tuple[str, str]] = {}  # module -> its path, and its torch.nn class if it is a leaf
         self._walk("", model)
-        self.names = {id(module): (clean_path(path), leaf_class(module)) for path, module in self.modules}
 
     def _walk(self, path: str, module: nn.Module) -> None:
-        self._seen.add(id(module))
         self.modules.append((path, module))
+        self.names[id(module)] = path, leaf_class(module)
         for name, child in module._modules.items():
-            if child is not None and id(child) not in self._seen:
-                self._walk(f"{path}.{name}" if path else name, child)
+            if child is not None and id(child) not in self.names:
+                below = path if name == _COMPILED else f"{path}.{name}" if path else name
+                self._walk(below, child)
 
     def parameters(self) -> Iterator[tuple[str, Any]]:
         """Every parameter as often as a module has it, with the module's path."""
@@ -32,15 +32,10 @@ class ModelIndex:
                 if parameter is not None:
                     yield path, parameter
 
-    def tables(self) -> list[dict[str, Any]]:
-        """The dicts that hold the modules' attributes, parameters, buffers and submodules."""
-        states = [module.__dict__ for _, module in self.modules]
-        return states + [table for state in states for name in _TABLES if isinstance(table := state.get(name), dict)]
-
-
-def clean_path(path: str) -> str:
-    """A module's path without the names that torch.compile puts in."""
-    return ".".join(name for name in path.split(".") if name != _COMPILED) if _COMPILED in path else path
+    def states(self) -> list[dict[str, Any]]:
+        """The dicts that hold the modules' attributes; a script keeps its own where Python does not reach."""
+        script = torch.jit.ScriptModule
+        return [module.__dict__ for _, module in self.modules if not isinstance(module, script)]
 
 
 def leaf_class(module: nn.Module) -> str:

@@ -2,44 +2,55 @@
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
-from operator import is_
+from operator import is_, itemgetter
 from typing import Any
 
 import torch
 
 from ulsam_cost.profiler.index import ModelIndex
 
+_TABLES = itemgetter("_parameters", "_buffers", "_modules")
+State = dict[str, Any]
+
 
 @contextmanager
 def kept_as_found(index: ModelIndex) -> Iterator[None]:
     """Put back every attribute, parameter, buffer and submodule that the run replaced, and Python's random state."""
-    tables = index.tables()
-    sizes, names, values = _flat(tables)
+    states = index.states()
+    tables = list(chain.from_iterable(map(_TABLES, states)))
+    states_before, tables_before = [state.copy() for state in states], [table.copy() for table in tables]
     with _kept_random_state():
         try:
             yield
         finally:
-            now = _flat(tables)
-            if now[:2] != (sizes, names) or not all(map(is_, now[2], values)):
-                _put_back(tables, sizes, names, values)
+            for now, before in zip(states, states_before, strict=True):
+                if not _is_equal(now, before):
+                    _put_back(now, before)
+            if list(map(len, tables)) != list(map(len, tables_before)) or not all(
+                map(is_, _values(tables), _values(tables_before))
+            ):
+                for now, before in zip(tables, tables_before, strict=True):
+                    _put_back(now, before)
 
 
-def _flat(tables: list[dict[str, Any]]) -> tuple[list[int], list[str], list[Any]]:
-    values = chain.from_iterable([table.values() for table in tables])
-    return list(map(len, tables)), list(chain.from_iterable(tables)), list(values)
+def _values(tables: Sequence[State]) -> Iterator[Any]:
+    return chain.from_iterable(map(dict.values, tables))
 
 
-def _put_back(tables: list[dict[str, Any]], sizes: list[int], names: list[str], values: list[Any]) -> None:
-    start = 0
-    for table, size in zip(tables, sizes, strict=True):
-        before = dict(zip(names[start : start + size], values[start : start + size], strict=True))
-        start += size
-        if len(table) != size or not all(map(is_, table.values(), before.values())) or list(table) != list(before):
-            table.clear()
-            table.update(before)
+def _is_equal(now: State, before: State) -> bool:
+    try:
+        return now == before  # identical values are not compared any further
+    except Exception:  # such as tensors, which do not say whether they are equal
+        return False
+
+
+def _put_back(now: State, before: State) -> None:
+    if list(now) != list(before):
+        now.clear()
+    now.update(before)
 
 
 @contextmanager
@@ -53,8 +64,12 @@ def _kept_random_state() -> Iterator[None]:
     finally:
         if random.getstate() != state:
             random.setstate(state)
-        if numpy_random:
+        if numpy_random and _differ(numpy_random.get_state(), numpy_state):
             numpy_random.set_state(numpy_state)
+
+
+def _differ(state: Any, before: Any) -> bool:
+    return state[2:] != before[2:] or bool((state[1] != before[1]).any())
 
 
 def accelerators(index: ModelIndex) -> list[torch.device]:

@@ -4,24 +4,17 @@ Only the exact class is answered, without hooks and with its own forward; anythi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ulsam_cost.profiler.fast import FAST, Fast
+from ulsam_cost.profiler import fast
+from ulsam_cost.profiler.fast import FAST, Answer
+from ulsam_cost.profiler.recorder import Recorder
 
-Arguments = tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leaf:
-    """The function that a module's forward calls, and with what; None where it does more than that."""
-
-    entry: Fast
-    arguments: Callable[[Any, Tensor], Arguments | None]
+Leaf = tuple[str, Callable[[Recorder, Any, Tensor], Answer]]
 
 
 def runs_as_written(module: nn.Module) -> bool:
@@ -36,33 +29,53 @@ def runs_as_written(module: nn.Module) -> bool:
     )
 
 
-def _convolution(module: nn.Conv2d, x: Tensor) -> Arguments | None:
-    if module.padding_mode != "zeros":
+def _conv2d(record: Recorder, m: nn.Conv2d, x: Tensor) -> Answer:
+    if m.padding_mode != "zeros":
         return None
-    own = module._parameters
-    return x, own["weight"], own["bias"], module.stride, module.padding, module.dilation, module.groups
+    own = m._parameters
+    return fast.conv2d(record, x, own["weight"], own["bias"], m.stride, m.padding, m.dilation, m.groups)  # type: ignore[arg-type]
 
 
-def _batch_norm(module: nn.BatchNorm2d, x: Tensor) -> Arguments | None:
-    own, kept = module._parameters, module._buffers
-    if module.training or kept["running_mean"] is None or x.dim() != 4:
+def _linear(record: Recorder, m: nn.Linear, x: Tensor) -> Answer:
+    own = m._parameters
+    return fast.linear(record, x, own["weight"], own["bias"])  # type: ignore[arg-type]
+
+
+def _batch_norm(record: Recorder, m: nn.BatchNorm2d, x: Tensor) -> Answer:
+    own, kept = m._parameters, m._buffers
+    mean = kept["running_mean"]
+    if m.training or mean is None or x.dim() != 4:
         return None
-    return x, kept["running_mean"], kept["running_var"], own["weight"], own["bias"]
+    return fast.batch_norm(record, x, mean, kept["running_var"], own["weight"], own["bias"])
+
+
+def _layer_norm(record: Recorder, m: nn.LayerNorm, x: Tensor) -> Answer:
+    own = m._parameters
+    return fast.layer_norm(record, x, m.normalized_shape, own["weight"], own["bias"])
+
+
+def _max_pool(record: Recorder, m: nn.MaxPool2d, x: Tensor) -> Answer:
+    return fast.max_pool2d(record, x, m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, m.return_indices)
+
+
+def _leaf(function: Any, answer: Callable[[Recorder, Any, Tensor], Answer]) -> Leaf:
+    return FAST[function].operator, answer
 
 
 LEAVES: dict[type[nn.Module], Leaf] = {
-    nn.Conv2d: Leaf(entry=FAST[F.conv2d], arguments=_convolution),
-    nn.BatchNorm2d: Leaf(entry=FAST[F.batch_norm], arguments=_batch_norm),
-    nn.Linear: Leaf(entry=FAST[F.linear], arguments=lambda m, x: (x, m._parameters["weight"], m._parameters["bias"])),
-    nn.ReLU: Leaf(entry=FAST[F.relu], arguments=lambda m, x: (x, m.inplace)),
-    nn.ReLU6: Leaf(entry=FAST[F.hardtanh], arguments=lambda m, x: (x, m.min_val, m.max_val, m.inplace)),
-    nn.Sigmoid: Leaf(entry=FAST[F.sigmoid], arguments=lambda m, x: (x,)),
-    nn.Softmax: Leaf(entry=FAST[F.softmax], arguments=lambda m, x: (x, m.dim)),
-    nn.MaxPool2d: Leaf(
-        entry=FAST[torch.max_pool2d],
-        arguments=lambda m, x: (
-            None if m.return_indices else (x, m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode)
-        ),
+    nn.Conv2d: _leaf(F.conv2d, _conv2d),
+    nn.Linear: _leaf(F.linear, _linear),
+    nn.BatchNorm2d: _leaf(F.batch_norm, _batch_norm),
+    nn.LayerNorm: _leaf(F.layer_norm, _layer_norm),
+    nn.MaxPool2d: _leaf(torch.max_pool2d, _max_pool),
+    nn.AdaptiveAvgPool2d: _leaf(
+        F.adaptive_avg_pool2d, lambda record, m, x: fast.adaptive_avg_pool2d(record, x, m.output_size)
     ),
-    nn.AdaptiveAvgPool2d: Leaf(entry=FAST[F.adaptive_avg_pool2d], arguments=lambda m, x: (x, m.output_size)),
+    nn.ReLU: _leaf(F.relu, lambda record, m, x: fast.activation(record, x, m.inplace)),
+    nn.ReLU6: _leaf(F.hardtanh, lambda record, m, x: fast.activation(record, x, m.inplace)),
+    nn.SiLU: _leaf(F.silu, lambda record, m, x: fast.activation(record, x, m.inplace)),
+    nn.GELU: _leaf(F.gelu, lambda record, m, x: fast.activation(record, x)),
+    nn.Sigmoid: _leaf(F.sigmoid, lambda record, m, x: fast.activation(record, x)),
+    nn.Softmax: _leaf(F.softmax, lambda record, m, x: fast.softmax(record, x, m.dim)),
+    nn.Dropout: _leaf(F.dropout, lambda record, m, x: fast.dropout(record, x, m.p, m.training)),
 }

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from math import prod
 from typing import Any, NoReturn
 
@@ -18,6 +18,36 @@ NO_TENSORS: tuple[Any, ...] = ()
 
 class NeedsValuesError(RuntimeError):
     """The run depends on values, which no meta tensor has."""
+
+
+class _Draft:
+    """An OpCost that is being written: a frozen one takes five times as long to make."""
+
+    __slots__ = tuple(field.name for field in fields(OpCost))
+
+    def __init__(
+        self,
+        path: str,
+        kind: OpKind,
+        operator: str,
+        output: tuple[int, ...],
+        macs: int,
+        reads: int,
+        writes: int,
+        params: int,
+        reduction: int,
+        module: str,
+    ) -> None:
+        self.path = path
+        self.kind = kind
+        self.operator = operator
+        self.output = output
+        self.macs = macs
+        self.reads = reads
+        self.writes = writes
+        self.params = params
+        self.reduction = reduction
+        self.module = module
 
 
 class Recorder:
@@ -47,26 +77,40 @@ class Recorder:
         writes: int | None = None,
     ) -> None:
         """Record an operation: what the rules call. It writes its output, unless another number is given."""
+        elements = prod(output) if writes is None else writes
+        self.known(kind, output, elements, macs, reads, reduction, params)
+
+    def known(
+        self,
+        kind: OpKind,
+        output: Sequence[int],
+        writes: int,
+        macs: int,
+        reads: int,
+        reduction: int,
+        params: Iterable[Any],
+    ) -> None:
+        """Record an operation of which everything is known."""
         scope = self._scope
-        self.ops.append(
-            OpCost(
-                path=scope.path,
-                kind=kind,
-                operator=self.operator,
-                output=tuple(output),
-                macs=macs,
-                reads=reads,
-                writes=prod(output) if writes is None else writes,
-                params=self._tensors.claim(params),
-                reduction=reduction,
-                module=scope.module,
-            )
+        op: Any = _Draft(
+            scope.path,
+            kind,
+            self.operator,
+            tuple(output),
+            macs,
+            reads,
+            writes,
+            self._tensors.claim(params),
+            reduction,
+            scope.module,
         )
+        op.__class__ = OpCost  # frozen from here on
+        self.ops.append(op)
 
     def bias(self, output: Sequence[int], bias: Any) -> None:
         """Record the addition of a bias; the product that it belongs to has written the result."""
         if bias is not None:
-            self(OpKind.BIAS, output, reads=bias.numel(), params=(bias,), writes=0)
+            self.known(OpKind.BIAS, output, 0, 0, bias.numel(), 1, (bias,))
 
     def is_parameter(self, tensor: Any) -> bool:
         """Whether a tensor is a parameter of the model or a view of one."""

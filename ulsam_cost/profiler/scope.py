@@ -62,8 +62,8 @@ class Scope:
 
     def run(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a module, or answer for it, under its name."""
-        outer = self.path, self.module
-        self.path, self.module = self._names.get(id(module)) or (self.path, leaf_class(module))
+        path, leaf = self.path, self.module
+        self.path, self.module = self._names.get(id(module)) or (path, leaf_class(module))
         try:
             if self.module and not kwargs:
                 answer = self.answer(module, args)
@@ -77,7 +77,7 @@ class Scope:
                 self._failure = error, self.path
             raise
         finally:
-            self.path, self.module = outer
+            self.path, self.module = path, leaf
 
 
 def _call(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from ulsam_cost.errors import CostError
@@ -13,6 +13,9 @@ from ulsam_cost.profiler.rules import tensors_of
 
 META = torch.device("meta")
 MOST_CONSTANT = 4096  # elements of a tensor whose values are kept
+
+
+_CLAIMED = ("", 0)
 
 
 class StandIns:
@@ -28,7 +31,7 @@ class StandIns:
         for path, parameter in index.parameters():
             key = id(parameter)
             if key not in self._unclaimed:
-                if is_lazy(parameter):
+                if type(parameter) is not nn.Parameter and is_lazy(parameter):
                     raise CostError(f"module {path!r} has parameters without a shape: run it once before it is counted")
                 self._unclaimed[key] = path, parameter.numel()
                 self._parameter_of[key] = key
@@ -43,7 +46,7 @@ class StandIns:
         for tensor in tensors:
             parameter = self._parameter_of.get(id(tensor))
             if parameter is not None:
-                total += self._unclaimed.pop(parameter, ("", 0))[1]
+                total += self._unclaimed.pop(parameter, _CLAIMED)[1]
         return total
 
     def unclaimed(self) -> list[tuple[str, int]]:

@@ -14,7 +14,7 @@ from torch import nn
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.errors import CostError
-from ulsam_cost.profiler.index import ModelIndex, clean_path
+from ulsam_cost.profiler.index import ModelIndex
 from ulsam_cost.profiler.keep import accelerators, kept_as_found
 from ulsam_cost.profiler.recorder import NeedsValuesError
 from ulsam_cost.profiler.rules import tensors_of
@@ -184,7 +184,7 @@ def _sentence(error: Exception) -> str:
 
 def _result(tracer: Tracer, real_run: str = "") -> Count:
     unused = tuple(
-        OpCost(path=clean_path(path), kind=OpKind.UNUSED, operator="", output=(), params=size)
+        OpCost(path=path, kind=OpKind.UNUSED, operator="", output=(), params=size)
         for path, size in tracer.tensors.unclaimed()
     )
     uncounted = tuple(
