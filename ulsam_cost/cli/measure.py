@@ -5,9 +5,9 @@ from typing import Any
 
 import click
 
-from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, progress_bar
+from ulsam_cost.cli.networks import given_options, network_options
+from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar
 from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.attention.ulsam import STYLES
 from ulsam_cost.formulas.networks import REGISTERED, network_spec
 from ulsam_cost.formulas.networks.text import names_network, spec_from_text
 
@@ -48,13 +48,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
 @click.command("measure")
 @click.argument("model")
 @options(
-    click.option("--positions", help="Where attention stands in a network: 8:1,9:1,11 as the paper writes it."),
-    click.option("--attention", help="Which mechanism.  [default: ulsam]"),
-    click.option("--groups", type=POSITIVE, help="Subspaces g of ULSAM.  [default: 4]"),
-    click.option("--style", type=click.Choice(STYLES), help="Style of ULSAM.  [default: equation]"),
-    click.option("--width", type=float, help="Width multiplier.  [default: 1]"),
-    click.option("--resolution", type=SIZE, help="Of the input.  [default: 224]"),
-    click.option("--classes", type=POSITIVE, help="Of the classifier.  [default: 1000]"),
+    *network_options,
     click.option("--input", "inputs", multiple=True, help="Shape of each input of a model: 1x3x224x224, 1x128:int64."),
     click.option("--baseline", metavar="MODEL", help="What to compare with, instead of the plain network."),
     click.option(
@@ -123,9 +117,7 @@ def command(
     from ulsam_cost.profiler.latency import make_effort
     from ulsam_cost.report import measure
 
-    subject, other = _subjects(
-        model, baseline, inputs, {key: value for key, value in network.items() if value is not None}
-    )
+    subject, other = _subjects(model, baseline, inputs, given_options(network))
     wanted = measure.Wanted(
         memory=memory,
         layers=layers,

@@ -14,23 +14,39 @@ from ulsam_cost.report.formats import Table, number, words
 
 LIST = "list"
 
+# None stands for what is not given: a command that also takes other models tells the two apart
 network_options = (
-    click.option("--positions", default=EMPTY, help="Where attention stands: 8:1,9:1,11; `list` shows the layers."),
+    click.option("--positions", help="Where attention stands: 8:1,9:1,11; `list` shows the layers."),
     click.option("--attention", help="Which mechanism; none for the plain network.  [default: ulsam at positions]"),
     click.option("--groups", type=POSITIVE, help="Subspaces g of ULSAM.  [default: 4]"),
     click.option("--style", type=click.Choice(STYLES), help="Style of ULSAM.  [default: equation]"),
-    click.option("--width", type=float, default=1.0, show_default=True, help="Width multiplier."),
-    click.option(
-        "--resolution", type=SIZE, default=(224, 224), show_default="224", help="Of the input: 224 or 192x160."
-    ),
-    click.option("--classes", type=POSITIVE, default=None, help="Of the classifier.  [default: 1000]"),
-    click.option("--batch", type=POSITIVE, default=1, show_default=True, help="Inputs at once; costs are the batch's."),
-    click.option("--input", "shape", metavar="NxCxHxW", help="Batch and resolution in one: 1x3x800x1344."),
+    click.option("--width", type=float, help="Width multiplier.  [default: 1]"),
+    click.option("--resolution", type=SIZE, help="Of the input: 224 or 192x160.  [default: 224]"),
+    click.option("--classes", type=POSITIVE, help="Of the classifier.  [default: 1000]"),
     click.option("--variant", help="Of ResNets: v1.5 (stride in the 3x3) or v1 (in the 1x1)."),
     click.option("--sites", help="Where in the blocks of mv1: pointwise, depthwise or both."),
     click.option("--connection", help="dca joins each attention with the one before, aw attends the weights."),
     click.option("--option", "extra", multiple=True, metavar="NAME=VALUE", help="Of the mechanism or the connection."),
 )
+batch_options = (
+    click.option("--batch", type=POSITIVE, default=1, show_default=True, help="Inputs at once; costs are the batch's."),
+    click.option("--input", "shape", metavar="NxCxHxW", help="Batch and resolution in one: 1x3x800x1344."),
+)
+
+
+def given_options(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are given, those of the mechanism and the connection among them.
+
+    Raises:
+        CostError: for an option of those that is not NAME=VALUE.
+    """
+    given = {key: value for key, value in options.items() if key not in ("shape", "extra") and value is not None}
+    for text in options["extra"]:
+        name, equals, value = text.partition("=")
+        if not equals or not name or not value:
+            raise CostError(f"option {text!r}: NAME=VALUE is accepted, as in reduction=8")
+        given[name.replace("-", "_")] = read_value(value)
+    return given
 
 
 def spec_of(network: str, given: dict[str, Any]) -> NetworkSpec:
@@ -39,12 +55,7 @@ def spec_of(network: str, given: dict[str, Any]) -> NetworkSpec:
     Raises:
         CostError: for options that are not accepted.
     """
-    options = {key: value for key, value in given.items() if key not in ("shape", "extra") and value is not None}
-    for text in given["extra"]:
-        name, equals, value = text.partition("=")
-        if not equals or not name or not value:
-            raise CostError(f"option {text!r}: NAME=VALUE is accepted, as in reduction=8")
-        options[name.replace("-", "_")] = read_value(value)
+    options = given_options(given)
     if given["shape"] is not None:
         options["batch"], options["resolution"] = batch_and_resolution(given["shape"])
     return network_spec(network, **options)

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from ulsam_cost.cli.networks import LIST, network_options, numbered_layers, spec_of
+from ulsam_cost.cli.networks import LIST, batch_options, network_options, numbered_layers, spec_of
 from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar, show
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.report.formats import render
@@ -14,6 +14,7 @@ from ulsam_cost.report.formats import render
 @click.argument("network")
 @options(
     *network_options,
+    *batch_options,
     click.option("--layers", is_flag=True, help="Show each layer."),
     click.option("--device", default="auto", show_default=True, help="Where latency is measured: auto, cpu or cuda."),
     click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Pairs of runs that are measured."),
