@@ -114,8 +114,8 @@ def command(
     network with attention and the plain one are measured in turn, and their ratio is given pair by pair; --baseline
     sets any other model beside it.
     """
+    from ulsam_cost.profiler import sweep as measure
     from ulsam_cost.profiler.latency import make_effort
-    from ulsam_cost.report import measure
 
     subject, other = _subjects(model, baseline, inputs, given_options(network))
     wanted = measure.Wanted(
@@ -160,7 +160,7 @@ def command(
 
 def _subjects(model: str, baseline: str | None, inputs: tuple[str, ...], network: dict[str, Any]) -> Any:
     """What is measured, and what it is compared with."""
-    from ulsam_cost.report import measure
+    from ulsam_cost.profiler import sweep as measure
 
     if network and model not in REGISTERED:
         options = ", ".join(f"--{key}" for key in network)

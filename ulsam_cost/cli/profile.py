@@ -47,11 +47,11 @@ def command(
 
 
 def _measured(spec: NetworkSpec, device: str, repeats: int) -> dict[str, Any]:
-    from ulsam_cost.report import profile
+    from ulsam_cost.profiler import networks
 
     with progress_bar("Measuring") as progress:
-        latency = profile.measure_profile(spec, device=device, repeats=repeats, progress=progress)
-    return {"latency": latency, "memory": profile.measure_peak(spec, device=device)}
+        latency = networks.measure_against_plain(spec, device=device, repeats=repeats, progress=progress)
+    return {"latency": latency, "memory": networks.measure_network_memory(spec, device=device)}
 
 
 def _print(record: dict[str, Any], layers: bool, style: str) -> None:

@@ -79,7 +79,7 @@ def _record(
             record["exact_macs_ratio"] = float(Fraction(cost.macs) / Fraction(macs or 1))
         record["why"] = explain(mechanism, cost, letters)
     if with_counted:
-        counted = count_mechanism(mechanism, letters, options)
+        counted = counted_cost(mechanism, letters, options)
         record |= {"counted_params": counted.params - plain.params, "counted_macs": counted.macs - plain.macs}
     return record | {"source": mechanism.source}
 
@@ -95,17 +95,12 @@ def replaced_cost(mechanism: Mechanism, letters: dict[str, int], options: dict[s
     return mechanism.replaces(**sizes, **options) if mechanism.replaces else Cost()
 
 
-def count_mechanism(mechanism: Mechanism, letters: dict[str, int], options: dict[str, Any]) -> Cost:
+def counted_cost(mechanism: Mechanism, letters: dict[str, int], options: dict[str, Any]) -> Cost:
     """The same, counted from the real module on the meta device."""
-    import torch
+    from ulsam_cost.profiler.networks import count_mechanism
 
-    from ulsam_cost.nn.attention import build_attention
-    from ulsam_cost.profiler.trace import count
-
-    with torch.device("meta"):
-        module = build_attention(mechanism.name, letters["m"], **options).eval()
-        x = torch.empty(1, letters["m"], letters["h"], letters["w"])
-    return count(module, x).cost
+    sizes = {"channels": letters["m"], "height": letters["h"], "width": letters["w"]}
+    return count_mechanism(mechanism.name, **sizes, **options).cost
 
 
 def explain(mechanism: Mechanism, cost: Cost, letters: dict[str, int]) -> str:
