@@ -1,5 +1,7 @@
 """The lower net: every operation that the dispatcher runs, wherever it was called from."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -7,9 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ulsam_cost.profiler.recorder import Recorder
 from ulsam_cost.profiler.rules import FREE, VIEWS, Rule, first_tensor, rule_of, tensors_of
+from ulsam_cost.profiler.scope import Scope
 from ulsam_cost.profiler.standins import META, MOST_CONSTANT, StandIns
 
 aten = torch.ops.aten
+Origin = tuple[str, str, bool]  # path, torch.nn class of a leaf, whether a parameter was an operand
 # Kernels that tools tell from the function that called them.
 KERNELS = frozenset({"mv", "dot", "vdot", "addmv"})
 
@@ -20,9 +24,10 @@ class DispatchNet(TorchDispatchMode):
     An operation has a rule, is declared free, falls into others, or is recorded as one without a rule.
     """
 
-    def __init__(self, record: Recorder, tensors: StandIns, *, values: bool) -> None:
+    def __init__(self, scope: Scope, record: Recorder, tensors: StandIns, *, values: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._record, self._tensors, self._values = record, tensors, values
+        self._scope, self._record, self._tensors, self._values = scope, record, tensors, values
+        self._origins: dict[int, Origin] = {}  # autograd's number of an operation -> where it ran
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         with torch._C.DisableTorchFunction():
@@ -38,9 +43,29 @@ class DispatchNet(TorchDispatchMode):
         if not self._values:
             args, kwargs = self._without_values(operator, args, kwargs)
         out = operator(*args, **kwargs)
-        if not self._record.muted:
+        with self._in_its_place(args):
             self._observe(operator.overloadpacket, rule, args, kwargs, out)
         return out
+
+    @contextmanager
+    def _in_its_place(self, args: tuple[Any, ...]) -> Iterator[None]:
+        """Record an operation of the backward where that of the forward ran; remember where those ran."""
+        scope, record = self._scope, self._record
+        node = torch._C._current_autograd_node()
+        if torch.is_grad_enabled() or node is None:
+            if torch.is_grad_enabled():
+                learned = any(self._tensors.is_parameter(tensor) for tensor in tensors_of(args))
+                number = torch._C._autograd._get_sequence_nr() - 1  # an operation without a gradient adds none
+                self._origins.setdefault(number, (scope.path, scope.module, learned))
+            yield
+            return
+        before = scope.path, scope.module, record.learned, record.operator
+        path, module, learned = self._origins.get(node._sequence_nr(), before[:3])
+        scope.path, scope.module, record.learned, record.operator = path, module, learned, ""
+        try:
+            yield
+        finally:
+            scope.path, scope.module, record.learned, record.operator = before
 
     def _without_values(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The arguments on the meta device, save where small constants of the run are all that there is."""
@@ -67,6 +92,8 @@ class DispatchNet(TorchDispatchMode):
         if packet in FREE:
             if packet in VIEWS and args:
                 self._tensors.alias(args[0], out)
+        elif record.muted:
+            return
         elif rule is None:
             record.without_rule(packet._qualified_op_name, tensors_of(args, kwargs), tensors_of(out))
         else:

@@ -7,6 +7,7 @@ the meta device like any other: an error in the user's model is torch's own.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -57,14 +58,28 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Answer:
-    shape, weights = x.shape, weight.shape
+    if x.dtype is not weight.dtype or not x.is_contiguous() or not weight.is_contiguous():
+        return None
+    sizes = _conv2d_sizes(x.shape, weight.shape, stride, padding, dilation, groups)
+    if sizes is None:
+        return None
+    result, elements, macs, reads, taps = sizes
+    record.known(OpKind.CONV, result, elements, macs, reads, taps, (weight,))
+    if bias is not None:
+        record.bias(result, bias)
+    return result
+
+
+@lru_cache(maxsize=4096)
+def _conv2d_sizes(
+    shape: Shape, weights: Shape, stride: Any, padding: Any, dilation: Any, groups: int
+) -> tuple[Shape, int, int, int, int] | None:
+    """The result's shape, its elements, the MACs, the elements read, and the taps: a network repeats its sizes."""
     if len(shape) != 4 or len(weights) != 4 or isinstance(padding, str):
         return None
     n, channels, height, width = shape
     out, share, kh, kw = weights
-    if channels != share * groups or out % groups or x.dtype is not weight.dtype:
-        return None
-    if not (x.is_contiguous() and weight.is_contiguous()):
+    if channels != share * groups or out % groups:
         return None
     (sh, sw), (ph, pw), (dh, dw) = _pair(stride), _pair(padding), _pair(dilation)
     ho = (height + 2 * ph - dh * (kh - 1) - 1) // sh + 1
@@ -72,12 +87,8 @@ def conv2d(
     if ho < 1 or wo < 1:
         return None
     # [n, out, ho, wo] = [n, c, h, w] * [out, c / groups, kh, kw]
-    result, elements, taps = (n, out, ho, wo), n * out * ho * wo, share * kh * kw
-    reads = x.numel() + out * taps
-    record.known(OpKind.CONV, result, elements, elements * taps, reads, taps, (weight,))
-    if bias is not None:
-        record.bias(result, bias)
-    return result
+    elements, taps = n * out * ho * wo, share * kh * kw
+    return (n, out, ho, wo), elements, elements * taps, prod(shape) + out * taps, taps
 
 
 def linear(record: Recorder, x: Tensor, weight: Tensor, bias: Any = None) -> Answer:

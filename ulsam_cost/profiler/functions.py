@@ -67,7 +67,7 @@ VIEWS = frozenset(
 )
 VIEWS_IF_IN_ORDER = frozenset({Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape, Tensor.contiguous})
 # Functions written in Python whose pieces are recorded one by one.
-OPEN = frozenset({F.multi_head_attention_forward})
+OPEN = frozenset({F.multi_head_attention_forward, torch.autograd.grad})
 
 
 class FunctionNet(TorchFunctionMode):
@@ -192,6 +192,7 @@ class FunctionNet(TorchFunctionMode):
             function.__code__, seen_through, function.__name__, function.__defaults__, function.__closure__
         )
         twin.__kwdefaults__ = function.__kwdefaults__
+        args, kwargs = self._prepared(args, kwargs)
         with self:
             return twin(*args, **kwargs)
 

@@ -63,6 +63,7 @@ class Recorder:
         self.needs = ""  # the operation that asked for values which are not there
         self.operator = ""
         self.muted = False
+        self.learned = False  # whether what runs is the backward of a product with a parameter
         self._scope, self._tensors = scope, tensors
 
     def __call__(
@@ -113,8 +114,8 @@ class Recorder:
             self.known(OpKind.BIAS, output, 0, 0, bias.numel(), 1, (bias,))
 
     def is_parameter(self, tensor: Any) -> bool:
-        """Whether a tensor is a parameter of the model or a view of one."""
-        return self._tensors.is_parameter(tensor)
+        """Whether a tensor is a parameter of the model or a view of one, or stands for one in the backward."""
+        return self.learned or self._tensors.is_parameter(tensor)
 
     def give_shape(self, first: int, shape: tuple[int, ...], elements: int) -> None:
         """Give a function's own shape to what the dispatcher showed of it: a product's rows may be folded there."""

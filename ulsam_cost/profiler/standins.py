@@ -25,6 +25,7 @@ class StandIns:
         self._gradients = gradients
         self._unclaimed: dict[int, tuple[str, int]] = {}
         self._parameter_of: dict[int, int] = {}  # tensor -> the parameter that it is or views
+        self._parameters: list[Tensor] = []
         self._stand_ins: dict[int, Tensor] = {}
         self._constants: set[int] = set()
         self._kept: list[Tensor] = []  # ids stay unique while their tensors live
@@ -35,6 +36,7 @@ class StandIns:
                     raise CostError(f"module {path!r} has parameters without a shape: run it once before it is counted")
                 self._unclaimed[key] = path, parameter.numel()
                 self._parameter_of[key] = key
+                self._parameters.append(parameter)
 
     def is_parameter(self, tensor: Any) -> bool:
         """Whether a tensor is a parameter of the model, its stand-in, or a view of one."""
@@ -48,6 +50,12 @@ class StandIns:
             if parameter is not None:
                 total += self._unclaimed.pop(parameter, _CLAIMED)[1]
         return total
+
+    def leaves(self, inputs: Any) -> list[Tensor]:
+        """The tensors of the run to which a backward pass gives gradients: parameters, and inputs that want them."""
+        found = [*self._parameters, *tensors_of(inputs)]
+        stands = (self._stand_ins.get(id(tensor), tensor) for tensor in found)
+        return [tensor for tensor in stands if tensor.requires_grad and tensor.is_leaf]
 
     def unclaimed(self) -> list[tuple[str, int]]:
         """The paths and sizes of the parameters that nothing has used."""

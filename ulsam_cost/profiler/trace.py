@@ -21,6 +21,8 @@ from ulsam_cost.profiler.rules import tensors_of
 from ulsam_cost.profiler.severity import Severity, severity_of
 from ulsam_cost.profiler.tracer import Tracer
 
+NOTHING = Cost()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uncounted:
@@ -37,12 +39,14 @@ class Uncounted:
 class Count:
     """What a model's run costs, and what in it has no rule.
 
-    `real_run` is empty where nothing was computed, else the reason for which a copy of the model really ran.
+    `cost` is that of the whole run, `backward` the part of it that is the backward pass. `real_run` is empty where
+    nothing was computed, else the reason for which a copy of the model really ran.
     """
 
     cost: Cost
     uncounted: tuple[Uncounted, ...]
     real_run: str = ""
+    backward: Cost = NOTHING
 
     @property
     def macs(self) -> int:
@@ -76,37 +80,45 @@ class Count:
         return get_convention(convention).number(self.cost)
 
 
-def count(model: nn.Module, inputs: Any, *, fast: bool = True) -> Count:
-    """Count a model's forward pass on inputs of these shapes.
+def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = True) -> Count:
+    """Count a model's forward pass, or forward and backward, on inputs of these shapes.
 
     Counted: every operation, wherever it is called from. Attention is counted in full, masked and causal or not.
+    With `train`, the backward pass from gradients of all the results to every parameter that requires gradients,
+    and to every input that does; norms and dropout do what the model's own training flags say.
+    Not counted: a loss, an optimizer's step.
 
     Args:
         model: on any device; it is left as found.
         inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments; only shapes and
             dtypes are looked at, unless the model itself looks at values.
+        train: whether the backward pass follows.
         fast: whether the common functions are answered from shapes; the count is the same.
 
     Returns:
         A Count whose paths are the names of the model's submodules.
 
     Raises:
-        CostError: for what is no module, and for a model that needs values where there are none.
+        CostError: for what is no module, for a model that needs values where there are none, and for `train` where
+            nothing requires gradients.
         Exception: whatever the model's forward raises, with a note that names the module.
     """
     body = _body(model)
     args, kwargs = _arguments(inputs)
+    fast = fast and not train
     error: Exception
     try:
-        return _count_on_meta(body, args, kwargs, fast=fast)
+        return _count_on_meta(body, args, kwargs, fast=fast, train=train)
+    except CostError:
+        raise
     except Exception as raised:
         error = raised
     if fast and not isinstance(error, NeedsValuesError):
         try:
-            return _count_on_meta(body, args, kwargs, fast=False)
+            return _count_on_meta(body, args, kwargs, fast=False, train=train)
         except Exception as raised:
             error = raised
-    return _count_for_real(body, args, kwargs, error)
+    return _count_for_real(body, args, kwargs, error, train=train)
 
 
 def _body(model: Any) -> nn.Module:
@@ -130,28 +142,37 @@ def _arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (inputs if isinstance(inputs, tuple) else (inputs,)), {}
 
 
-def _count_on_meta(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, fast: bool) -> Count:
+def _count_on_meta(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, fast: bool, train: bool
+) -> Count:
     index = ModelIndex(model)
-    tracer = Tracer(index, fast=fast)
+    tracer = Tracer(index, fast=fast, gradients=train)
     with kept_as_found(index):
-        _run(tracer, model, args, kwargs, gradients=not fast and torch.is_grad_enabled())
+        forward = _run(tracer, model, args, kwargs, gradients=not fast and torch.is_grad_enabled(), train=train)
     if tracer.record.needs:  # and the model went on without them
         raise NeedsValuesError(f"{tracer.record.needs} depends on values")
-    return _result(tracer)
+    return _result(tracer, forward)
 
 
-def _run(tracer: Tracer, model: nn.Module, args: Any, kwargs: Any, *, gradients: bool) -> Any:
+def _run(tracer: Tracer, model: nn.Module, args: Any, kwargs: Any, *, gradients: bool, train: bool) -> int:
+    """Run the model, and give the number of operations of its forward pass."""
     try:
-        with torch.set_grad_enabled(gradients):
-            return tracer.run(model, args, kwargs)
+        with torch.set_grad_enabled(gradients or train):
+            results = tracer.run(model, args, kwargs)
+        forward = len(tracer.record.ops)
+        if train:
+            tracer.run_backward(results, (args, kwargs))
     except Exception as error:
         path = tracer.scope.failed(error)
         if path is not None:
             error.add_note(f"raised in module {path!r}" if path else "raised in the model itself")
         raise
+    return forward
 
 
-def _count_for_real(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], reason: Exception) -> Count:
+def _count_for_real(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], reason: Exception, *, train: bool
+) -> Count:
     """Count a copy of the model that really runs, so that what it raises is its own error.
 
     Raises:
@@ -165,10 +186,10 @@ def _count_for_real(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, A
     except Exception as error:
         raise _refusal(reason, f"the model cannot be copied: {_sentence(error)}") from error
     index = ModelIndex(twin)
-    tracer = Tracer(index, fast=False, values=True)
+    tracer = Tracer(index, fast=False, values=True, gradients=train)
     with torch.random.fork_rng(devices=accelerators(index)), kept_as_found(index):
-        _run(tracer, twin, own_args, own_kwargs, gradients=torch.is_grad_enabled())
-    return _result(tracer, real_run=_sentence(reason))
+        forward = _run(tracer, twin, own_args, own_kwargs, gradients=torch.is_grad_enabled(), train=train)
+    return _result(tracer, forward, real_run=_sentence(reason))
 
 
 def _refusal(reason: Exception, why: str) -> Exception:
@@ -182,7 +203,7 @@ def _sentence(error: Exception) -> str:
     return str(error).split("\n", maxsplit=1)[0] or type(error).__name__
 
 
-def _result(tracer: Tracer, real_run: str = "") -> Count:
+def _result(tracer: Tracer, forward: int, real_run: str = "") -> Count:
     unused = tuple(
         OpCost(path=path, kind=OpKind.UNUSED, operator="", output=(), params=size)
         for path, size in tracer.tensors.unclaimed()
@@ -193,4 +214,5 @@ def _result(tracer: Tracer, real_run: str = "") -> Count:
         )
         for (operator, path, shapes, results), calls in tracer.record.uncounted.items()
     )
-    return Count(cost=Cost((*tracer.record.ops, *unused)), uncounted=uncounted, real_run=real_run)
+    ops = tuple(tracer.record.ops)
+    return Count(cost=Cost(ops + unused), uncounted=uncounted, real_run=real_run, backward=Cost(ops[forward:]))

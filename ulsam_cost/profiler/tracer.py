@@ -7,12 +7,15 @@ The lower net (`dispatch`) sees every operation that the dispatcher runs, so tha
 
 from typing import Any
 
+import torch
 from torch import nn
 
+from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.dispatch import DispatchNet
 from ulsam_cost.profiler.functions import FunctionNet
 from ulsam_cost.profiler.index import ModelIndex
 from ulsam_cost.profiler.recorder import Recorder
+from ulsam_cost.profiler.rules import tensors_of
 from ulsam_cost.profiler.scope import Scope
 from ulsam_cost.profiler.standins import StandIns
 
@@ -33,7 +36,7 @@ class Tracer:
         self.record = Recorder(self.scope, self.tensors)
         self._values = values
         self._functions = FunctionNet(self.record, self.tensors, fast=fast, values=values)
-        self._dispatch = DispatchNet(self.record, self.tensors, values=values)
+        self._dispatch = DispatchNet(self.scope, self.record, self.tensors, values=values)
         self.scope.answer = self._functions.answer_leaf
 
     def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -42,3 +45,16 @@ class Tracer:
             args, kwargs = self.tensors.on_meta(args), self.tensors.on_meta(kwargs)
         with self.scope, self._dispatch, self._functions:
             return model(*args, **kwargs)
+
+    def run_backward(self, results: Any, inputs: Any) -> None:
+        """Run the backward pass in both nets, from gradients of all the results to all that requires gradients.
+
+        Raises:
+            CostError: where no result depends on what requires gradients.
+        """
+        outputs = [tensor for tensor in tensors_of(results) if tensor.requires_grad]
+        if not outputs:
+            raise CostError("no result requires gradients: a model with a parameter that trains is accepted")
+        with self.scope, self._dispatch, self._functions:
+            gradients = [torch.ones_like(output) for output in outputs]
+            torch.autograd.grad(outputs, self.tensors.leaves(inputs), gradients, allow_unused=True)

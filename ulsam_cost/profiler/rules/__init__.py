@@ -6,6 +6,7 @@ as uncounted: none is zero by default.
 """
 
 from ulsam_cost.profiler.rules import attention as attention
+from ulsam_cost.profiler.rules import backward as backward
 from ulsam_cost.profiler.rules import elements as elements
 from ulsam_cost.profiler.rules import products as products
 from ulsam_cost.profiler.rules.free import FREE as FREE

@@ -1,0 +1,201 @@
+"""Forward and backward by hand: each gradient of a product is as much work as the product."""
+
+import pytest
+import torch
+from counting import Call, zeros
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+import ulsam_cost as uc
+
+CONVOLUTIONS = {
+    "plain": (nn.Conv2d(4, 6, 3), 2 * 6 * (7 * 5) * (4 * 3 * 3)),
+    "with stride": (nn.Conv2d(4, 6, 3, stride=2), 2 * 6 * (4 * 3) * (4 * 3 * 3)),
+    "grouped": (nn.Conv2d(4, 6, 3, groups=2), 2 * 6 * (7 * 5) * (2 * 3 * 3)),
+    "depthwise": (nn.Conv2d(4, 4, 3, groups=4), 2 * 4 * (7 * 5) * (3 * 3)),
+    "transposed": (nn.ConvTranspose2d(4, 6, 3, stride=2), 2 * 4 * (9 * 7) * (6 * 3 * 3)),
+    "transposed, grouped": (nn.ConvTranspose2d(4, 6, 3, groups=2), 2 * 4 * (9 * 7) * (3 * 3 * 3)),
+}
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONS)
+def test_convolutions(name):
+    layer, forward = CONVOLUTIONS[name]
+    x = zeros(2, 4, 9, 7)
+    assert uc.count(layer, x, train=True).macs == 2 * forward  # the input wants no gradient
+    assert uc.count(layer, x.clone().requires_grad_(), train=True).macs == 3 * forward
+
+
+def network(*, frozen=()):
+    model = nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1, bias=False),
+        nn.BatchNorm2d(8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 3, padding=1, groups=8),
+        nn.ReLU6(inplace=True),
+        nn.MaxPool2d(2),
+        nn.Conv2d(8, 4, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4, 5),
+    )
+    for index in frozen:
+        model[index].requires_grad_(False)
+    return model
+
+
+STEM, DEPTHWISE, POINT, HEAD = (
+    2 * 8 * 8 * 6 * (3 * 3 * 3),
+    2 * 8 * 8 * 6 * (3 * 3),
+    2 * 4 * 4 * 3 * 8,
+    2 * 5 * 4,
+)
+FORWARD = STEM + DEPTHWISE + POINT + HEAD
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_network_is_three_times_its_forward_less_the_first_layers_input(training):
+    model = network().train(training)
+    x = zeros(2, 3, 8, 6)
+    count = uc.count(model, x, train=True)
+    assert uc.count(model, x).macs == FORWARD
+    assert count.macs == 3 * FORWARD - STEM
+    assert count.backward.macs == 2 * FORWARD - STEM
+    assert not count.uncounted
+    assert count.params == sum(parameter.numel() for parameter in model.parameters())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_the_backward_is_charged_to_the_modules_of_the_forward():
+    count = uc.count(network(), zeros(2, 3, 8, 6), train=True)
+    macs = {path: cost.macs for path, cost in count.by_path(1).items() if cost.macs}
+    assert macs == {"0": 2 * STEM, "3": 3 * DEPTHWISE, "6": 3 * POINT, "9": 3 * HEAD}
+    assert set(count.by_kind()) >= {"conv", "linear", "norm", "activation", "pool_max", "pool_avg", "reduce"}
+    assert "matmul" not in count.by_kind()
+
+
+@pytest.mark.parametrize(
+    ("frozen", "backward"),
+    [
+        ([9], 2 * POINT + 2 * DEPTHWISE + STEM + HEAD),  # the head's weight has none, its input has
+        ([0, 1], HEAD * 2 + POINT * 2 + DEPTHWISE),  # nothing goes below the depthwise convolution
+        ([0, 1, 3, 6], HEAD),
+        ([3], 2 * HEAD + 2 * POINT + DEPTHWISE + STEM),
+    ],
+    ids=str,
+)
+def test_frozen_parameters(frozen, backward):
+    assert uc.count(network(frozen=frozen), zeros(2, 3, 8, 6), train=True).backward.macs == backward
+
+
+def test_nothing_to_train_is_said():
+    with pytest.raises(uc.CostError, match="no result requires gradients"):
+        uc.count(network().requires_grad_(False), zeros(2, 3, 8, 6), train=True)
+
+
+def test_on_meta_and_from_meta_are_the_same():
+    with torch.device("meta"):
+        model = network()
+    on_meta = uc.count(model, zeros(2, 3, 8, 6), train=True)
+    assert on_meta == uc.count(network(), zeros(2, 3, 8, 6), train=True)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("forward", "shapes", "macs"),
+    [
+        (torch.matmul, [(5, 4), (4, 6)], 3 * (5 * 4 * 6)),
+        (torch.bmm, [(2, 5, 4), (2, 4, 6)], 3 * (2 * 5 * 4 * 6)),
+        (lambda a, b: torch.einsum("bhnd,bhmd->bhnm", a, b), [(2, 3, 5, 4), (2, 3, 7, 4)], 3 * (2 * 3 * 5 * 7 * 4)),
+        (F.scaled_dot_product_attention, [(2, 4, 5, 8), (2, 4, 7, 8), (2, 4, 7, 6)], 3 * 2 * 4 * 5 * 7 * (8 + 6)),
+    ],
+    ids=["matmul", "bmm", "einsum", "attention"],
+)
+def test_products_of_activations(forward, shapes, macs):
+    inputs = tuple(zeros(*shape).requires_grad_() for shape in shapes)
+    count = uc.count(Call(forward), inputs, train=True)
+    assert count.macs == macs
+    assert not count.uncounted
+
+
+def test_an_encoder_layer():
+    layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)
+    x = zeros(3, 5, 8)
+    forward, both = uc.count(layer, x), uc.count(layer, x, train=True)
+    assert forward.macs == 4 * 3 * 5 * 8 * 8 + 2 * 3 * 5 * 5 * 8 + 2 * 3 * 5 * 8 * 16
+    assert both.macs == 3 * forward.macs - 3 * 3 * 5 * 8 * 8  # the input's gradient through q, k and v
+    assert not both.uncounted
+
+
+def test_a_recurrent_layer():
+    layer = nn.LSTM(3, 5)
+    steps, gates = 7 * 2, 4 * 5
+    both = uc.count(layer, zeros(7, 2, 3), train=True)
+    # the input wants no gradient, and neither does the first step's state
+    assert both.macs == steps * gates * (2 * 3 + 3 * 5) - 2 * gates * 5
+
+
+def test_a_checkpoint_runs_its_part_again():
+    part = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    first, second = 5 * 4 * 6, 5 * 6 * 3
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.part = part
+
+        def forward(self, x):
+            return checkpoint(self.part, x, use_reentrant=False)
+
+    count = uc.count(Model(), zeros(5, 4), train=True)
+    # the second layer's result is not needed again: the part stops before it
+    assert count.macs == (3 * (first + second) - first) + first
+    assert {path for path, cost in count.by_path(2).items() if cost.macs} == {"part.0", "part.2"}
+
+
+def test_a_custom_function_is_followed_backwards():
+    class Product(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            ctx.save_for_backward(a, b)
+            return a @ b
+
+        @staticmethod
+        def backward(ctx, grad):
+            a, b = ctx.saved_tensors
+            return grad @ b.T, a.T @ grad
+
+    inputs = (zeros(5, 4).requires_grad_(), zeros(4, 6).requires_grad_())
+    assert uc.count(Call(Product.apply), inputs, train=True).macs == 3 * (5 * 4 * 6)
+
+
+def test_a_real_run_is_followed_backwards():
+    layer = nn.Linear(4, 6, bias=False)
+    model = nn.Sequential(Call(lambda x: x * 2 if x.sum() > 0 else x), layer)
+    count = uc.count(model, zeros(5, 4) + 1, train=True)
+    assert count.real_run
+    assert count.macs == 2 * (5 * 4 * 6)
+    assert layer.weight.grad is None
+
+
+def test_a_model_in_training_is_left_as_found():
+    model = network().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    state = torch.get_rng_state()
+    uc.count(model, zeros(2, 3, 8, 6), train=True)
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(module.training for module in model.modules())
+
+
+@pytest.mark.parametrize("name", ["mv2", "resnet50", "mnasnet1_0"])
+def test_this_projects_networks(name):
+    with torch.device("meta"):
+        model = uc.build(name).train()
+    x = torch.empty(1, 3, 64, 64, device="meta")
+    count = uc.count(model, x, train=True)
+    forward = uc.count(model, x)
+    [first, *_] = [op.macs for op in forward.cost if op.macs]
+    assert count.macs == 3 * forward.macs - first
+    assert not count.uncounted
