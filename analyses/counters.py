@@ -133,7 +133,8 @@ class Layer(nn.Module):
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         x = x + self.o(attended.transpose(1, 2).flatten(2))
         y = self.norm_2(x)
-        return x + self.down(F.silu(self.gate(y)) * self.up(y))
+        result: Tensor = x + self.down(F.silu(self.gate(y)) * self.up(y))
+        return result
 
 
 def large() -> dict[str, Any]:
@@ -184,8 +185,8 @@ def page(times: list[dict[str, Any]], grown: list[dict[str, Any]], start: dict[s
     return "\n\n".join(
         (
             "# How long counting takes",
-            f"Written by `analyses/counters.py` with torch {torch.__version__}, Python {platform.python_version()}, one "
-            "thread: medians of runs in turn, in one process. A tool on CPU runs the network; one on meta runs its "
+            f"Written by `analyses/counters.py` with torch {torch.__version__}, Python {platform.python_version()}, "
+            "one thread: medians of runs in turn, in one process. A tool on CPU runs the network; one on meta runs its "
             "shapes; peers are run on a copy of the model, whose making is in their time.",
             "## Three networks at 224 x 224",
             render(Table(columns=(*tools, faster), records=times), "markdown"),

@@ -17,14 +17,14 @@ from ulsam_cost.report.formats import Table, number, words
 TOTALS = ("params", "macs", "activations")
 
 
-def count_loaded(loaded: LoadedModel) -> Count:
-    """Count a loaded model.
+def count_loaded(loaded: LoadedModel, *, train: bool = False) -> Count:
+    """Count a loaded model, its backward pass, too, with `train`.
 
     Raises:
         CostError: for a model that does not run on its inputs: its own error's last line, and where it happened.
     """
     try:
-        return count(loaded.model, loaded.inputs)
+        return count(loaded.model, loaded.inputs, train=train)
     except CostError:
         raise
     except Exception as error:
