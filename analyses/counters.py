@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -106,7 +107,7 @@ def growth(runs: int) -> list[dict[str, Any]]:
         for depth in DEPTHS:
             model = nn.Sequential(*(Bottleneck() for _ in range(depth // 3))).eval()
             operations = len(uc.count(model, x).cost.ops)
-            ms = statistics.median(1e3 * seconds(lambda model=model: uc.count(model, x)) for _ in range(runs))
+            ms = statistics.median(1e3 * seconds(partial(uc.count, model, x)) for _ in range(runs))
             records.append({"layers": depth, "operations": operations, "ms": ms, "us": 1e3 * ms / operations})
     return records
 
