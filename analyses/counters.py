@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -95,7 +96,8 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map's own shape."""
-        return F.relu(x + self.layers(x))
+        result: Tensor = F.relu(x + self.layers(x))
+        return result
 
 
 def growth(runs: int) -> list[dict[str, Any]]:
@@ -106,7 +108,7 @@ def growth(runs: int) -> list[dict[str, Any]]:
         for depth in DEPTHS:
             model = nn.Sequential(*(Bottleneck() for _ in range(depth // 3))).eval()
             operations = len(uc.count(model, x).cost.ops)
-            ms = statistics.median(1e3 * seconds(lambda model=model: uc.count(model, x)) for _ in range(runs))
+            ms = medians({"ours": partial(uc.count, model, x)}, runs)["ours"]
             records.append({"layers": depth, "operations": operations, "ms": ms, "us": 1e3 * ms / operations})
     return records
 
@@ -133,7 +135,8 @@ class Layer(nn.Module):
         attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
         x = x + self.o(attended.transpose(1, 2).flatten(2))
         y = self.norm_2(x)
-        return x + self.down(F.silu(self.gate(y)) * self.up(y))
+        result: Tensor = x + self.down(F.silu(self.gate(y)) * self.up(y))
+        return result
 
 
 def large() -> dict[str, Any]:
@@ -184,8 +187,8 @@ def page(times: list[dict[str, Any]], grown: list[dict[str, Any]], start: dict[s
     return "\n\n".join(
         (
             "# How long counting takes",
-            f"Written by `analyses/counters.py` with torch {torch.__version__}, Python {platform.python_version()}, one "
-            "thread: medians of runs in turn, in one process. A tool on CPU runs the network; one on meta runs its "
+            f"Written by `analyses/counters.py` with torch {torch.__version__}, Python {platform.python_version()}, "
+            "one thread: medians of runs in turn, in one process. A tool on CPU runs the network; one on meta runs its "
             "shapes; peers are run on a copy of the model, whose making is in their time.",
             "## Three networks at 224 x 224",
             render(Table(columns=(*tools, faster), records=times), "markdown"),
