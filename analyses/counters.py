@@ -96,7 +96,8 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The map's own shape."""
-        return F.relu(x + self.layers(x))
+        result: Tensor = F.relu(x + self.layers(x))
+        return result
 
 
 def growth(runs: int) -> list[dict[str, Any]]:
@@ -107,7 +108,7 @@ def growth(runs: int) -> list[dict[str, Any]]:
         for depth in DEPTHS:
             model = nn.Sequential(*(Bottleneck() for _ in range(depth // 3))).eval()
             operations = len(uc.count(model, x).cost.ops)
-            ms = statistics.median(1e3 * seconds(partial(uc.count, model, x)) for _ in range(runs))
+            ms = medians({"ours": partial(uc.count, model, x)}, runs)["ours"]
             records.append({"layers": depth, "operations": operations, "ms": ms, "us": 1e3 * ms / operations})
     return records
 

@@ -101,6 +101,36 @@ def test_a_model_is_left_as_found(fast, asks, fails, training):
     assert torch.equal(x, X)
 
 
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize("norm", [nn.utils.weight_norm, nn.utils.spectral_norm])
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+def test_a_weight_that_a_hook_makes_is_left_as_found(norm, fast):
+    model = nn.Sequential(norm(nn.Linear(4, 6)), nn.ReLU())
+    before, weight = snapshot(model), model[0].weight
+    assert uc.count(model.eval(), zeros(5, 4), fast=fast).macs >= 5 * 4 * 6
+    model.train()
+    assert_same(before, snapshot(model))
+    assert model[0].weight is weight
+
+
+def test_a_part_that_its_owner_changes_is_left_as_found():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm, self.drop = nn.BatchNorm2d(3), nn.Dropout()
+
+        def forward(self, x):
+            self.norm.running_mean = self.norm.running_mean * 0.9 + x.mean((0, 2, 3))
+            self.norm.register_buffer("more", x.sum())
+            self.drop.eval()
+            return self.drop(self.norm(x))
+
+    model = Model().train()
+    before = snapshot(model)
+    uc.count(model, X)
+    assert_same(before, snapshot(model))
+
+
 def test_inputs_changed_in_place_are_left_as_found():
     x = zeros(5, 4) + 1
     uc.count(Call(lambda x: x.mul_(2).add_(1)), x)

@@ -159,10 +159,10 @@ def batch_norm(
     shape = x.shape
     if len(shape) < 2 or not x.is_contiguous() or (mean is not None and mean.shape[0] != shape[1]):
         return None
-    elements = x.numel()
-    operands = [operand for operand in (weight, bias, mean, var) if operand is not None]
-    reads = elements + len(operands) * shape[1]
-    record.known(OpKind.NORM, shape, elements, 0, reads, elements // shape[1] if training else 1, operands)
+    elements, channels = x.numel(), shape[1]
+    absent = (weight is None) + (bias is None) + (mean is None) + (var is None)
+    reads = elements + channels * (4 - absent)
+    record.known(OpKind.NORM, shape, elements, 0, reads, elements // channels if training else 1, (weight, bias))
     return shape
 
 

@@ -102,7 +102,7 @@ class FunctionNet(TorchFunctionMode):
         if leaf is None or len(args) != 1:
             return UNANSWERED
         x = args[0]
-        if type(x) is not Tensor or not runs_as_written(module) or _sees_more_than_shapes():
+        if type(x) is not Tensor or torch.is_grad_enabled() or _is_transformed() or not runs_as_written(module):
             return UNANSWERED
         record = self._record
         record.operator, answer_of = leaf
@@ -114,7 +114,7 @@ class FunctionNet(TorchFunctionMode):
             return answer if isinstance(answer, Tensor) else self._new(answer, x.dtype)
 
     def _answer(self, entry: Fast, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if _sees_more_than_shapes() or not _has_meta(args):
+        if torch.is_grad_enabled() or _is_transformed() or not _has_meta(args):
             return UNANSWERED
         record = self._record
         record.operator = entry.operator
@@ -248,11 +248,6 @@ class FunctionNet(TorchFunctionMode):
 def _is_transformed() -> bool:
     """Whether vmap or the like hides dimensions of the tensors that a function sees."""
     return torch._C._functorch.maybe_current_level() is not None
-
-
-def _sees_more_than_shapes() -> bool:
-    """Whether gradients or transforms ask for the run itself."""
-    return torch.is_grad_enabled() or torch._C._functorch.maybe_current_level() is not None
 
 
 def _has_meta(args: tuple[Any, ...]) -> bool:

@@ -2,47 +2,46 @@
 
 import random
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain
-from operator import is_, itemgetter
+from operator import itemgetter
 from typing import Any
 
 import torch
 
-from ulsam_cost.profiler.index import ModelIndex
+from ulsam_cost.profiler.index import ModelIndex, State
 
 _TABLES = itemgetter("_parameters", "_buffers", "_modules")
-State = dict[str, Any]
 
 
 @contextmanager
 def kept_as_found(index: ModelIndex) -> Iterator[None]:
-    """Put back every attribute, parameter, buffer and submodule that the run replaced, and Python's random state."""
-    states = index.states()
-    tables = list(chain.from_iterable(map(_TABLES, states)))
+    """Put back every attribute, parameter, buffer and submodule that the run replaced, and Python's random state.
+
+    Of a leaf of torch.nn's, which sets no other attribute itself, the training flag.
+    """
+    leaves, states = index.leaf_states, index.states
+    tables = list(chain.from_iterable(map(_TABLES, chain(leaves, states))))
+    modes = [leaf["training"] for leaf in leaves]
     states_before, tables_before = [state.copy() for state in states], [table.copy() for table in tables]
     with _kept_random_state():
         try:
             yield
         finally:
+            for leaf, mode in zip(leaves, modes, strict=True):
+                leaf["training"] = mode
             for now, before in zip(states, states_before, strict=True):
                 if not _is_equal(now, before):
                     _put_back(now, before)
-            if list(map(len, tables)) != list(map(len, tables_before)) or not all(
-                map(is_, _values(tables), _values(tables_before))
-            ):
+            if not _is_equal(tables, tables_before):
                 for now, before in zip(tables, tables_before, strict=True):
                     _put_back(now, before)
 
 
-def _values(tables: Sequence[State]) -> Iterator[Any]:
-    return chain.from_iterable(map(dict.values, tables))
-
-
-def _is_equal(now: State, before: State) -> bool:
+def _is_equal(now: Any, before: Any) -> bool:
     try:
-        return now == before  # identical values are not compared any further
+        return bool(now == before)  # identical values are not compared any further
     except Exception:  # such as tensors, which do not say whether they are equal
         return False
 
@@ -74,6 +73,7 @@ def _differ(state: Any, before: Any) -> bool:
 
 def accelerators(index: ModelIndex) -> list[torch.device]:
     """The accelerators on which the model has parameters or buffers."""
-    tensors = (t for _, module in index.modules for t in (*module._parameters.values(), *module._buffers.values()))
+    buffers = (buffer for state in (*index.leaf_states, *index.states) for buffer in state["_buffers"].values())
+    tensors = (*(parameter for _, parameter in index.parameters), *buffers)
     devices = {tensor.device for tensor in tensors if tensor is not None}
     return sorted((device for device in devices if device.type not in ("cpu", "meta")), key=str)

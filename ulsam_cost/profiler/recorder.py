@@ -25,30 +25,6 @@ class _Draft:
 
     __slots__ = tuple(field.name for field in fields(OpCost))
 
-    def __init__(
-        self,
-        path: str,
-        kind: OpKind,
-        operator: str,
-        output: tuple[int, ...],
-        macs: int,
-        reads: int,
-        writes: int,
-        params: int,
-        reduction: int,
-        module: str,
-    ) -> None:
-        self.path = path
-        self.kind = kind
-        self.operator = operator
-        self.output = output
-        self.macs = macs
-        self.reads = reads
-        self.writes = writes
-        self.params = params
-        self.reduction = reduction
-        self.module = module
-
 
 class Recorder:
     """Takes down operations where the scope stands, under the name of the torch function that runs.
@@ -92,19 +68,11 @@ class Recorder:
         params: Iterable[Any],
     ) -> None:
         """Record an operation of which everything is known."""
-        scope = self._scope
-        op: Any = _Draft(
-            scope.path,
-            kind,
-            self.operator,
-            tuple(output),
-            macs,
-            reads,
-            writes,
-            self._tensors.claim(params),
-            reduction,
-            scope.module,
-        )
+        op: Any = _Draft()
+        op.path, op.module = self._scope.path, self._scope.module
+        op.kind, op.operator, op.output, op.reduction = kind, self.operator, tuple(output), reduction
+        op.macs, op.reads, op.writes = macs, reads, writes
+        op.params = self._tensors.claim(params)
         op.__class__ = OpCost  # frozen from here on
         self.ops.append(op)
 

@@ -24,19 +24,17 @@ class StandIns:
     def __init__(self, index: ModelIndex, *, gradients: bool = False) -> None:
         self._gradients = gradients
         self._unclaimed: dict[int, tuple[str, int]] = {}
-        self._parameter_of: dict[int, int] = {}  # tensor -> the parameter that it is or views
-        self._parameters: list[Tensor] = []
         self._stand_ins: dict[int, Tensor] = {}
         self._constants: set[int] = set()
         self._kept: list[Tensor] = []  # ids stay unique while their tensors live
-        for path, parameter in index.parameters():
+        self._parameters = index.parameters
+        for path, parameter in index.parameters:
             key = id(parameter)
             if key not in self._unclaimed:
                 if type(parameter) is not nn.Parameter and is_lazy(parameter):
                     raise CostError(f"module {path!r} has parameters without a shape: run it once before it is counted")
                 self._unclaimed[key] = path, parameter.numel()
-                self._parameter_of[key] = key
-                self._parameters.append(parameter)
+        self._parameter_of = {key: key for key in self._unclaimed}  # tensor -> the parameter that it is or views
 
     def is_parameter(self, tensor: Any) -> bool:
         """Whether a tensor is a parameter of the model, its stand-in, or a view of one."""
@@ -53,8 +51,8 @@ class StandIns:
 
     def leaves(self, inputs: Any) -> list[Tensor]:
         """The tensors of the run to which a backward pass gives gradients: parameters, and inputs that want them."""
-        found = [*self._parameters, *tensors_of(inputs)]
-        stands = (self._stand_ins.get(id(tensor), tensor) for tensor in found)
+        found = {id(tensor): tensor for tensor in (*(own for _, own in self._parameters), *tensors_of(inputs))}
+        stands = (self._stand_ins.get(key, tensor) for key, tensor in found.items())
         return [tensor for tensor in stands if tensor.requires_grad and tensor.is_leaf]
 
     def unclaimed(self) -> list[tuple[str, int]]:

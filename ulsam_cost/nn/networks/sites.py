@@ -52,7 +52,14 @@ def dense_conv(spec: NetworkSpec, in_channels: int, out_channels: int, kernel: i
 
 def is_connected(module: nn.Module | None) -> bool:
     """Whether a module takes what the attention before it passes on, and gives what it passes on itself."""
-    return bool(getattr(module, "connected", False))
+    return module is not None and bool(vars(module).get("connected", getattr(type(module), "connected", False)))
+
+
+def holds_connected(module: nn.Module) -> bool:
+    """Whether a connected module stands in this one; a block says so for all that stands in it."""
+    if "connected" in vars(module) or hasattr(type(module), "connected"):
+        return is_connected(module)
+    return any(part is not None and holds_connected(part) for part in module._modules.values())
 
 
 def attend(attention: nn.Module | None, x: Tensor, passed: Passed) -> tuple[Tensor, Passed]:
@@ -71,7 +78,7 @@ def run_one(module: nn.Module, x: Tensor, passed: Passed) -> tuple[Tensor, Passe
     """A module, or those of a Sequential in which one is connected."""
     if is_connected(module):
         return module(x, passed)  # type: ignore[no-any-return]
-    if isinstance(module, nn.Sequential) and any(map(is_connected, module.modules())):
+    if isinstance(module, nn.Sequential) and holds_connected(module):
         for part in module:
             x, passed = run_one(part, x, passed)
         return x, passed
