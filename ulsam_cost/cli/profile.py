@@ -56,6 +56,7 @@ def _measured(spec: NetworkSpec, device: str, repeats: int) -> dict[str, Any]:
 
 def _print(record: dict[str, Any], layers: bool, style: str) -> None:
     from ulsam_cost.report import profile
+    from ulsam_cost.report.count import uncounted_table
 
     tables = [profile.layer_table(record)] if layers else []
     if style == "json":
@@ -74,4 +75,4 @@ def _print(record: dict[str, Any], layers: bool, style: str) -> None:
     if style == "table" and record["memory"]:
         click.echo(profile.memory_sentence(record["memory"]))
     if style == "table" and record["uncounted"]:
-        click.echo(f"uncounted: {record['uncounted']}")
+        click.echo(f"uncounted:\n{render(uncounted_table(record), style)}")

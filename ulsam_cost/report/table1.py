@@ -6,7 +6,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import require_divides, require_size
-from ulsam_cost.formulas.attention import Mechanism, attention_cost, get_mechanism, mechanisms, whole
+from ulsam_cost.formulas.attention import Mechanism, attention_cost, get_mechanism, hidden_width, mechanisms, whole
 from ulsam_cost.report.formats import Column, Table, exact, number, words
 
 REFERENCE = "ulsam"
@@ -14,18 +14,26 @@ TABLE1_NOTE = "ratio: to the printed cost of ULSAM"
 
 
 def table1_letters(
-    m: int, h: int, w: int, *, t: int | None = None, r: int = 16, dilation: int = 4, g: int | None = None
+    m: int, h: int, w: int, *, t: int | None = None, r: int | None = None, dilation: int = 4, g: int | None = None
 ) -> dict[str, int]:
-    """The letters of Table 1, checked: t is m / 8 unless given, g is 4 or what of it divides m.
+    """The letters of Table 1, checked: t is m / 8 unless given, r 16 or m, g 4 or what of it divides m.
 
     Raises:
         SizeError: for a letter that is no positive whole number, and for a g that does not divide m.
     """
-    letters = {"m": m, "h": h, "w": w, "t": max(1, m // 8) if t is None else t, "r": r, "dilation": dilation}
+    letters = {
+        "m": m,
+        "h": h,
+        "w": w,
+        "t": max(1, m // 8) if t is None else t,
+        "r": min(16, m) if r is None else r,
+        "dilation": dilation,
+    }
     letters["g"] = gcd(4, m) if g is None else g
     for letter, value in letters.items():
         require_size(letter, value)
     require_divides("g", letters["g"], "m", m)
+    hidden_width(m, letters["r"])
     return letters
 
 
