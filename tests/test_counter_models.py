@@ -303,6 +303,60 @@ def test_only_modules_are_accepted():
         uc.count(lambda x: x, zeros(5, 4))
 
 
+def test_transforms_over_parameters():
+    class Ensemble(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weights = nn.Parameter(torch.ones(3, 4, 6))
+
+        def forward(self, x):
+            return torch.vmap(lambda weight: F.relu(x @ weight))(self.weights)
+
+    count = count_both_ways(Ensemble(), zeros(5, 4))
+    assert (count.macs, count.params) == (3 * 5 * 4 * 6, 3 * 4 * 6)
+    layer = nn.Linear(4, 6)
+    model = Call(lambda x: torch.func.functional_call(layer, {"weight": torch.ones(6, 4)}, (x,)))
+    assert count_both_ways(model, zeros(5, 4)).macs == 5 * 4 * 6
+    model = Call(torch.func.grad(lambda a: (a @ torch.ones(4, 6)).sum()))
+    count = count_both_ways(model, zeros(5, 4))
+    assert (count.macs, count.real_run) == (2 * (5 * 4 * 6), "")
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.no_grad, torch.enable_grad])
+def test_the_callers_mode_does_not_matter(mode):
+    class Inside(Block):
+        def forward(self, x):
+            with torch.inference_mode():
+                return super().forward(x)
+
+    for model in (Block().eval(), Inside().eval()):
+        with mode():
+            assert count_both_ways(model, X).macs == CONV
+
+
+@pytest.mark.filterwarnings("ignore:Complex modules")
+def test_a_complex_convolution_is_three_real_ones():
+    layer = nn.Conv2d(4, 6, 3, bias=False).to(torch.complex64)
+    assert count_both_ways(layer, X.to(torch.complex64)).macs == 3 * CONV
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors")
+def test_nested_tensors_are_uncounted_products():
+    def forward(x):
+        nested = torch.nested.nested_tensor([x[:2], x[:3]])
+        return nested @ nested.transpose(1, 2)
+
+    count = uc.count(Call(forward), zeros(5, 4))
+    assert "product" in {operation.severity for operation in count.uncounted}
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called")
+def test_an_operator_that_runs_functions_is_refused():
+    attention = pytest.importorskip("torch.nn.attention.flex_attention")
+    with pytest.raises(uc.CostError, match="functions of its own"):
+        uc.count(Call(attention.flex_attention), (zeros(1, 2, 16, 16),) * 3)
+
+
 def test_a_counter_inside_a_counted_model():
     inner = nn.Linear(4, 6)
 

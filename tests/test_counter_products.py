@@ -96,6 +96,8 @@ FUNCTIONS = {
     "in place": (lambda c, a, b: c.addmm_(a, b), [(5, 6), (5, 4), (4, 6)], 5 * 4 * 6),
     "computed and not used": (lambda a, b: (a @ b, a.relu())[1], [(5, 4), (4, 6)], 5 * 4 * 6),
     "of views": (lambda a, b: a.transpose(0, 1) @ b.view(5, 6), [(5, 4), (30,)], 4 * 5 * 6),
+    "into a given result": (lambda a, b: torch.matmul(a, b, out=a.new_empty(5, 6)), [(5, 4), (4, 6)], 5 * 4 * 6),
+    "mm into a given result": (lambda a, b: torch.mm(a, b, out=a.new_empty(5, 6)), [(5, 4), (4, 6)], 5 * 4 * 6),
     "under vmap": (torch.vmap(lambda a, b: a @ b), [(7, 5, 4), (7, 4, 6)], 7 * 5 * 4 * 6),
 }
 

@@ -8,7 +8,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ulsam_cost.profiler.recorder import Recorder
-from ulsam_cost.profiler.rules import FREE, VIEWS, Rule, first_tensor, rule_of, tensors_of
+from ulsam_cost.profiler.rules import FREE, VIEWS, Rule, first_tensor, operands_of, rule_of, tensors_of
 from ulsam_cost.profiler.scope import Scope
 from ulsam_cost.profiler.standins import META, MOST_CONSTANT, StandIns
 
@@ -35,7 +35,7 @@ class DispatchNet(TorchDispatchMode):
 
     def _run(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         rule = rule_of(operator)
-        if rule is None and operator.overloadpacket not in FREE:
+        if rule is None and operator.overloadpacket not in FREE and not _any_nested(args):
             with self:
                 result = operator.decompose(*args, **kwargs)
             if result is not NotImplemented:
@@ -94,13 +94,18 @@ class DispatchNet(TorchDispatchMode):
                 self._tensors.alias(args[0], out)
         elif record.muted:
             return
-        elif rule is None:
+        elif rule is None or _any_nested(args, out):
             record.without_rule(packet._qualified_op_name, tensors_of(args, kwargs), tensors_of(out))
         else:
             function, kernel = record.operator, packet.__name__
             record.operator = f"{function}:{kernel}" if function and kernel in KERNELS else function or kernel
-            rule(record, first_tensor(out), *args, **kwargs)
+            rule(record, first_tensor(out), *args, **operands_of(kwargs))
             record.operator = function
+
+
+def _any_nested(*values: Any) -> bool:
+    """Whether a tensor is nested: those have no shape, and rules and decompositions do not hold for them."""
+    return any(tensor.is_nested for tensor in tensors_of(*values))
 
 
 def _meta_options(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def conv2d(
     dilation: Any = 1,
     groups: int = 1,
 ) -> Answer:
-    if x.dtype is not weight.dtype or not x.is_contiguous() or not weight.is_contiguous():
+    dtype = x.dtype
+    if dtype is not weight.dtype or dtype.is_complex or not x.is_contiguous() or not weight.is_contiguous():
         return None
     sizes = _conv2d_sizes(x.shape, weight.shape, stride, padding, dilation, groups)
     if sizes is None:

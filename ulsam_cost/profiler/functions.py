@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from ulsam_cost.profiler.fast import FAST, Fast, Shape
 from ulsam_cost.profiler.leaves import LEAVES, Leaf, runs_as_written
 from ulsam_cost.profiler.recorder import Recorder
-from ulsam_cost.profiler.rules import RULES, Rule, first_tensor
+from ulsam_cost.profiler.rules import RULES, Rule, first_tensor, operands_of, tensors_of
 from ulsam_cost.profiler.scope import UNANSWERED
 from ulsam_cost.profiler.standins import META, StandIns
 
@@ -92,7 +92,7 @@ class FunctionNet(TorchFunctionMode):
             if result is not UNANSWERED:
                 return result
         name = _named(entry.operator, args, kwargs)
-        if entry.whole is None or _is_transformed():
+        if entry.whole is None or _is_transformed() or any(tensor.is_nested for tensor in tensors_of(args, kwargs)):
             return self._run(func, name, args, kwargs)
         return self._run_whole(func, name, entry.whole, args, kwargs, in_order=entry.in_order)
 
@@ -205,7 +205,7 @@ class FunctionNet(TorchFunctionMode):
             result = function(*args, **kwargs)
         finally:
             record.operator = ""
-        if isinstance(result, Tensor) and len(record.ops) > first:
+        if isinstance(result, Tensor) and len(record.ops) > first and not result.is_nested:
             record.give_shape(first, tuple(result.shape), result.numel())
         return self._made(result)
 
@@ -230,7 +230,7 @@ class FunctionNet(TorchFunctionMode):
         finally:
             record.muted = False
         record.operator = name
-        rule(record, first_tensor(result), *args, **kwargs)
+        rule(record, first_tensor(result), *args, **operands_of(kwargs))
         record.operator = ""
         return self._made(result)
 

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from ulsam_cost.cost import OpCost, OpKind
+from ulsam_cost.profiler.rules.registry import shape_of
 from ulsam_cost.profiler.scope import Scope
 from ulsam_cost.profiler.standins import StandIns
 
@@ -94,8 +95,7 @@ class Recorder:
 
     def without_rule(self, operator: str, operands: Iterable[Tensor], results: Iterable[Tensor]) -> None:
         """Record an operation that has no rule."""
-        shapes = tuple(tuple(tensor.shape) for tensor in operands)
-        made = tuple(tuple(tensor.shape) for tensor in results)
+        shapes, made = tuple(map(shape_of, operands)), tuple(map(shape_of, results))
         self.uncounted[(operator, self._scope.path, shapes, made)] += 1
 
     def refuse(self, operation: str) -> NoReturn:

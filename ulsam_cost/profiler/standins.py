@@ -1,6 +1,7 @@
 """Which tensors stand for which: meta stand-ins for real tensors, views of parameters, constants of the run."""
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -16,6 +17,19 @@ MOST_CONSTANT = 4096  # elements of a tensor whose values are kept
 
 
 _CLAIMED = ("", 0)
+
+
+functorch = torch._C._functorch
+
+
+def _outside_transforms() -> AbstractContextManager[Any]:
+    """Where a new tensor belongs to no transform of torch.func's."""
+    if functorch.maybe_current_level() is None:
+        return nullcontext()
+    from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+
+    outside: AbstractContextManager[Any] = temporarily_clear_interpreter_stack()
+    return outside
 
 
 class StandIns:
@@ -108,9 +122,11 @@ class StandIns:
         return value
 
     def _stand_in(self, tensor: Tensor) -> Tensor:
+        if functorch.is_functorch_wrapped_tensor(tensor):
+            return self._wrapped(tensor)
         found = self._stand_ins.get(id(tensor))
         if found is None:
-            with torch._C._DisableTorchDispatch():
+            with torch._C._DisableTorchDispatch(), _outside_transforms():
                 found = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
             if self._gradients and tensor.requires_grad:
                 found.requires_grad_()
@@ -118,4 +134,18 @@ class StandIns:
             self._stand_ins[id(tensor)] = found
             if self.is_parameter(tensor):
                 self._parameter_of[id(found)] = self._parameter_of[id(tensor)]
+        return found
+
+    def _wrapped(self, tensor: Tensor) -> Tensor:
+        """A stand-in under the same transform, such as vmap, which hides a dimension of the tensor."""
+        inner, level = self.on_meta(functorch.get_unwrapped(tensor)), functorch.maybe_get_level(tensor)
+        if functorch.is_batchedtensor(tensor):
+            found: Tensor = functorch._add_batch_dim(inner, functorch.maybe_get_bdim(tensor), level)
+        elif functorch.is_gradtrackingtensor(tensor):
+            found = functorch._wrap_for_grad(inner, level)
+        else:
+            raise NotImplementedError("a transform of torch.func's that no meta tensor goes through")
+        self._kept.append(found)
+        if self.is_parameter(inner):
+            self._parameter_of[id(found)] = self._parameter_of[id(inner)]
         return found

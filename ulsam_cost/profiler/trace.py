@@ -5,6 +5,7 @@ meta tensors do not have, a copy of it really runs, and the count says so.
 """
 
 import copy
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,7 +189,13 @@ def _count_for_real(
     index = ModelIndex(twin)
     tracer = Tracer(index, fast=False, values=True, gradients=train)
     with torch.random.fork_rng(devices=accelerators(index)), kept_as_found(index):
-        forward = _run(tracer, twin, own_args, own_kwargs, gradients=torch.is_grad_enabled(), train=train)
+        try:
+            forward = _run(tracer, twin, own_args, own_kwargs, gradients=torch.is_grad_enabled(), train=train)
+        except NotImplementedError as error:
+            operator = re.search(r"HigherOrderOperator (\w+)", str(error))
+            if operator is None:
+                raise
+            raise CostError(f"{operator[1]}, an operator that runs functions of its own, is not counted") from error
     return _result(tracer, forward, real_run=_sentence(reason))
 
 

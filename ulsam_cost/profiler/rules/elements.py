@@ -163,12 +163,13 @@ pointwise = rule(ops("native_dropout _fused_dropout lerp addcmul addcdiv linalg_
     elementwise(OpKind.ELEMENTWISE)
 )
 MOVEMENT = (
-    "cat stack clone copy _to_copy contiguous index index_select gather take _embedding_bag embedding_bag "
-    "index_put _unsafe_index _unsafe_index_put _index_put_impl index_add index_copy index_fill scatter scatter_add "
-    "scatter_reduce masked_fill masked_scatter masked_select where roll flip repeat repeat_interleave tril triu "
-    "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d "
-    "replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle im2col col2im unfold_copy slice_scatter "
-    "select_scatter diagonal_scatter diag_embed diagonal_copy sort topk nonzero _unique2 unique_dim unique_consecutive "
-    "unsafe_split_copy expand_copy permute_copy view_copy max_unpool2d max_unpool3d bucketize searchsorted"
+    "cat stack clone copy _to_copy contiguous index index_select gather take _embedding_bag "
+    "_embedding_bag_forward_only index_put _unsafe_index _unsafe_index_put _index_put_impl index_add index_copy "
+    "index_fill scatter scatter_add scatter_reduce masked_fill masked_scatter masked_select where roll flip "
+    "repeat repeat_interleave tril triu constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d "
+    "replication_pad1d replication_pad2d replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle im2col "
+    "col2im unfold_copy slice_scatter select_scatter diagonal_scatter diag_embed diagonal_copy sort topk nonzero "
+    "_unique2 unique_dim unique_consecutive unsafe_split_copy expand_copy permute_copy view_copy max_unpool2d "
+    "max_unpool3d bucketize searchsorted _pack_padded_sequence _to_sparse _to_dense to_padded_tensor"
 )
 move = rule(ops(MOVEMENT, in_place=True))(elementwise(OpKind.MOVEMENT))

@@ -17,7 +17,8 @@ FREE = VIEWS | frozenset(
         "set_ resize_as_ rand rand_like randn randn_like randint randint_like randperm bernoulli normal uniform "
         "normal_functional exponential random tril_indices triu_indices item _local_scalar_dense is_pinned "
         "_assert_async _assert_tensor_metadata sym_size sym_stride sym_numel sym_storage_offset is_same_size "
-        "requires_grad_ _version record_stream _linalg_check_errors",
+        "requires_grad_ _version record_stream _linalg_check_errors "
+        "_has_same_storage_numel _efficientzerotensor",
         in_place=True,
     )
 )

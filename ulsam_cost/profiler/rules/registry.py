@@ -108,6 +108,16 @@ def first_tensor(out: Any) -> Tensor:
     return next(tensors_of(out))
 
 
+def operands_of(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments that a rule is given: all but where the result is written."""
+    return {key: value for key, value in kwargs.items() if key != "out"} if "out" in kwargs else kwargs
+
+
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """A tensor's shape; a nested one has none."""
+    return () if tensor.is_nested else tuple(tensor.shape)
+
+
 def rule_of(operator: OpOverload[..., Any]) -> Rule | None:
     """The rule of a dispatched operator; one that torch tags as pointwise goes element by element."""
     found = RULES.get(operator.overloadpacket)
