@@ -115,9 +115,9 @@ def matmul(record: Recorder, a: Tensor, b: Tensor) -> Answer:
     return result
 
 
-def matmul_whole(record: Record, out: Tensor, a: Tensor, b: Tensor) -> None:
+def matmul_whole(record: Record, out: Tensor, input: Tensor, other: Tensor) -> None:
     # [..., i, j] = [..., i, k] @ [..., k, j], and the same with vectors
-    products.product(record, out.shape, a, b, length=a.shape[-1])
+    products.product(record, out.shape, input, other, length=input.shape[-1])
 
 
 def _broadcast(a: Shape, b: Shape) -> Shape | None:

@@ -230,7 +230,8 @@ class FunctionNet(TorchFunctionMode):
         finally:
             record.muted = False
         record.operator = name
-        rule(record, first_tensor(result), *args, **operands_of(kwargs))
+        operator = str(getattr(function, "_qualified_op_name", f"aten::{getattr(function, '__name__', name)}"))
+        record.by_rule(rule, operator, result, args, operands_of(kwargs))
         record.operator = ""
         return self._made(result)
 
@@ -269,6 +270,7 @@ def _named(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     if name.startswith("conv"):
         padding = kwargs.get("padding", args[4] if len(args) > 4 else 0)
         return f"{name}:{padding}" if isinstance(padding, str) else name
-    if name in ("matmul", "@") and len(args) == 2 and args[1].dim() == 1:
-        return f"{name}:dot" if args[0].dim() == 1 else f"{name}:mv"
+    operands = (*args, *(kwargs[key] for key in ("input", "other") if key in kwargs))
+    if name in ("matmul", "@") and len(operands) == 2 and operands[1].dim() == 1:
+        return f"{name}:dot" if operands[0].dim() == 1 else f"{name}:mv"
     return name

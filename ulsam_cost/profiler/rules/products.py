@@ -69,9 +69,9 @@ def added_sum_of_products(
     product(record, out.shape, a, b, bias if beta else None, length=a.shape[-1], batch=a.shape[0])
 
 
-def linear(record: Record, out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
+def linear(record: Record, out: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
     """torch.nn.functional.linear, which the dispatcher shows as one of the products above."""
-    product(record, out.shape, x, weight, bias, length=x.shape[-1])  # [..., out] = [..., in] @ [in, out]
+    product(record, out.shape, input, weight, bias, length=input.shape[-1])  # [..., out] = [..., in] @ [in, out]
 
 
 @rule(ops("_trilinear"))
