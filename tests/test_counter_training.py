@@ -168,6 +168,20 @@ def test_a_real_run_is_followed_backwards():
     assert layer.weight.grad is None
 
 
+def test_a_bilinear_layer():
+    n, i, j, o = 2, 3, 4, 5
+    layer, inputs = nn.Bilinear(i, j, o), (zeros(n, i), zeros(n, j))
+    # two operands meet, what only they have is summed, then the third comes
+    forward = n * o * i * j + n * o * j
+    weight = n * o * i + n * o * i * j
+    first, second = n * o * i * j + n * i * j, n * o * i * j + n * o * j
+    assert uc.count(layer, inputs).macs == forward
+    count = uc.count(layer, inputs, train=True)
+    assert (count.backward.macs, set(count.by_kind())) == (weight, {"linear", "add", "reduce"})
+    wanted = tuple(x.requires_grad_() for x in inputs)
+    assert uc.count(layer, wanted, train=True).backward.macs == weight + first + second
+
+
 @torch.jit.script
 def scripted_product(a, b):
     return a @ b
