@@ -74,6 +74,22 @@ def test_operands_under_their_names(forward, macs):
     assert not count.uncounted
 
 
+@pytest.mark.parametrize(
+    ("forward", "macs"),
+    [
+        (lambda x: torch.linalg.vecdot(x, x), 4 * 5),
+        (lambda x: torch.linalg.vecdot(x, x[0]), 4 * 5),
+        (lambda x: torch.linalg.vecdot(x[None], y=x[:, None]), 4 * 4 * 5),
+        (lambda x: torch.linalg.vecdot(x, x, dim=0), 5 * 4),
+        (lambda x: torch.linalg.vecdot(x, x, out=x.new_empty(4)), 4 * 5),
+    ],
+    ids=["rows", "one row", "pairs", "columns", "into a result"],
+)
+def test_dots(forward, macs):
+    count = count_both_ways(Call(forward), zeros(4, 5))
+    assert (count.macs, set(count.by_kind())) == (macs, {"matmul"})
+
+
 def test_a_rule_that_fails_leaves_a_row():
     name = f"counter_{uuid.uuid4().hex}"
     lib = torch.library.Library(name, "DEF")

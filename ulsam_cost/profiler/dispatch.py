@@ -5,8 +5,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.recorder import Recorder
 from ulsam_cost.profiler.rules import FREE, VIEWS, Rule, rule_of, tensors_of
 from ulsam_cost.profiler.scope import Scope
@@ -24,12 +26,19 @@ class DispatchNet(TorchDispatchMode):
     An operation has a rule, is declared free, falls into others, or is recorded as one without a rule.
     """
 
+    supports_higher_order_operators = True  # to refuse them
+
     def __init__(self, scope: Scope, record: Recorder, tensors: StandIns, *, values: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._scope, self._record, self._tensors, self._values = scope, record, tensors, values
         self._origins: dict[int, Origin] = {}  # autograd's number of an operation -> where it ran
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if isinstance(func, HigherOrderOperator):
+            raise CostError(
+                f"operator {func.name()!r} runs functions that cannot be followed: "
+                "a model that calls them itself is accepted"
+            )
         with torch._C.DisableTorchFunction():
             return self._run(func, args, kwargs or {})
 

@@ -120,6 +120,10 @@ def matmul_whole(record: Record, out: Tensor, input: Tensor, other: Tensor) -> N
     products.product(record, out.shape, input, other, length=input.shape[-1])
 
 
+def unanswered(*_: Any, **__: Any) -> Answer:
+    return None
+
+
 def _broadcast(a: Shape, b: Shape) -> Shape | None:
     try:
         return tuple(torch.broadcast_shapes(a, b))
@@ -284,6 +288,7 @@ FAST: dict[Any, Fast] = {
     F.linear: Fast(operator="linear", answer=linear, whole=products.linear),
     torch.matmul: Fast(operator="matmul", answer=matmul, whole=matmul_whole),
     Tensor.matmul: Fast(operator="@", answer=matmul, whole=matmul_whole),
+    torch.linalg.vecdot: Fast(operator="vecdot", answer=unanswered, whole=products.dots),
     F.scaled_dot_product_attention: Fast(
         operator="scaled_dot_product_attention", answer=attention, whole=attention_rule, in_order=True
     ),

@@ -187,14 +187,9 @@ class FunctionNet(TorchFunctionMode):
 
     def _run_open(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function that is written in Python so that the functions which it calls are seen one by one."""
-        seen_through = {**function.__globals__, "has_torch_function": lambda *_: False}
-        twin = FunctionType(
-            function.__code__, seen_through, function.__name__, function.__defaults__, function.__closure__
-        )
-        twin.__kwdefaults__ = function.__kwdefaults__
         args, kwargs = self._prepared(args, kwargs)
         with self:
-            return twin(*args, **kwargs)
+            return seen_through(function)(*args, **kwargs)
 
     def _run(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function; what the dispatcher shows of it is recorded under its name."""
@@ -244,6 +239,14 @@ class FunctionNet(TorchFunctionMode):
         if not self._values:
             self._tensors.keep_constant(result)
         return result
+
+
+def seen_through(function: Any) -> FunctionType:
+    """A function that is written in Python, which tells no mode that it is called."""
+    names = {**function.__globals__, "has_torch_function": lambda *_: False}
+    twin = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return twin
 
 
 def _is_transformed() -> bool:

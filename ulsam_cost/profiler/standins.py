@@ -66,8 +66,9 @@ class StandIns:
     def leaves(self, inputs: Any) -> list[Tensor]:
         """The tensors of the run to which a backward pass gives gradients: parameters, and inputs that want them."""
         found = {id(tensor): tensor for tensor in (*(own for _, own in self._parameters), *tensors_of(inputs))}
-        stands = (self._stand_ins.get(key, tensor) for key, tensor in found.items())
-        return [tensor for tensor in stands if tensor.requires_grad and tensor.is_leaf]
+        # Code that is not Python, such as a scripted module's, takes them as they are: then both stand for them.
+        both = (*found.values(), *(self._stand_ins[key] for key in found if key in self._stand_ins))
+        return [tensor for tensor in both if tensor.requires_grad and tensor.is_leaf]
 
     def unclaimed(self) -> list[tuple[str, int]]:
         """The paths and sizes of the parameters that nothing has used."""

@@ -183,9 +183,12 @@ def _count_for_real(
     if any(tensor.is_meta for tensor in tensors):
         raise _refusal(reason, "there are none on the meta device: a model and inputs on a CPU or GPU are accepted")
     try:
-        twin, own_args, own_kwargs = copy.deepcopy((model, args, kwargs))
+        with torch.no_grad():  # or a scripted module's copies of its parameters are no leaves
+            twin, own_args, own_kwargs = copy.deepcopy((model, args, kwargs))
     except Exception as error:
         raise _refusal(reason, f"the model cannot be copied: {_sentence(error)}") from error
+    for parameter, own in zip(model.parameters(), twin.parameters(), strict=True):
+        own.requires_grad_(parameter.requires_grad)
     index = ModelIndex(twin)
     tracer = Tracer(index, fast=False, values=True, gradients=train)
     with torch.random.fork_rng(devices=accelerators(index)), kept_as_found(index):
