@@ -66,7 +66,6 @@ def test_spectral_norm_in_training():
             2 * (4 * 4 * 5),
         ),
     ],
-    ids=str,
 )
 def test_operands_under_their_names(forward, macs):
     count = count_both_ways(Call(forward), zeros(4, 5))
