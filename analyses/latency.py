@@ -38,13 +38,13 @@ from ulsam_cost.profiler.latency import Effort, measure, measure_in_turn, measur
 from ulsam_cost.profiler.layers import measure_layers
 from ulsam_cost.profiler.roofline import device_roof, least_time
 from ulsam_cost.profiler.runner import make_setting, settle_norms
+from ulsam_cost.profiler.sweep import add_least_times, network_subject, timed_layers
 from ulsam_cost.profiler.timers import compare_timers, timer_of
 from ulsam_cost.profiler.trace import count
 from ulsam_cost.published import published_cells
 from ulsam_cost.report.files import write_files
 from ulsam_cost.report.formats import to_json
-from ulsam_cost.report.latency import latency_files, slug
-from ulsam_cost.report.measure import add_least_times, network_subject, timed_layers
+from ulsam_cost.report.latency import device_slug, latency_files
 
 CHANNELS, SIZE = 512, 14
 GROUPS, BATCHES, OWN_GROUPS = (1, 4, 8, 16), (1, 64), (1, 4, 16)
@@ -291,7 +291,7 @@ def main(device: str, minutes: float, out: Path, fresh: bool, only: str | None) 
     """Time every published placement of ULSAM, every mechanism, and ULSAM itself."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     place = resolve_device(device)
-    name = slug(place, machine := machine_state(place))
+    name = device_slug(place.type, machine := machine_state(place))
     path = out / f"latency_{name}.json"
     record = _empty_record(machine) if fresh else _resumed(path, machine)
     tasks = list(Study(place).tasks())

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from ulsam_cost.audit.cells_file import check_cells
+import ulsam_cost as uc
 
 CELLS = Path(__file__).with_name("mobilenet_cells.csv")
 
@@ -17,7 +17,7 @@ CELLS = Path(__file__).with_name("mobilenet_cells.csv")
 def main() -> None:
     """Print a verdict a cell, and the counting rule by which the number comes out."""
     rows = []
-    for finding in check_cells(CELLS):
+    for finding in uc.check_cells(CELLS):
         cell, computed = finding.subject, finding.computed
         number = f"{int(computed.number):,}" if computed else ""
         rule = computed.convention if computed else ""

@@ -172,3 +172,53 @@ def test_help_names_every_command():
     assert all(name in output for name in COMMANDS)
     for name in COMMANDS:
         assert "Usage" in run(name, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("table1", "--r", "1024"), "leaves no channel of m = 512"),
+        (("profile", "mv1", "--style", "release"), "style: the network is plain"),
+        (("profile", "mv1", "--input", "1x3x224x224", "--batch", "2"), "one of the two is accepted"),
+        (("profile", "mv1 --width 0.5", "--width", "1"), "width is given"),
+        (("profile", "mv1 --width 0.5 --width 1"), "width is given twice"),
+        (("count", "mv1 --classes 1_0"), "classes = '1_0'"),
+        (("count", "mv1 --batch"), "options with a value each"),
+        (("explain", "--model", "mv1", "--printed", "-1"), "positive numbers are accepted"),
+    ],
+)
+def test_nothing_that_is_given_is_ignored(args, said):
+    result = run(*args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert said in result.stderr
+
+
+def test_a_network_and_its_options_are_written_in_one_string_or_apart():
+    apart = run_json("profile", "resnet50", "--attention", "se", "--option", "reduction=8", "--no-latency")
+    together = run_json("profile", "resnet50 --attention=se --reduction 8", "--no-latency")
+    assert apart == together
+
+
+def test_the_plain_convention_is_the_plainest_explanation():
+    lines = run("explain", "--model", "mv1", "--printed", "569M").stdout.splitlines()
+    assert lines[1].startswith("* macs:")
+
+
+def test_a_picture_for_a_model_that_is_none_makes_no_folder(tmp_path):
+    assert run("count", "nomodel", "--figure", tmp_path / "new" / "x.png").exit_code == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("compare", "mv1", "mv2", "resnet50", "resnet101"),
+        ("explain", "ulsam", "Table 8", "2"),
+        ("crosscheck",),
+        ("crosscheck", "--claims"),
+        ("conventions",),
+        ("profile", "resnet50", "--positions", "list"),
+    ],
+)
+def test_everything_printed_reads_at_100_columns(args):
+    assert max(map(len, run(*args).stdout.splitlines())) <= 100

@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from ulsam_cost.cli import main
 from ulsam_cost.profiler import latency, roofline
-from ulsam_cost.report import measure, measured
+from ulsam_cost.profiler import sweep as measure
+from ulsam_cost.report import measured
 
 SMALL = ("measure", "mv1", "--width", "0.25", "--resolution", "32", "--device", "cpu", "--repeats", "6")
 PLACED = (*SMALL, "--positions", "11:1", "--groups", "4")

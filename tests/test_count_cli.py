@@ -161,3 +161,12 @@ def test_conventions_lists_all_with_their_sources():
     records = json.loads(runner.invoke(main, ["conventions", "--format", "json"]).stdout)
     assert [record["name"] for record in records][:2] == ["macs", "flops"]
     assert all(record["source"] and record["counts"] for record in records)
+
+
+def test_training_is_three_times_the_forward_less_the_first_layers_input():
+    """A linear layer's backward is one product for its weight and one for its input, which the first does not need."""
+    forward = json.loads(run("mv1 --width 0.25 --resolution 32", "--format", "json").stdout)
+    training = json.loads(run("mv1 --width 0.25 --resolution 32", "--train", "--format", "json").stdout)
+    stem = 16 * 16 * 8 * 3 * 3 * 3
+    assert training["macs"] == 3 * forward["macs"] - stem
+    assert run("mv1", "--train", "--peers").exit_code == 2

@@ -155,17 +155,6 @@ def test_a_checkpoint_runs_its_part_again():
 
 
 def test_a_custom_function_is_followed_backwards():
-    class Product(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, a, b):
-            ctx.save_for_backward(a, b)
-            return a @ b
-
-        @staticmethod
-        def backward(ctx, grad):
-            a, b = ctx.saved_tensors
-            return grad @ b.T, a.T @ grad
-
     inputs = (zeros(5, 4).requires_grad_(), zeros(4, 6).requires_grad_())
     assert uc.count(Call(Product.apply), inputs, train=True).macs == 3 * (5 * 4 * 6)
 
@@ -177,6 +166,84 @@ def test_a_real_run_is_followed_backwards():
     assert count.real_run
     assert count.macs == 2 * (5 * 4 * 6)
     assert layer.weight.grad is None
+
+
+def test_a_bilinear_layer():
+    n, i, j, o = 2, 3, 4, 5
+    layer, inputs = nn.Bilinear(i, j, o), (zeros(n, i), zeros(n, j))
+    # two operands meet, what only they have is summed, then the third comes
+    forward = n * o * i * j + n * o * j
+    weight = n * o * i + n * o * i * j
+    first, second = n * o * i * j + n * i * j, n * o * i * j + n * o * j
+    assert uc.count(layer, inputs).macs == forward
+    count = uc.count(layer, inputs, train=True)
+    assert (count.backward.macs, set(count.by_kind())) == (weight, {"linear", "add", "reduce"})
+    wanted = tuple(x.requires_grad_() for x in inputs)
+    assert uc.count(layer, wanted, train=True).backward.macs == weight + first + second
+
+
+@torch.jit.script
+def scripted_product(a, b):
+    return a @ b
+
+
+def scripted_parts():
+    return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("runs_before", [0, 1, 3])
+@pytest.mark.parametrize(
+    "make", [torch.jit.script, lambda model: torch.jit.trace(model, zeros(5, 4))], ids=["script", "trace"]
+)
+def test_scripted_and_traced_modules(make, runs_before):
+    model = make(scripted_parts())
+    for _ in range(runs_before):
+        model(zeros(5, 4)).sum().backward()
+    model.zero_grad()
+    first, second = 5 * 4 * 6, 5 * 6 * 3
+    assert uc.count(model, zeros(5, 4)).macs == first + second
+    count = uc.count(model, zeros(5, 4), train=True)
+    assert count.macs == 3 * (first + second) - first  # the input wants no gradient
+    assert count.params == 4 * 6 + 6 + 6 * 3 + 3
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_scripted_module_with_a_frozen_parameter():
+    model = scripted_parts()
+    model[0].requires_grad_(False)
+    assert uc.count(torch.jit.script(model), zeros(5, 4), train=True).macs == 5 * 4 * 6 + 2 * 5 * 6 * 3
+
+
+def test_a_scripted_part():
+    model = nn.Sequential(nn.Linear(4, 4), torch.jit.script(nn.Linear(4, 6)), nn.Linear(6, 3))
+    first, second, third = 5 * 4 * 4, 5 * 4 * 6, 5 * 6 * 3
+    assert uc.count(model, zeros(5, 4), train=True).macs == 2 * first + 3 * second + 3 * third
+
+
+class Product(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a, b):
+        ctx.save_for_backward(a, b)
+        return a @ b
+
+    @staticmethod
+    def backward(ctx, grad):
+        a, b = ctx.saved_tensors
+        return grad @ b.T, a.T @ grad
+
+
+@pytest.mark.parametrize("function", [scripted_product, Product.apply], ids=["scripted", "custom"])
+def test_a_function_that_takes_a_parameter(function):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 6, bias=False), nn.Parameter(torch.zeros(6, 3))
+
+        def forward(self, x):
+            return function(self.first(x), self.second)
+
+    assert uc.count(Model(), zeros(5, 4), train=True).macs == 2 * (5 * 4 * 6) + 3 * (5 * 6 * 3)
 
 
 def test_a_model_in_training_is_left_as_found():

@@ -77,9 +77,10 @@ def test_only_operators_take_rules(operator):
         (torch.fft.fft, "_fft_r2c", "product"),
         (torch.linalg.inv, "linalg_inv_ex", "product"),
         (lambda x: torch.cdist(x, x), "_cdist_forward", "product"),
+        (torch.pdist, "_pdist_forward", "product"),
         (lambda x: torch.cross(x[:, :3], x[:, :3], dim=1), None, None),
     ],
-    ids=["fft", "inverse", "cdist", "cross"],
+    ids=["fft", "inverse", "cdist", "pdist", "cross"],
 )
 def test_severity(forward, operator, severity):
     count = count_both_ways(Call(forward), zeros(4, 4))
@@ -88,6 +89,25 @@ def test_severity(forward, operator, severity):
         assert "product" not in found.values()
     else:
         assert found[f"aten::{operator}"] == severity
+
+
+def attention_by_functions(x):
+    flex = pytest.importorskip("torch.nn.attention.flex_attention")
+    return flex.flex_attention(x[None, None], x[None, None], x[None, None])
+
+
+@pytest.mark.filterwarnings("ignore:flex_attention called without")
+@pytest.mark.parametrize(
+    ("forward", "operator"),
+    [
+        (lambda x: torch.cond(x.sum() > 0, lambda x: x @ x, lambda x: x, (x,)), "cond"),
+        (attention_by_functions, "flex_attention"),
+    ],
+    ids=["cond", "flex_attention"],
+)
+def test_operators_that_run_functions_are_refused_by_name(forward, operator):
+    with pytest.raises(uc.CostError, match=f"operator '{operator}' .* is accepted"):
+        uc.count(Call(forward), zeros(16, 16))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ ROOMS = [
     ("cli", "__main__"),
 ]
 HOMES = {
-    "torch": ("nn", "profiler", "peers", "report"),
+    "torch": ("nn", "profiler", "peers"),
     "pandas": ("audit", "search", "report", "cli"),
     "matplotlib": ("report",),
     "fvcore": ("peers",),

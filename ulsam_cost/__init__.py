@@ -12,6 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ulsam_cost.audit import Finding as Finding
+    from ulsam_cost.audit import Reading as Reading
+    from ulsam_cost.audit import Verdict as Verdict
+    from ulsam_cost.audit import check_cell as check_cell
+    from ulsam_cost.audit import register_reading as register_reading
+    from ulsam_cost.audit.cells_file import check_cells as check_cells
     from ulsam_cost.conventions import CONVENTIONS as CONVENTIONS
     from ulsam_cost.conventions import Convention as Convention
     from ulsam_cost.cost import Cost as Cost
@@ -33,6 +39,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
+    "audit": ("Finding", "Reading", "Verdict", "check_cell", "register_reading"),
+    "audit.cells_file": ("check_cells",),
     "conventions": ("CONVENTIONS", "Convention"),
     "cost": ("Cost", "OpCost", "OpKind"),
     "errors": ("CostError",),

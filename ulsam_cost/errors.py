@@ -1,5 +1,6 @@
 """The project's own errors: every message names what was given and what is accepted."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -23,7 +24,7 @@ class UnknownNameError(CostError):
     @classmethod
     def among(cls, what: str, given: str, accepted: Iterable[str]) -> "UnknownNameError":
         """The error for a name that is not one of those accepted, with the nearest one offered."""
-        names = sorted(accepted)
+        names = sorted(accepted, key=_natural)
         nearest = get_close_matches(given, names, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
         return cls(f"unknown {what} {given!r}: {hint}accepted are {', '.join(names)}")
@@ -35,6 +36,11 @@ class DeviceError(CostError):
 
 class OutputError(CostError):
     """A file or folder that cannot be written."""
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Table 2 before Table 10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def require_size(name: str, value: Any) -> Any:

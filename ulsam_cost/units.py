@@ -41,11 +41,6 @@ def format_count(value: float, digits: int = 2) -> str:
     return f"{value / FACTORS[suffix]:.{digits}f}{suffix}"
 
 
-def format_exact(value: int) -> str:
-    """A count digit by digit, with thousands separated."""
-    return f"{value:,}"
-
-
 def format_pct(part: float, whole: float) -> str:
     """A signed per cent with two digits; `n/a` of nothing."""
     return f"{100 * part / whole:+.2f}%" if whole else "n/a"

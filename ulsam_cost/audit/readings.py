@@ -157,7 +157,7 @@ register_reading(
 )
 register_reading(
     Reading(
-        name="ratio of printed numbers",
+        name="printed ratio",
         convention="macs",
         meaning="a printed, already rounded number over another",
         compute=_by_ratio_of_printed,

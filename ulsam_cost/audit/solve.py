@@ -121,7 +121,7 @@ def solve(costs: Sequence[Cost], printed: Sequence[Printed]) -> list[Rule]:
         rules.append(_rule(words, numbers, printed, 1 + sum(choice.effort for choice, _ in chosen)))
     most = max(rule.hits for rule in rules)
     best = [rule for rule in rules if rule.hits == most and most]
-    return sorted(best, key=lambda rule: (rule.effort, rule.verdicts.count(Verdict.TRUNCATED), rule.words))
+    return sorted(best, key=lambda rule: (rule.effort, rule.verdicts.count(Verdict.TRUNCATED)))
 
 
 def _distinct(group: Sequence[Choice], costs: Sequence[Cost]) -> list[tuple[Choice, tuple[int, ...]]]:

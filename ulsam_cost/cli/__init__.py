@@ -1,5 +1,6 @@
 """The command line: one file a command, loaded when the command runs."""
 
+import os
 import sys
 from importlib import import_module
 from typing import Any, NoReturn
@@ -8,6 +9,9 @@ import click
 from click.exceptions import NoArgsIsHelpError
 
 from ulsam_cost.errors import CostError, OutputError
+
+# torch's profiler, which measures memory, would speak on standard error
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 COMMANDS = {
     "table1": "Overheads of the attention mechanisms: printed, derived, counted.",
@@ -57,6 +61,8 @@ class CommandGroup(click.Group):
             sys.exit(2)
         except click.ClickException as error:
             _fail(error.format_message(), error.exit_code)
+        except OSError as error:
+            _fail(f"cannot write: {error.strerror or error}", 1)
         except CostError as error:
             _fail(str(error), 1 if isinstance(error, OutputError) else 2)
         sys.exit(status if isinstance(status, int) else 0)

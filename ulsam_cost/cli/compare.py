@@ -20,13 +20,15 @@ def command(models: tuple[str, ...], inputs: tuple[str, ...], depth: int, layers
     Each of A, B, C is a network with its options in one string, as in "resnet50 --attention se --connection dca",
     or a MODEL: FILE.py:NAME or package.module:NAME.
     """
-    from ulsam_cost.report.compare import compare, layers_table, totals_table
+    from ulsam_cost.report.compare import compare, layers_table, narrow_layers_tables, narrow_totals_table, totals_table
 
     record = compare(models, inputs=inputs, depth=depth)
     if style_of_output == "json":
         click.echo(to_json(record))
         return
     tables = [totals_table(record), layers_table(record)]
+    if style_of_output == "table":
+        tables = [narrow_totals_table(record), *(narrow_layers_tables(record) if record["layers"] else [])]
     if style_of_output == "csv":  # one table
         tables = tables[1:] if layers else tables[:1]
     click.echo("\n\n".join(render(table, style_of_output) for table in tables))

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from ulsam_cost.cli.options import POSITIVE, format_option, options
+from ulsam_cost.errors import CostError
 from ulsam_cost.report.formats import render
 
 
@@ -22,6 +23,7 @@ from ulsam_cost.report.formats import render
         show_default=True,
         help="What the rows are.",
     ),
+    click.option("--train", is_flag=True, help="Forward and backward, instead of forward alone."),
     click.option("--peers", is_flag=True, help="Run the installed tools on copies, and say why they differ."),
     click.option("--strict", is_flag=True, help="End with 1 if an operation that looks like a product has no rule."),
     click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="PNG of where the cost is."),
@@ -32,6 +34,7 @@ def command(
     inputs: tuple[str, ...],
     depth: int,
     by: str,
+    train: bool,
     peers: bool,
     strict: bool,
     figure: Path | None,
@@ -49,10 +52,12 @@ def command(
     from ulsam_cost.report.figures_count import count_figure
     from ulsam_cost.report.files import require_writable, write_files
 
+    if train and peers:
+        raise CostError("--peers or --train is accepted, not both: the other tools count a forward pass")
     if figure is not None:
         require_writable(figure.parent)
     loaded = load_model(model, inputs=inputs, device="cpu" if peers else "meta")
-    counted = count.count_loaded(loaded)
+    counted = count.count_loaded(loaded, train=train)
     record = count.count_record(loaded, counted, depth)
     readings = read_peers(loaded.model, loaded.inputs, counted.cost) if peers else []
     if figure is not None:

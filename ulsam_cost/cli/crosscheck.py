@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import click
@@ -49,7 +50,7 @@ def command(
     if style_of_output == "table":
         click.echo(render(crosscheck.terminal_table(shown), style_of_output))
         for line in crosscheck.explanation_lines(shown):
-            click.echo(f"\n{line}")
+            click.echo(f"\n{fill(line, 98)}")
         click.echo(f"\n{render(crosscheck.summary_table(findings), style_of_output)}")
     else:
         click.echo(render(crosscheck.findings_table(shown), style_of_output))

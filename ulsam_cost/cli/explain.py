@@ -75,6 +75,8 @@ def _explain_models(
     from ulsam_cost.units import parse_printed
 
     printed = [parse_printed(text) for text in numbers]
+    if any(number.value <= 0 for number in printed):
+        raise CostError(f"printed {', '.join(numbers)}: positive numbers are accepted")
     costs = []
     for text in models:
         loaded = load_model(text, inputs=inputs)

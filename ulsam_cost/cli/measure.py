@@ -5,8 +5,8 @@ from typing import Any
 
 import click
 
-from ulsam_cost.cli.networks import given_options, network_options
-from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar
+from ulsam_cost.cli.networks import LIST, given_options, network_options, numbered_layers
+from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar, show
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED, network_spec
 from ulsam_cost.formulas.networks.text import names_network, spec_from_text
@@ -114,8 +114,12 @@ def command(
     network with attention and the plain one are measured in turn, and their ratio is given pair by pair; --baseline
     sets any other model beside it.
     """
+    from ulsam_cost.profiler import sweep as measure
+
+    if network["positions"] == LIST:
+        show(numbered_layers(model, network), style_of_output)
+        return
     from ulsam_cost.profiler.latency import make_effort
-    from ulsam_cost.report import measure
 
     subject, other = _subjects(model, baseline, inputs, given_options(network))
     wanted = measure.Wanted(
@@ -160,7 +164,7 @@ def command(
 
 def _subjects(model: str, baseline: str | None, inputs: tuple[str, ...], network: dict[str, Any]) -> Any:
     """What is measured, and what it is compared with."""
-    from ulsam_cost.report import measure
+    from ulsam_cost.profiler import sweep as measure
 
     if network and model not in REGISTERED:
         options = ", ".join(f"--{key}" for key in network)

@@ -7,12 +7,12 @@ import click
 from ulsam_cost.cli.options import POSITIVE, SIZE
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.formulas.networks import NetworkSpec, layer_table, network_spec
-from ulsam_cost.formulas.networks.text import batch_and_resolution, read_value
-from ulsam_cost.placement import EMPTY
+from ulsam_cost.formulas.networks import NO_ATTENTION, NetworkSpec, layer_table, network_spec
+from ulsam_cost.formulas.networks.text import input_options, options_from_text, read_option
 from ulsam_cost.report.formats import Table, number, words
 
 LIST = "list"
+SIZES = ("width", "resolution", "classes", "batch", "variant", "positions", "attention")
 
 # None stands for what is not given: a command that also takes other models tells the two apart
 network_options = (
@@ -29,7 +29,7 @@ network_options = (
     click.option("--option", "extra", multiple=True, metavar="NAME=VALUE", help="Of the mechanism or the connection."),
 )
 batch_options = (
-    click.option("--batch", type=POSITIVE, default=1, show_default=True, help="Inputs at once; costs are the batch's."),
+    click.option("--batch", type=POSITIVE, help="Inputs at once; costs are the batch's.  [default: 1]"),
     click.option("--input", "shape", metavar="NxCxHxW", help="Batch and resolution in one: 1x3x800x1344."),
 )
 
@@ -41,29 +41,34 @@ def given_options(options: dict[str, Any]) -> dict[str, Any]:
         CostError: for an option of those that is not NAME=VALUE.
     """
     given = {key: value for key, value in options.items() if key not in ("shape", "extra") and value is not None}
-    for text in options["extra"]:
-        name, equals, value = text.partition("=")
-        if not equals or not name or not value:
-            raise CostError(f"option {text!r}: NAME=VALUE is accepted, as in reduction=8")
-        given[name.replace("-", "_")] = read_value(value)
-    return given
+    return given | dict(map(read_option, options["extra"]))
 
 
-def spec_of(network: str, given: dict[str, Any]) -> NetworkSpec:
-    """The network that the options mean.
+def spec_of(network: str, options: dict[str, Any]) -> NetworkSpec:
+    """The network that a name, alone or with options in one string, and the command's own options mean.
 
     Raises:
-        CostError: for options that are not accepted.
+        CostError: for options that are not accepted, given twice, or say nothing about a plain network.
     """
-    options = given_options(given)
-    if given["shape"] is not None:
-        options["batch"], options["resolution"] = batch_and_resolution(given["shape"])
-    return network_spec(network, **options)
+    name, given = options_from_text(network)
+    for key, value in given_options(options).items():
+        if key in given:
+            raise CostError(f"{key} is given in {network!r} and as an option: one of the two is accepted")
+        given[key] = value
+    if options.get("shape") is not None:
+        given |= input_options(options["shape"], given)
+    spec = network_spec(name, **given)
+    idle = set(given) - set(SIZES)
+    if idle and spec == spec.plain() and given.get("attention") != NO_ATTENTION:
+        raise CostError(f"{', '.join(sorted(idle))}: the network is plain without --positions or --attention")
+    return spec
 
 
 def numbered_layers(network: str, given: dict[str, Any]) -> Table:
     """The numbered layers of a network, with shapes, and what positions may do with each."""
-    rows = layer_table(spec_of(network, {**given, "positions": EMPTY, "attention": None, "connection": None}))
+    sizes = {key: value for key, value in given.items() if key in (*SIZES, "shape")}
+    plain = {**sizes, "positions": None, "attention": None, "extra": ()}
+    rows = layer_table(spec_of(network, plain))
     records = [
         {
             "layer": row.layer,

@@ -24,7 +24,7 @@ class PositiveInt(click.ParamType):  # type: ignore[type-arg]
         text = str(value)
         if re.fullmatch(r"\+?[0-9]{1,18}", text, re.ASCII) and int(text) > 0:
             return int(text)
-        return self.fail(f"{text!r} is no positive whole number, which alone is accepted", param, ctx)
+        return self.fail(f"{text!r} is no positive whole number of at most 18 digits, which is accepted", param, ctx)
 
 
 class MapSize(click.ParamType):  # type: ignore[type-arg]

@@ -6,11 +6,10 @@ from typing import Any
 
 import click
 
+from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
-from ulsam_cost.formulas.attention import REGISTERED, get_mechanism
 from ulsam_cost.formulas.attention.ulsam import STYLES
 from ulsam_cost.report.overhead import overhead_note, overhead_records, overhead_table
-from ulsam_cost.report.table1 import printed_mechanisms
 
 MOST_VALUES = 20_000
 _RANGE = re.compile(r"([0-9]{1,9}):([0-9]{1,9})(?::([0-9]{1,9}))?", re.ASCII)
@@ -43,12 +42,6 @@ class Sweep(click.ParamType):  # type: ignore[type-arg]
         return [self.kind.convert(str(number), param, ctx) for number in range(start, stop + 1, step)]
 
 
-def _chosen(text: str | None) -> tuple[str, ...]:
-    if text is None:
-        return tuple(mechanism.name for mechanism in printed_mechanisms())
-    return REGISTERED if text == "all" else tuple(dict.fromkeys(name.strip() for name in text.split(",")))
-
-
 @click.command("overhead")
 @options(
     click.option(
@@ -62,7 +55,7 @@ def _chosen(text: str | None) -> tuple[str, ...]:
     click.option(
         "--hw", "sizes", type=Sweep(SIZE), default="14", show_default=True, help="Map sizes: 7,14,28,56, or 14x7."
     ),
-    click.option("--mechanisms", help="Which, separated by commas, or `all`.  [default: the six of Table 1]"),
+    mechanisms_option,
     click.option("--t", type=POSITIVE, help="Attention maps of A2-Net.  [default: m / 8]"),
     click.option("--r", type=POSITIVE, default=16, show_default=True, help="Reduction."),
     click.option("--g", type=POSITIVE, help="Subspaces of ULSAM.  [default: 4, or what of it divides m]"),
@@ -85,7 +78,7 @@ def command(
 
     A mechanism that stands in place of a convolution (aw, sk) is counted over that one.
     """
-    chosen = tuple(map(get_mechanism, _chosen(mechanisms)))
+    chosen = chosen_mechanisms(mechanisms)
     records = overhead_records(chosen, channels, sizes, style=style, t=t, r=r, g=g)
     if picture is not None:
         from ulsam_cost.report.figures_sweep import sweep_figure

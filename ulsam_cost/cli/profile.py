@@ -47,15 +47,16 @@ def command(
 
 
 def _measured(spec: NetworkSpec, device: str, repeats: int) -> dict[str, Any]:
-    from ulsam_cost.report import profile
+    from ulsam_cost.profiler import networks
 
     with progress_bar("Measuring") as progress:
-        latency = profile.measure_profile(spec, device=device, repeats=repeats, progress=progress)
-    return {"latency": latency, "memory": profile.measure_peak(spec, device=device)}
+        latency = networks.measure_against_plain(spec, device=device, repeats=repeats, progress=progress)
+    return {"latency": latency, "memory": networks.measure_network_memory(spec, device=device)}
 
 
 def _print(record: dict[str, Any], layers: bool, style: str) -> None:
     from ulsam_cost.report import profile
+    from ulsam_cost.report.count import uncounted_table
 
     tables = [profile.layer_table(record)] if layers else []
     if style == "json":
@@ -74,4 +75,4 @@ def _print(record: dict[str, Any], layers: bool, style: str) -> None:
     if style == "table" and record["memory"]:
         click.echo(profile.memory_sentence(record["memory"]))
     if style == "table" and record["uncounted"]:
-        click.echo(f"uncounted: {record['uncounted']}")
+        click.echo(f"uncounted:\n{render(uncounted_table(record), style)}")

@@ -2,16 +2,10 @@
 
 import click
 
+from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
-from ulsam_cost.formulas.attention import REGISTERED, get_mechanism
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.report.table1 import TABLE1_NOTE, printed_mechanisms, table1_letters, table1_records, table1_table
-
-
-def _chosen(text: str | None) -> tuple[str, ...]:
-    if text is None:
-        return tuple(mechanism.name for mechanism in printed_mechanisms())
-    return REGISTERED if text == "all" else tuple(name.strip() for name in text.split(","))
+from ulsam_cost.report.table1 import TABLE1_NOTE, table1_letters, table1_records, table1_table
 
 
 @click.command("table1")
@@ -19,13 +13,13 @@ def _chosen(text: str | None) -> tuple[str, ...]:
     click.option("--m", type=POSITIVE, default=512, show_default=True, help="Channels of the map."),
     click.option("--hw", type=SIZE, default=(14, 14), show_default="14", help="Size of the map: 14, or 14x7."),
     click.option("--t", type=POSITIVE, help="Attention maps of A2-Net.  [default: m / 8]"),
-    click.option("--r", type=POSITIVE, default=16, show_default=True, help="Reduction of SE, BAM and CBAM."),
+    click.option("--r", type=POSITIVE, help="Reduction of SE, BAM and CBAM.  [default: 16, or m if that is less]"),
     click.option(
         "--dilation", type=POSITIVE, default=4, show_default=True, help="Dilation of BAM; it changes no cost."
     ),
     click.option("--g", type=POSITIVE, help="Subspaces of ULSAM.  [default: 4, or what of it divides m]"),
     click.option("--style", type=click.Choice(STYLES), default="equation", show_default=True, help="Style of ULSAM."),
-    click.option("--mechanisms", help="Which rows, separated by commas, or `all`.  [default: the six of Table 1]"),
+    mechanisms_option,
     click.option("--exact", is_flag=True, help="Add what the real modules cost, derived, and why it differs."),
     click.option("--counted", is_flag=True, help="Add what the real modules cost, counted."),
     format_option,
@@ -34,7 +28,7 @@ def command(
     m: int,
     hw: tuple[int, int],
     t: int | None,
-    r: int,
+    r: int | None,
     dilation: int,
     g: int | None,
     style: str,
@@ -48,7 +42,7 @@ def command(
     The printed formulas are those of the ULSAM paper's Table 1, where a FLOP is one multiply-accumulate.
     """
     letters = table1_letters(m, *hw, t=t, r=r, dilation=dilation, g=g)
-    chosen = tuple(map(get_mechanism, _chosen(mechanisms)))
+    chosen = chosen_mechanisms(mechanisms)
     records = table1_records(letters, style=style, chosen=chosen, with_exact=exact, with_counted=counted)
     if not (exact or counted):
         show(table1_table(records), style_of_output, notes=TABLE1_NOTE)

@@ -20,7 +20,7 @@ from ulsam_cost.formulas.networks.text import names_network, spec_from_text
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.nn.networks.meta import build_on_meta
 
-_INPUT = re.compile(r"([0-9]{1,9}(?:x[0-9]{1,9})*)(?::([a-z0-9]+))?", re.ASCII)
+_INPUT = re.compile(r"([1-9][0-9]{0,8}(?:x[1-9][0-9]{0,8})*)(?::([a-z0-9]+))?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

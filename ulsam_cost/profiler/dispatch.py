@@ -5,10 +5,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.recorder import Recorder
-from ulsam_cost.profiler.rules import FREE, VIEWS, Rule, first_tensor, operands_of, rule_of, tensors_of
+from ulsam_cost.profiler.rules import FREE, VIEWS, Rule, rule_of, tensors_of
 from ulsam_cost.profiler.scope import Scope
 from ulsam_cost.profiler.standins import META, MOST_CONSTANT, StandIns
 
@@ -24,12 +26,19 @@ class DispatchNet(TorchDispatchMode):
     An operation has a rule, is declared free, falls into others, or is recorded as one without a rule.
     """
 
+    supports_higher_order_operators = True  # to refuse them
+
     def __init__(self, scope: Scope, record: Recorder, tensors: StandIns, *, values: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._scope, self._record, self._tensors, self._values = scope, record, tensors, values
         self._origins: dict[int, Origin] = {}  # autograd's number of an operation -> where it ran
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if isinstance(func, HigherOrderOperator):
+            raise CostError(
+                f"operator {func.name()!r} runs functions that cannot be followed: "
+                "a model that calls them itself is accepted"
+            )
         with torch._C.DisableTorchFunction():
             return self._run(func, args, kwargs or {})
 
@@ -44,7 +53,7 @@ class DispatchNet(TorchDispatchMode):
             args, kwargs = self._without_values(operator, args, kwargs)
         out = operator(*args, **kwargs)
         with self._in_its_place(args):
-            self._observe(operator.overloadpacket, rule, args, kwargs, out)
+            self._observe(operator.overloadpacket, rule, args, _without_results(operator, kwargs), out)
         return out
 
     @contextmanager
@@ -99,8 +108,16 @@ class DispatchNet(TorchDispatchMode):
         else:
             function, kernel = record.operator, packet.__name__
             record.operator = f"{function}:{kernel}" if function and kernel in KERNELS else function or kernel
-            rule(record, first_tensor(out), *args, **operands_of(kwargs))
+            record.by_rule(rule, packet._qualified_op_name, out, args, kwargs)
             record.operator = function
+
+
+def _without_results(operator: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The options of an operation less the tensors that its results are written to: they are not read."""
+    if not kwargs:
+        return kwargs
+    results = {argument.name for argument in operator._schema.arguments if argument.is_out}
+    return {name: value for name, value in kwargs.items() if name not in results}
 
 
 def _any_nested(*values: Any) -> bool:

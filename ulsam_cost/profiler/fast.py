@@ -115,9 +115,13 @@ def matmul(record: Recorder, a: Tensor, b: Tensor) -> Answer:
     return result
 
 
-def matmul_whole(record: Record, out: Tensor, a: Tensor, b: Tensor) -> None:
+def matmul_whole(record: Record, out: Tensor, input: Tensor, other: Tensor) -> None:
     # [..., i, j] = [..., i, k] @ [..., k, j], and the same with vectors
-    products.product(record, out.shape, a, b, length=a.shape[-1])
+    products.product(record, out.shape, input, other, length=input.shape[-1])
+
+
+def unanswered(*_: Any, **__: Any) -> Answer:
+    return None
 
 
 def _broadcast(a: Shape, b: Shape) -> Shape | None:
@@ -284,6 +288,7 @@ FAST: dict[Any, Fast] = {
     F.linear: Fast(operator="linear", answer=linear, whole=products.linear),
     torch.matmul: Fast(operator="matmul", answer=matmul, whole=matmul_whole),
     Tensor.matmul: Fast(operator="@", answer=matmul, whole=matmul_whole),
+    torch.linalg.vecdot: Fast(operator="vecdot", answer=unanswered, whole=products.dots),
     F.scaled_dot_product_attention: Fast(
         operator="scaled_dot_product_attention", answer=attention, whole=attention_rule, in_order=True
     ),

@@ -189,14 +189,9 @@ class FunctionNet(TorchFunctionMode):
 
     def _run_open(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function that is written in Python so that the functions which it calls are seen one by one."""
-        seen_through = {**function.__globals__, "has_torch_function": lambda *_: False}
-        twin = FunctionType(
-            function.__code__, seen_through, function.__name__, function.__defaults__, function.__closure__
-        )
-        twin.__kwdefaults__ = function.__kwdefaults__
         args, kwargs = self._prepared(args, kwargs)
         with self:
-            return twin(*args, **kwargs)
+            return seen_through(function)(*args, **kwargs)
 
     def _run(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function; what the dispatcher shows of it is recorded under its name."""
@@ -232,7 +227,8 @@ class FunctionNet(TorchFunctionMode):
         finally:
             record.muted = False
         record.operator = name
-        rule(record, first_tensor(result), *args, **operands_of(kwargs))
+        operator = str(getattr(function, "_qualified_op_name", f"aten::{getattr(function, '__name__', name)}"))
+        record.by_rule(rule, operator, result, args, operands_of(kwargs))
         record.operator = ""
         return self._made(result)
 
@@ -245,6 +241,14 @@ class FunctionNet(TorchFunctionMode):
         if not self._values:
             self._tensors.keep_constant(result)
         return result
+
+
+def seen_through(function: Any) -> FunctionType:
+    """A function that is written in Python, which tells no mode that it is called."""
+    names = {**function.__globals__, "has_torch_function": lambda *_: False}
+    twin = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return twin
 
 
 def _is_transformed() -> bool:
@@ -271,6 +275,7 @@ def _named(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
     if name.startswith("conv"):
         padding = kwargs.get("padding", args[4] if len(args) > 4 else 0)
         return f"{name}:{padding}" if isinstance(padding, str) else name
-    if name in ("matmul", "@") and len(args) == 2 and args[1].dim() == 1:
-        return f"{name}:dot" if args[0].dim() == 1 else f"{name}:mv"
+    operands = (*args, *(kwargs[key] for key in ("input", "other") if key in kwargs))
+    if name in ("matmul", "@") and len(operands) == 2 and operands[1].dim() == 1:
+        return f"{name}:dot" if operands[0].dim() == 1 else f"{name}:mv"
     return name

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from ulsam_cost.cost import OpKind, Row
-from ulsam_cost.profiler.rules.registry import shape_of
+from ulsam_cost.profiler.rules.registry import Rule, first_tensor, shape_of, tensors_of
 from ulsam_cost.profiler.scope import Scope
 from ulsam_cost.profiler.standins import StandIns
 
@@ -93,6 +93,13 @@ class Recorder:
             row = self.rows[index]
             if row[3] != shape and prod(row[3]) == elements:
                 self.rows[index] = (*row[:3], shape, *row[4:])
+
+    def by_rule(self, rule: Rule, operator: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Record an operation by its rule; where the rule fails, what it had recorded stands, and so does a row."""
+        try:
+            rule(self, first_tensor(result), *args, **kwargs)
+        except Exception:  # a fault of the rule's is none of the model's
+            self.without_rule(operator, tensors_of(args, kwargs), tensors_of(result))
 
     def without_rule(self, operator: str, operands: Iterable[Tensor], results: Iterable[Tensor]) -> None:
         """Record an operation that has no rule."""

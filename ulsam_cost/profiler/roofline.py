@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost
 from ulsam_cost.profiler.device import device_name, dtype_name, refusals_in_a_sentence
 from ulsam_cost.profiler.latency import Effort, take_times
@@ -79,7 +80,7 @@ class LeastTime:
 
 def least_time(cost: Cost, roof: Roof, itemsize: int) -> LeastTime:
     """The least time of a counted cost, at `itemsize` bytes an element."""
-    flops, moved = 2 * cost.macs, cost.bytes(itemsize)
+    flops, moved = get_convention("flops").number(cost), cost.bytes(itemsize)
     return LeastTime(
         flops=flops,
         bytes=moved,

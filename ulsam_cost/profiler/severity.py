@@ -2,7 +2,21 @@
 
 from enum import StrEnum
 
-_PRODUCT_NAMES = ("mm", "matmul", "conv", "linear", "attention", "einsum", "dot", "rnn", "lstm", "gru", "fft", "cdist")
+_PRODUCT_NAMES = (
+    "mm",
+    "matmul",
+    "conv",
+    "linear",
+    "attention",
+    "einsum",
+    "dot",
+    "rnn",
+    "lstm",
+    "gru",
+    "fft",
+    "cdist",
+    "pdist",
+)
 _SOLVER_NAMES = ("linalg", "cholesky", "solve", "svd", "qr", "eig", "inverse", "det")
 Shapes = tuple[tuple[int, ...], ...]
 

@@ -54,9 +54,11 @@ class StandIns:
 
     def leaves(self, inputs: Any) -> list[Tensor]:
         """The tensors of the run to which a backward pass gives gradients: parameters, and inputs that want them."""
-        found = (*(own for _, own in self._parameters.values()), *tensors_of(inputs))
-        stands = {id(tensor): self._stand_ins.get(id(tensor), tensor) for tensor in found}.values()
-        return [tensor for tensor in stands if tensor.requires_grad and tensor.is_leaf]
+        own = (parameter for _, parameter in self._parameters.values())
+        found = {id(tensor): tensor for tensor in (*own, *tensors_of(inputs))}
+        # Code that is not Python, such as a scripted module's, takes them as they are: then both stand for them.
+        both = (*found.values(), *(self._stand_ins[key] for key in found if key in self._stand_ins))
+        return [tensor for tensor in both if tensor.requires_grad and tensor.is_leaf]
 
     def unclaimed(self) -> list[tuple[str, int]]:
         """The paths and sizes of the parameters that nothing has used."""

@@ -5,7 +5,6 @@ meta tensors do not have, a copy of it really runs, and the count says so.
 """
 
 import copy
-import re
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -193,19 +192,16 @@ def _count_for_real(
     if any(tensor.is_meta for tensor in tensors):
         raise _refusal(reason, "there are none on the meta device: a model and inputs on a CPU or GPU are accepted")
     try:
-        twin, own_args, own_kwargs = copy.deepcopy((model, args, kwargs))
+        with torch.no_grad():  # or a scripted module's copies of its parameters are no leaves
+            twin, own_args, own_kwargs = copy.deepcopy((model, args, kwargs))
     except Exception as error:
         raise _refusal(reason, f"the model cannot be copied: {_sentence(error)}") from error
+    for parameter, own in zip(model.parameters(), twin.parameters(), strict=True):
+        own.requires_grad_(parameter.requires_grad)
     index = ModelIndex(twin)
     tracer = Tracer(index, fast=False, values=True, gradients=train)
     with torch.random.fork_rng(devices=accelerators(index)), kept_as_found(index):
-        try:
-            forward = _run(tracer, twin, own_args, own_kwargs, gradients=torch.is_grad_enabled(), train=train)
-        except NotImplementedError as error:
-            operator = re.search(r"HigherOrderOperator (\w+)", str(error))
-            if operator is None:
-                raise
-            raise CostError(f"{operator[1]}, an operator that runs functions of its own, is not counted") from error
+        forward = _run(tracer, twin, own_args, own_kwargs, gradients=torch.is_grad_enabled(), train=train)
     return _result(tracer, forward, real_run=_sentence(reason))
 
 

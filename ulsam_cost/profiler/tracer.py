@@ -12,7 +12,7 @@ from torch import nn
 
 from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.dispatch import DispatchNet
-from ulsam_cost.profiler.functions import FunctionNet
+from ulsam_cost.profiler.functions import FunctionNet, seen_through
 from ulsam_cost.profiler.index import ModelIndex
 from ulsam_cost.profiler.recorder import Recorder
 from ulsam_cost.profiler.rules import tensors_of
@@ -57,4 +57,5 @@ class Tracer:
             raise CostError("no result requires gradients: a model with a parameter that trains is accepted")
         with self.scope, self._dispatch, self._functions:
             gradients = [torch.ones_like(output) for output in outputs]
-            torch.autograd.grad(outputs, self.tensors.leaves(inputs), gradients, allow_unused=True)
+            # Not as a torch function, which would be given stand-ins for the leaves that are real.
+            seen_through(torch.autograd.grad)(outputs, self.tensors.leaves(inputs), gradients, allow_unused=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 from ulsam_cost.audit.readings import spec_cost
 from ulsam_cost.formulas.networks import get_network, network_spec
+from ulsam_cost.profiler.networks import measure_against_plain
 from ulsam_cost.report import figures, figures_costs
 from ulsam_cost.report.build_audit import Audit, cells_table, claims_table, run_audit, source_title
 from ulsam_cost.report.build_networks import COMPARED, conventions_page, layers_pictures, networks_page
@@ -19,7 +20,6 @@ from ulsam_cost.report.formats import Table, number, words
 from ulsam_cost.report.pages import Grid, Link, Page, Paragraph, Section, Text
 from ulsam_cost.report.pages_html import html
 from ulsam_cost.report.pages_markdown import markdown
-from ulsam_cost.report.profile import measure_profile
 
 HTML_PAGE = "index.html"
 # The pages of timings differ from run to run: they are written, and not compared.
@@ -142,7 +142,7 @@ def measure_placements(*, device: str, repeats: int, progress: Callable[[float],
     for index, (network, positions) in enumerate(COMPARED.items()):
         spec = network_spec(network, positions=positions)
         plain, changed = spec_cost(spec.plain()), spec_cost(spec)
-        latency = measure_profile(spec, device=device, repeats=repeats, progress=partial(_part, progress, index))
+        latency = measure_against_plain(spec, device=device, repeats=repeats, progress=partial(_part, progress, index))
         name = f"{get_network(network).title} ({positions})"
         measured[name] = {"macs_pct": 100 * (changed.macs - plain.macs) / plain.macs, "latency": latency}
     return measured

@@ -13,10 +13,10 @@ from ulsam_cost.audit.explanations import explanations, key_of
 from ulsam_cost.audit.readings import cell_spec, spec_cost
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.networks import NetworkSpec
+from ulsam_cost.profiler.networks import count_network
 from ulsam_cost.published import Cell, Claim, cost_cells, published_claims
 from ulsam_cost.report.formats import Column, Table, number, words
 from ulsam_cost.report.pages import Shown
-from ulsam_cost.report.profile import count_network
 from ulsam_cost.units import FACTORS, parse_printed
 
 AnyFinding = Finding[Cell] | Finding[Claim]

@@ -125,6 +125,41 @@ def totals_table(record: dict[str, Any]) -> Table:
     return Table(columns=tuple(columns), records=records)
 
 
+def narrow_totals_table(record: dict[str, Any]) -> Table:
+    """The same for the terminal: a row a cost and network."""
+    records = [
+        {
+            "cost": heading,
+            "network": f"{network['letter']} {network['network']}",
+            "value": network[unit],
+            "delta": network["delta"][unit] if position else None,
+            "pct": network["delta_pct"][unit] if position else None,
+        }
+        for unit, heading in UNITS.items()
+        for position, network in enumerate(record["networks"])
+    ]
+    columns = (
+        words("cost", "cost"),
+        words("network", "network"),
+        number("value", ""),
+        number("delta", "difference", _signed),
+        number("pct", "%", _signed_pct),
+    )
+    return Table(columns=columns, records=records)
+
+
+def narrow_layers_tables(record: dict[str, Any]) -> list[Table]:
+    """The layers for the terminal: a table a cost."""
+    whole = layers_table(record)
+    return [
+        Table(
+            columns=tuple(c for c in whole.columns if c.key == "layer" or c.key.endswith(f"_{unit}")),
+            records=whole.records,
+        )
+        for unit in UNITS
+    ]
+
+
 def layers_table(record: dict[str, Any]) -> Table:
     """The layers in which the networks part; its columns add up to the totals."""
     letters = [network["letter"] for network in record["networks"]]

@@ -1,32 +1,30 @@
 """A counted model: its totals, its module tree, its kinds and operators, and what other tools say of it."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from textwrap import fill
 from typing import Any
-
-from torch import nn
 
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import PRODUCT_KINDS, Cost
 from ulsam_cost.errors import CostError
 from ulsam_cost.nn.loading import LoadedModel
 from ulsam_cost.peers import Reading
+from ulsam_cost.profiler.modules import module_classes, split_params
 from ulsam_cost.profiler.trace import Count, count
 from ulsam_cost.report.formats import Table, number, words
 
 TOTALS = ("params", "macs", "activations")
 
 
-def count_loaded(loaded: LoadedModel) -> Count:
-    """Count a loaded model.
+def count_loaded(loaded: LoadedModel, *, train: bool = False) -> Count:
+    """Count a loaded model, its backward pass, too, with `train`.
 
     Raises:
         CostError: for a model that does not run on its inputs: its own error's last line, and where it happened.
     """
     try:
-        return count(loaded.model, loaded.inputs)
+        return count(loaded.model, loaded.inputs, train=train)
     except CostError:
         raise
     except Exception as error:
@@ -46,7 +44,7 @@ def count_record(loaded: LoadedModel, counted: Count, depth: int) -> dict[str, A
         "activations": counted.activations,
         "conventions": {name: convention.number(counted.cost) for name, convention in CONVENTIONS.items()},
         "by_kind": {str(kind): totals(cost) for kind, cost in counted.by_kind().items()},
-        "layers": tree_records(loaded.model, counted.cost, depth),
+        "layers": tree_records(module_classes(loaded.model), counted.cost, depth),
         "uncounted": [asdict(operation) for operation in counted.uncounted],
         "real_run": counted.real_run,
     }
@@ -57,17 +55,7 @@ def totals(cost: Cost) -> dict[str, int]:
     return {**{key: getattr(cost, key) for key in TOTALS}, "reads": cost.reads, "writes": cost.writes}
 
 
-def split_params(model: nn.Module) -> dict[str, int]:
-    """Parameters by whether they train; `shared` are those, of either, that stand in the model more than once."""
-    names = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
-    split = {"trainable": 0, "frozen": 0, "shared": 0}
-    for parameter in model.parameters():
-        split["trainable" if parameter.requires_grad else "frozen"] += parameter.numel()
-        split["shared"] += parameter.numel() if names[id(parameter)] > 1 else 0
-    return split
-
-
-def tree_records(model: nn.Module, cost: Cost, depth: int) -> list[dict[str, Any]]:
+def tree_records(classes: Mapping[str, str], cost: Cost, depth: int) -> list[dict[str, Any]]:
     """A record a module down to a depth, what stands below it included, in the model's order."""
     sums: dict[str, dict[str, int]] = {}
     for op in cost:
@@ -77,7 +65,6 @@ def tree_records(model: nn.Module, cost: Cost, depth: int) -> list[dict[str, Any
             total["params"] += op.params
             total["macs"] += op.macs
             total["activations"] += op.writes if op.kind in PRODUCT_KINDS else 0
-    classes = {name: type(module).__name__ for name, module in model.named_modules(remove_duplicate=False)}
     order = [name for name in classes if name in sums]
     return [{"path": path, "module": classes[path], **sums[path]} for path in order]
 

@@ -86,11 +86,17 @@ def terminal_table(findings: Sequence[AnyFinding]) -> Table:
         shown, widths = ("id", "source", "row", "printed", "computed", "verdict"), {"row": 44}
     else:
         shown = ("source", "table", "row", "metric", "printed", "computed", "reading", "verdict")
-        widths = {"table": 16, "reading": 18}
+        widths = {"table": 11, "reading": 12}
     records = [
-        {**record, **{key: _cut(record[key], width) for key, width in widths.items()}} for record in full.records
+        {**record, **{key: _cut(_short(key, record[key]), width) for key, width in widths.items()}}
+        for record in full.records
     ]
     return Table(columns=tuple(column for column in full.columns if column.key in shown), records=records)
+
+
+def _short(key: str, text: str | None) -> str | None:
+    """A reading by its last word: `dcanet` of `network under dcanet`, `arithmetic` of `paper's arithmetic`."""
+    return text.split()[-1] if text and key == "reading" else text
 
 
 def _cut(text: str | None, width: int) -> str:

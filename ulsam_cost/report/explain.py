@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from fractions import Fraction
-from textwrap import wrap
+from textwrap import fill, wrap
 from typing import Any
 
 from ulsam_cost.audit import READINGS, Finding, check_cell, compute_cell, meets
@@ -104,7 +104,7 @@ def story_text(finding: Finding[Cell]) -> str:
         return f"{said}\nverdict: {finding.verdict.words}: no reading computes it"
     meaning = next(reading.meaning for reading in READINGS if reading.name == computed.reading)
     verdict = f"verdict: {finding.verdict.words}, by {computed.reading} ({meaning})"
-    return "\n".join(filter(None, (said, verdict, finding.explanation)))
+    return "\n".join((said, *(fill(line, 98) for line in (verdict, finding.explanation) if line)))
 
 
 def readings_table(story: dict[str, Any]) -> Table:
@@ -165,7 +165,8 @@ def rules_text(rules: Sequence[Rule], models: Sequence[str], numbers: Sequence[s
     """The rules for the terminal: each in words, then what it gives for each network."""
     if not rules:
         return "No known convention and no sum of kinds that was tried gives " + ", ".join(numbers)
-    parts = [f"{len(rules)} rules give {rules[0].hits} of the {len(numbers)} numbers; the plainest:"]
+    all_of = "" if rules[0].hits == len(numbers) else f"{rules[0].hits} of "
+    parts = [f"{len(rules)} rules give {all_of}{', '.join(numbers)}; the plainest:"]
     for rule in rules[:most]:
         name = f"{rule.convention}: " if rule.convention else ""
         parts.append("\n".join(wrap(f"{name}{rule.words}", 98, initial_indent="* ", subsequent_indent="  ")))

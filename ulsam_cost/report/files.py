@@ -26,9 +26,13 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def require_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written before any work is done for it.
+    """Refuse a folder that cannot be written before any work is done for it; nothing is made yet.
 
     Raises:
-        OutputError: if a file cannot be made in it.
+        OutputError: if a file could not be made in it.
     """
-    write_files(folder, {})
+    nearest = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+    if not nearest.is_dir():
+        raise OutputError(f"cannot write into {folder}: {nearest} is a file")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(f"cannot write into {folder}: no permission in {nearest}")

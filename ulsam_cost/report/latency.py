@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
 from ulsam_cost.report.figures_measured import mechanisms_figure, roofline_figure, savings_figure
 from ulsam_cost.report.formats import Table, number, words
 from ulsam_cost.report.measured import layer_table, machine_sentence, milliseconds, ratio
@@ -17,9 +15,9 @@ WRITTEN_BY = "analyses/latency.py"
 Row = Mapping[str, Any]
 
 
-def slug(device: torch.device, machine: Mapping[str, Any]) -> str:
+def device_slug(device_type: str, machine: Mapping[str, Any]) -> str:
     """The device's name in file names: `cpu`, or the maker's name of a CUDA device."""
-    if device.type == "cpu":
+    if device_type == "cpu":
         return "cpu"
     return re.sub(r"[^a-z0-9]+", "_", str(machine["name"]).lower()).strip("_")
 

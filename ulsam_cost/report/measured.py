@@ -1,6 +1,7 @@
 """What a sweep measured, as tables and sentences."""
 
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any
 
 from ulsam_cost.profiler.memory import LABELS
@@ -166,8 +167,16 @@ def energy_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(columns=columns, records=records)
 
 
+def _rounded_load(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
 def machine_sentence(machine: Mapping[str, Any]) -> str:
     """The machine's state in a line: what is known of it."""
     name = text(machine.get("name"))
-    others = [f"{key} {value}" for key, value in machine.items() if key != "name" and value is not None]
-    return f"{name}: {', '.join(others)}"
+    others = [
+        f"{key} {f'{value:.2f}' if isinstance(value, float) else value}"
+        for key, value in machine.items()
+        if key != "name" and value is not None
+    ]
+    return fill(f"{name}: {', '.join(others)}", 98)

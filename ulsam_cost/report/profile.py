@@ -1,10 +1,7 @@
 """A network under a placement, beside the plain one: counted, derived, layer by layer."""
 
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
-
-import torch
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import CostError
@@ -17,23 +14,10 @@ from ulsam_cost.formulas.networks import (
     network_layers,
     split_by_layer,
 )
-from ulsam_cost.nn.networks import build_network
-from ulsam_cost.nn.networks.meta import build_on_meta
 from ulsam_cost.placement import EMPTY
-from ulsam_cost.profiler.device import resolve_device
-from ulsam_cost.profiler.latency import measure_pair
-from ulsam_cost.profiler.memory import measure_memory
-from ulsam_cost.profiler.runner import make_setting
-from ulsam_cost.profiler.trace import Count, count
+from ulsam_cost.profiler.networks import count_network
 from ulsam_cost.report.formats import Table, exact, number, words
 from ulsam_cost.report.measured import mebibytes
-
-Progress = Callable[[float], None]
-
-
-def count_network(spec: NetworkSpec) -> Count:
-    """The counted cost of the real network, built and run on the meta device."""
-    return count(build_on_meta(spec), torch.empty(spec.input_shape, device="meta"))
 
 
 def profile_network(spec: NetworkSpec) -> dict[str, Any]:
@@ -96,25 +80,6 @@ def check_profile(record: dict[str, Any]) -> None:
     for unit in ("params", "macs"):
         if record[unit] != record["derived"][unit]:
             raise CostError(f"counted {unit} {record[unit]:,} differ from derived ones {record['derived'][unit]:,}")
-
-
-def measure_profile(
-    spec: NetworkSpec, *, device: str, repeats: int, progress: Progress | None = None
-) -> dict[str, Any]:
-    """The latency of the network and its baseline, measured in turn on a device; `progress` hears the share done."""
-    place = resolve_device(device)
-    with place:
-        baseline, network = build_network(spec.plain()).eval(), build_network(spec).eval()
-        x = torch.randn(spec.input_shape)
-    return measure_pair(baseline, network, x, device=place, repeats=repeats, progress=progress).to_dict()
-
-
-def measure_peak(spec: NetworkSpec, *, device: str) -> dict[str, int | None]:
-    """The peak memory of the network's forward pass on a device, in bytes."""
-    setting = make_setting(device=device)
-    with setting.device:
-        network, x = build_network(spec).eval(), torch.randn(spec.input_shape)
-    return measure_memory(network, x, setting=setting).to_dict()
 
 
 def memory_sentence(memory: dict[str, int | None]) -> str:

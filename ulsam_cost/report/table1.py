@@ -6,7 +6,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import require_divides, require_size
-from ulsam_cost.formulas.attention import Mechanism, attention_cost, get_mechanism, mechanisms, whole
+from ulsam_cost.formulas.attention import Mechanism, attention_cost, get_mechanism, hidden_width, mechanisms, whole
 from ulsam_cost.report.formats import Column, Table, exact, number, words
 
 REFERENCE = "ulsam"
@@ -14,18 +14,26 @@ TABLE1_NOTE = "ratio: to the printed cost of ULSAM"
 
 
 def table1_letters(
-    m: int, h: int, w: int, *, t: int | None = None, r: int = 16, dilation: int = 4, g: int | None = None
+    m: int, h: int, w: int, *, t: int | None = None, r: int | None = None, dilation: int = 4, g: int | None = None
 ) -> dict[str, int]:
-    """The letters of Table 1, checked: t is m / 8 unless given, g is 4 or what of it divides m.
+    """The letters of Table 1, checked: t is m / 8 unless given, r 16 or m, g 4 or what of it divides m.
 
     Raises:
         SizeError: for a letter that is no positive whole number, and for a g that does not divide m.
     """
-    letters = {"m": m, "h": h, "w": w, "t": max(1, m // 8) if t is None else t, "r": r, "dilation": dilation}
+    letters = {
+        "m": m,
+        "h": h,
+        "w": w,
+        "t": max(1, m // 8) if t is None else t,
+        "r": min(16, m) if r is None else r,
+        "dilation": dilation,
+    }
     letters["g"] = gcd(4, m) if g is None else g
     for letter, value in letters.items():
         require_size(letter, value)
     require_divides("g", letters["g"], "m", m)
+    hidden_width(m, letters["r"])
     return letters
 
 
@@ -79,7 +87,7 @@ def _record(
             record["exact_macs_ratio"] = float(Fraction(cost.macs) / Fraction(macs or 1))
         record["why"] = explain(mechanism, cost, letters)
     if with_counted:
-        counted = count_mechanism(mechanism, letters, options)
+        counted = counted_cost(mechanism, letters, options)
         record |= {"counted_params": counted.params - plain.params, "counted_macs": counted.macs - plain.macs}
     return record | {"source": mechanism.source}
 
@@ -95,17 +103,12 @@ def replaced_cost(mechanism: Mechanism, letters: dict[str, int], options: dict[s
     return mechanism.replaces(**sizes, **options) if mechanism.replaces else Cost()
 
 
-def count_mechanism(mechanism: Mechanism, letters: dict[str, int], options: dict[str, Any]) -> Cost:
+def counted_cost(mechanism: Mechanism, letters: dict[str, int], options: dict[str, Any]) -> Cost:
     """The same, counted from the real module on the meta device."""
-    import torch
+    from ulsam_cost.profiler.networks import count_mechanism
 
-    from ulsam_cost.nn.attention import build_attention
-    from ulsam_cost.profiler.trace import count
-
-    with torch.device("meta"):
-        module = build_attention(mechanism.name, letters["m"], **options).eval()
-        x = torch.empty(1, letters["m"], letters["h"], letters["w"])
-    return count(module, x).cost
+    sizes = {"channels": letters["m"], "height": letters["h"], "width": letters["w"]}
+    return count_mechanism(mechanism.name, **sizes, **options).cost
 
 
 def explain(mechanism: Mechanism, cost: Cost, letters: dict[str, int]) -> str:

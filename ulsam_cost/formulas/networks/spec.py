@@ -46,11 +46,6 @@ class NetworkSpec:
         """Whether nothing attends."""
         return not (self.placement or self.sites or self.connection)
 
-    @property
-    def attends_at(self) -> str:
-        """Where attention stands, in words: positions, or the places inside of each block."""
-        return f"each {self.sites}" if self.sites in ("block", "pyramid") else self.sites or str(self.placement)
-
     def plain(self) -> "NetworkSpec":
         """The same network without attention."""
         return replace(

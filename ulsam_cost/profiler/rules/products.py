@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, broadcast_shapes
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.profiler.rules.registry import Record, ops, rule
@@ -69,19 +69,44 @@ def added_sum_of_products(
     product(record, out.shape, a, b, bias if beta else None, length=a.shape[-1], batch=a.shape[0])
 
 
-def linear(record: Record, out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
+def linear(record: Record, out: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
     """torch.nn.functional.linear, which the dispatcher shows as one of the products above."""
-    product(record, out.shape, x, weight, bias, length=x.shape[-1])  # [..., out] = [..., in] @ [in, out]
+    product(record, out.shape, input, weight, bias, length=input.shape[-1])  # [..., out] = [..., in] @ [in, out]
+
+
+def dots(record: Record, out: Tensor, x: Tensor, y: Tensor, *, dim: int = -1) -> None:
+    """torch.linalg.vecdot, which the dispatcher shows as a multiplication and a sum."""
+    product(record, out.shape, x, y, length=broadcast_shapes(x.shape, y.shape)[dim])  # [...] = [..., k] . [..., k]
 
 
 @rule(ops("_trilinear"))
-def trilinear(record: Record, out: Tensor, a: Tensor, weight: Tensor, b: Tensor, *_: Any, **__: Any) -> None:
-    # [n, o] = sum over i, j of [n, i] * [o, i, j] * [n, j]: with a first, then with b
-    n, i, j = a.shape[0], *weight.shape[-2:]
-    o = weight.shape[0]
-    macs = n * o * j * i + n * o * j
-    reads = a.numel() + weight.numel() + b.numel()
-    record(OpKind.LINEAR, out.shape, macs=macs, reads=reads, reduction=i * j, params=(weight,))
+def trilinear(
+    record: Record,
+    out: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    lacking_a: Sequence[int],
+    lacking_b: Sequence[int],
+    lacking_c: Sequence[int],
+    summed: Sequence[int],
+    *_: Any,
+) -> None:
+    # Forward: [n, o] = sum over i, j of [n, i] * [o, i, j] * [n, j]. The first two, then the third; what only the
+    # first two have is summed before the third comes.
+    pair = broadcast_shapes(_spread(a, lacking_a), _spread(b, lacking_b))
+    kept = [1 if dim in summed and dim in lacking_c else size for dim, size in enumerate(pair)]
+    macs = prod(pair) + prod(broadcast_shapes(kept, _spread(c, lacking_c)))
+    operands = (a, b, c)
+    kind = OpKind.LINEAR if any(record.is_parameter(operand) for operand in operands) else OpKind.MATMUL
+    reads, whole = sum(operand.numel() for operand in operands), broadcast_shapes(pair, _spread(c, lacking_c))
+    record(kind, out.shape, macs=macs, reads=reads, reduction=prod(whole) // out.numel(), params=operands)
+
+
+def _spread(x: Tensor, lacking: Sequence[int]) -> list[int]:
+    """The sizes of a tensor with a 1 for every dimension that it lacks."""
+    sizes = iter(x.shape)
+    return [1 if dim in lacking else next(sizes) for dim in range(x.dim() + len(lacking))]
 
 
 @rule(ops("mkldnn_rnn_layer"))
