@@ -350,13 +350,6 @@ def test_nested_tensors_are_uncounted_products():
     assert "product" in {operation.severity for operation in count.uncounted}
 
 
-@pytest.mark.filterwarnings("ignore:flex_attention called")
-def test_an_operator_that_runs_functions_is_refused():
-    attention = pytest.importorskip("torch.nn.attention.flex_attention")
-    with pytest.raises(uc.CostError, match="functions of its own"):
-        uc.count(Call(attention.flex_attention), (zeros(1, 2, 16, 16),) * 3)
-
-
 def test_a_counter_inside_a_counted_model():
     inner = nn.Linear(4, 6)
 

@@ -79,20 +79,30 @@ _writers = (getattr(OpCost, field.name).__set__ for field in fields(OpCost))
 ) = _writers
 
 
+# An OpCost's fields, in order.
+Row = tuple[str, OpKind, str, tuple[int, ...], int, int, int, int, int, str]
+
+
+def op_of(row: Row) -> OpCost:
+    """The operation of these fields; networks have thousands, and this takes less than half a constructor's time."""
+    op: OpCost = object.__new__(OpCost)
+    path, kind, operator, output, macs, reads, writes, params, reduction, module = row
+    _write_path(op, path)
+    _write_kind(op, kind)
+    _write_operator(op, operator)
+    _write_output(op, output)
+    _write_macs(op, macs)
+    _write_reads(op, reads)
+    _write_writes(op, writes)
+    _write_params(op, params)
+    _write_reduction(op, reduction)
+    _write_module(op, module)
+    return op
+
+
 def _renamed(op: OpCost, path: str) -> OpCost:
-    """The operation at another path; networks have thousands, and this takes less than half a constructor's time."""
-    renamed: OpCost = object.__new__(OpCost)
-    _write_path(renamed, path)
-    _write_kind(renamed, op.kind)
-    _write_operator(renamed, op.operator)
-    _write_output(renamed, op.output)
-    _write_macs(renamed, op.macs)
-    _write_reads(renamed, op.reads)
-    _write_writes(renamed, op.writes)
-    _write_params(renamed, op.params)
-    _write_reduction(renamed, op.reduction)
-    _write_module(renamed, op.module)
-    return renamed
+    sizes = op.output, op.macs, op.reads, op.writes, op.params, op.reduction
+    return op_of((path, op.kind, op.operator, *sizes, op.module))
 
 
 @dataclass(frozen=True, slots=True)

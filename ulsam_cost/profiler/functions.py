@@ -14,7 +14,7 @@ from ulsam_cost.profiler.fast import FAST, Fast, Shape
 from ulsam_cost.profiler.leaves import LEAVES, Leaf, runs_as_written
 from ulsam_cost.profiler.recorder import Recorder
 from ulsam_cost.profiler.rules import RULES, Rule, first_tensor, operands_of, tensors_of
-from ulsam_cost.profiler.scope import UNANSWERED
+from ulsam_cost.profiler.scope import UNANSWERED, Scope
 from ulsam_cost.profiler.standins import META, StandIns
 
 # Functions that read values: a tensor that nothing has written to may be asked.
@@ -76,8 +76,8 @@ class FunctionNet(TorchFunctionMode):
     It also answers for whole leaves of the model, where `leaves` says how they call their function.
     """
 
-    def __init__(self, record: Recorder, tensors: StandIns, *, fast: bool, values: bool) -> None:
-        self._record, self._tensors, self._fast, self._values = record, tensors, fast, values
+    def __init__(self, scope: Scope, record: Recorder, tensors: StandIns, *, fast: bool, values: bool) -> None:
+        self._scope, self._record, self._tensors, self._fast, self._values = scope, record, tensors, fast, values
         self._leaves: dict[type, Leaf] = LEAVES if fast and not torch_module._has_any_global_hook() else {}
         self._no_functions = torch._C.DisableTorchFunction()
         self._kinds: dict[tuple[Shape, torch.dtype], Tensor] = {}
@@ -96,19 +96,21 @@ class FunctionNet(TorchFunctionMode):
             return self._run(func, name, args, kwargs)
         return self._run_whole(func, name, entry.whole, args, kwargs, in_order=entry.in_order)
 
-    def answer_leaf(self, module: nn.Module, args: tuple[Any, ...]) -> Any:
-        """The result of a leaf of the model, or UNANSWERED."""
+    def answer_leaf(self, module: nn.Module, x: Any) -> Any:
+        """The result of a leaf of the model on one operand, or UNANSWERED."""
         leaf = self._leaves.get(type(module))
-        if leaf is None or len(args) != 1:
+        if leaf is None or type(x) is not Tensor or not runs_as_written(module):
             return UNANSWERED
-        x = args[0]
-        if type(x) is not Tensor or torch.is_grad_enabled() or _is_transformed() or not runs_as_written(module):
+        scope, record = self._scope, self._record
+        names = scope.names.get(id(module))
+        if names is None or torch.is_grad_enabled() or _is_transformed():
             return UNANSWERED
-        record = self._record
+        path, above = scope.path, scope.module
+        scope.path, scope.module = names
         record.operator, answer_of = leaf
         with self._no_functions:
             answer = answer_of(record, module, x) if x.is_meta else None
-            record.operator = ""
+            record.operator, scope.path, scope.module = "", path, above
             if answer is None:
                 return UNANSWERED
             return answer if isinstance(answer, Tensor) else self._new(answer, x.dtype)
@@ -194,13 +196,13 @@ class FunctionNet(TorchFunctionMode):
     def _run(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function; what the dispatcher shows of it is recorded under its name."""
         args, kwargs = self._prepared(args, kwargs)
-        record, first = self._record, len(self._record.ops)
+        record, first = self._record, len(self._record.rows)
         record.operator = name
         try:
             result = function(*args, **kwargs)
         finally:
             record.operator = ""
-        if isinstance(result, Tensor) and len(record.ops) > first and not result.is_nested:
+        if isinstance(result, Tensor) and len(record.rows) > first and not result.is_nested:
             record.give_shape(first, tuple(result.shape), result.numel())
         return self._made(result)
 

@@ -4,43 +4,72 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from ulsam_cost.errors import CostError
 
 _COMPILED = "_orig_mod"  # the name under which torch.compile keeps the module that it wraps
+COMPILED_CALL = "_compiled_call_impl"  # where a module that was compiled in place keeps the compiled call
 State = dict[str, Any]
+_Parameter = nn.Parameter
 
 
 class ModelIndex:
     """The modules of a model with their paths, each once, under the first of its names.
 
-    `parameters` has every parameter as often as a module has it, with the module's path; `leaf_states` and `states`
-    the dicts that hold the attributes of torch.nn's leaves without hooks, and of all other modules but scripts.
+    Raises:
+        CostError: for a module whose parameters have no shape yet.
     """
 
     def __init__(self, model: nn.Module) -> None:
         self.names: dict[int, tuple[str, str]] = {}  # module -> its path, and its torch.nn class if it is a leaf
-        self.parameters: list[tuple[str, Tensor]] = []
-        self.leaf_states: list[State] = []
-        self.states: list[State] = []
+        self.parameters: dict[int, tuple[str, Tensor]] = {}  # each with the path of the first module that has it
+        self.leaves: list[State] = []  # the attributes of torch.nn's leaves without hooks and not compiled
+        self.states: list[State] = []  # those of all other modules but scripts, whose state is not Python's
+        self.tables: list[State] = []  # the parameters, buffers and submodules: of those leaves, where there are any
         self._walk("", model)
 
     def _walk(self, path: str, module: nn.Module) -> None:
-        leaf = leaf_class(module)
+        state = module.__dict__
+        parts = module._modules
+        leaf = "" if parts else _torch_name(type(module))
         self.names[id(module)] = path, leaf
-        for parameter in module._parameters.values():
-            if parameter is not None:
-                self.parameters.append((path, parameter))
-        if leaf and not module._forward_pre_hooks and not module._forward_hooks:
-            self.leaf_states.append(module.__dict__)
-            return
-        if not isinstance(module, torch.jit.ScriptModule):
-            self.states.append(module.__dict__)
-        for name, child in module._modules.items():
-            if child is not None and id(child) not in self.names:
-                below = path if name == _COMPILED else f"{path}.{name}" if path else name
-                self._walk(below, child)
+        own = module._parameters
+        if isinstance(module, torch.jit.ScriptModule):  # whose state is not Python's
+            pass
+        elif leaf and not state["_forward_pre_hooks"] and not state["_forward_hooks"] and COMPILED_CALL not in state:
+            self.leaves.append(state)
+            if own:
+                self.tables.append(own)
+            if state["_buffers"]:
+                self.tables.append(state["_buffers"])
+        else:
+            self.states.append(state)
+            self.tables += own, state["_buffers"], state["_modules"]
+        if own:
+            self._add_parameters(path, own)
+        if parts:
+            self._walk_parts(path, parts)
+
+    def _walk_parts(self, path: str, parts: Any) -> None:
+        names = self.names
+        for name, child in parts.items():
+            if child is not None and id(child) not in names:
+                self._walk(path if name == _COMPILED else f"{path}.{name}" if path else name, child)
+
+    def _add_parameters(self, path: str, own: Any) -> None:
+        found = self.parameters
+        for parameter in own.values():
+            if parameter is not None and id(parameter) not in found:
+                if type(parameter) is not _Parameter and is_lazy(parameter):
+                    raise CostError(f"module {path!r} has parameters without a shape: run it once before it is counted")
+                found[id(parameter)] = path, parameter
 
 
 def leaf_class(module: nn.Module) -> str:
     """The class of a torch.nn module without children, else empty: a subclass of one is not one."""
-    kind = type(module)
-    return kind.__name__ if kind.__module__.startswith("torch.nn.") and not module._modules else ""
+    return "" if module._modules else _torch_name(type(module))
+
+
+def _torch_name(kind: type) -> str:
+    return kind.__name__ if kind.__module__.startswith("torch.nn.") else ""

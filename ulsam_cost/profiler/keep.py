@@ -4,15 +4,12 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from ulsam_cost.profiler.index import ModelIndex, State
-
-_TABLES = itemgetter("_parameters", "_buffers", "_modules")
+from ulsam_cost.profiler.index import COMPILED_CALL, ModelIndex, State
 
 
 @contextmanager
@@ -21,10 +18,11 @@ def kept_as_found(index: ModelIndex) -> Iterator[None]:
 
     Of a leaf of torch.nn's, which sets no other attribute itself, the training flag.
     """
-    leaves, states = index.leaf_states, index.states
-    tables = list(chain.from_iterable(map(_TABLES, chain(leaves, states))))
+    leaves, states, tables = index.leaves, index.states, index.tables
     modes = [leaf["training"] for leaf in leaves]
     states_before, tables_before = [state.copy() for state in states], [table.copy() for table in tables]
+    for state in states:  # what was compiled in place runs as it was written
+        state.pop(COMPILED_CALL, None)
     with _kept_random_state():
         try:
             yield
@@ -73,7 +71,6 @@ def _differ(state: Any, before: Any) -> bool:
 
 def accelerators(index: ModelIndex) -> list[torch.device]:
     """The accelerators on which the model has parameters or buffers."""
-    buffers = (buffer for state in (*index.leaf_states, *index.states) for buffer in state["_buffers"].values())
-    tensors = (*(parameter for _, parameter in index.parameters), *buffers)
-    devices = {tensor.device for tensor in tensors if tensor is not None}
+    tensors = (value for table in index.tables for value in table.values() if isinstance(value, Tensor))
+    devices = {tensor.device for tensor in tensors}
     return sorted((device for device in devices if device.type not in ("cpu", "meta")), key=str)

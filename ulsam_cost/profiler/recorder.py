@@ -2,13 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
 from math import prod
 from typing import Any, NoReturn
 
 from torch import Tensor
 
-from ulsam_cost.cost import OpCost, OpKind
+from ulsam_cost.cost import OpKind, Row
 from ulsam_cost.profiler.rules.registry import Rule, first_tensor, shape_of, tensors_of
 from ulsam_cost.profiler.scope import Scope
 from ulsam_cost.profiler.standins import StandIns
@@ -21,12 +20,6 @@ class NeedsValuesError(RuntimeError):
     """The run depends on values, which no meta tensor has."""
 
 
-class _Draft:
-    """An OpCost that is being written: a frozen one takes five times as long to make."""
-
-    __slots__ = tuple(field.name for field in fields(OpCost))
-
-
 class Recorder:
     """Takes down operations where the scope stands, under the name of the torch function that runs.
 
@@ -35,7 +28,7 @@ class Recorder:
     """
 
     def __init__(self, scope: Scope, tensors: StandIns) -> None:
-        self.ops: list[OpCost] = []
+        self.rows: list[Row] = []
         self.uncounted: Counter[tuple[str, str, Shapes, Shapes]] = Counter()
         self.needs = ""  # the operation that asked for values which are not there
         self.operator = ""
@@ -69,13 +62,21 @@ class Recorder:
         params: Iterable[Any],
     ) -> None:
         """Record an operation of which everything is known."""
-        op: Any = _Draft()
-        op.path, op.module = self._scope.path, self._scope.module
-        op.kind, op.operator, op.output, op.reduction = kind, self.operator, tuple(output), reduction
-        op.macs, op.reads, op.writes = macs, reads, writes
-        op.params = self._tensors.claim(params)
-        op.__class__ = OpCost  # frozen from here on
-        self.ops.append(op)
+        scope = self._scope
+        self.rows.append(
+            (
+                scope.path,
+                kind,
+                self.operator,
+                tuple(output),
+                macs,
+                reads,
+                writes,
+                self._tensors.claim(params),
+                reduction,
+                scope.module,
+            )
+        )
 
     def bias(self, output: Sequence[int], bias: Any) -> None:
         """Record the addition of a bias; the product that it belongs to has written the result."""
@@ -88,10 +89,10 @@ class Recorder:
 
     def give_shape(self, first: int, shape: tuple[int, ...], elements: int) -> None:
         """Give a function's own shape to what the dispatcher showed of it: a product's rows may be folded there."""
-        for index in range(first, len(self.ops)):
-            op = self.ops[index]
-            if op.output != shape and op.elements == elements:
-                self.ops[index] = replace(op, output=shape)
+        for index in range(first, len(self.rows)):
+            row = self.rows[index]
+            if row[3] != shape and prod(row[3]) == elements:
+                self.rows[index] = (*row[:3], shape, *row[4:])
 
     def by_rule(self, rule: Rule, operator: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Record an operation by its rule; where the rule fails, what it had recorded stands, and so does a row."""

@@ -1,4 +1,8 @@
-"""Which submodule is running: `nn.Module.__call__` is wrapped while something counts, in its own thread only."""
+"""Which submodule is running: the calls of modules are heard while something counts, in its own thread only.
+
+They are heard where nn.Module.__call__ looks for a compiled call: setting __call__ itself would touch every subclass
+of nn.Module there is, which takes longer than a small network.
+"""
 
 import threading
 from collections.abc import Callable
@@ -7,14 +11,12 @@ from typing import Any
 
 from torch import nn
 
-from ulsam_cost.profiler.index import leaf_class
+from ulsam_cost.profiler.index import COMPILED_CALL, leaf_class
 
 UNANSWERED: Any = object()
-
 _running: dict[int, "Scope"] = {}  # by thread
 _lock = threading.Lock()
 _entered = 0
-_plain_call: Callable[..., Any] = nn.Module.__call__
 
 
 class Scope:
@@ -27,20 +29,19 @@ class Scope:
 
     def __init__(self, names: dict[int, tuple[str, str]]) -> None:
         self.path = self.module = ""
-        self.answer: Callable[[nn.Module, tuple[Any, ...]], Any] = lambda *_: UNANSWERED
-        self._names = names
+        self.answer: Callable[[nn.Module, Any], Any] = lambda *_: UNANSWERED
+        self.names = names
         self._failure: tuple[BaseException, str] | None = None
 
     def __enter__(self) -> "Scope":
-        global _entered, _plain_call  # noqa: PLW0603
+        global _entered  # noqa: PLW0603
         self._thread = threading.get_ident()
-        self._outer = _running.get(self._thread)
         with _lock:
-            if not _entered and nn.Module.__call__ is not _call:
-                _plain_call = nn.Module.__call__
-                nn.Module.__call__ = _call  # type: ignore[method-assign]
-            _entered += 1
+            self._outer = _running.get(self._thread)
             _running[self._thread] = self
+            _entered += 1
+            if _entered == 1:
+                setattr(nn.Module, COMPILED_CALL, _call)
         return self
 
     def __exit__(
@@ -53,25 +54,19 @@ class Scope:
             else:
                 _running[self._thread] = self._outer
             _entered -= 1
-            if not _entered and nn.Module.__call__ is _call:  # else another tool wrapped it since
-                nn.Module.__call__ = _plain_call  # type: ignore[method-assign]
+            if not _entered:
+                setattr(nn.Module, COMPILED_CALL, None)
 
     def failed(self, error: BaseException) -> str | None:
         """The path of the module in which this exception was raised, None where it was not in a module."""
         return self._failure[1] if self._failure is not None and self._failure[0] is error else None
 
     def run(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run a module, or answer for it, under its name."""
+        """Run a module under its name."""
         path, leaf = self.path, self.module
-        self.path, self.module = self._names.get(id(module)) or (path, leaf_class(module))
+        self.path, self.module = self.names.get(id(module)) or (path, leaf_class(module))
         try:
-            if self.module and not kwargs:
-                answer = self.answer(module, args)
-                if answer is not UNANSWERED:
-                    return answer
-            if "_compiled_call_impl" in module.__dict__:  # module.compile() was called: run it as it was written
-                return module._call_impl(*args, **kwargs)
-            return _plain_call(module, *args, **kwargs)
+            return module._call_impl(*args, **kwargs)
         except BaseException as error:
             if self.failed(error) is None:
                 self._failure = error, self.path
@@ -82,4 +77,10 @@ class Scope:
 
 def _call(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
     scope = _running.get(threading.get_ident())
-    return _plain_call(module, *args, **kwargs) if scope is None else scope.run(module, args, kwargs)
+    if scope is None:
+        return module._call_impl(*args, **kwargs)
+    if not kwargs and len(args) == 1:
+        answer = scope.answer(module, args[0])
+        if answer is not UNANSWERED:
+            return answer
+    return scope.run(module, args, kwargs)

@@ -5,18 +5,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
+from torch import Tensor
 
-from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.index import ModelIndex
 from ulsam_cost.profiler.rules import tensors_of
 
 META = torch.device("meta")
 MOST_CONSTANT = 4096  # elements of a tensor whose values are kept
-
-
-_CLAIMED = ("", 0)
 
 
 functorch = torch._C._functorch
@@ -37,18 +32,12 @@ class StandIns:
 
     def __init__(self, index: ModelIndex, *, gradients: bool = False) -> None:
         self._gradients = gradients
-        self._unclaimed: dict[int, tuple[str, int]] = {}
         self._stand_ins: dict[int, Tensor] = {}
         self._constants: set[int] = set()
         self._kept: list[Tensor] = []  # ids stay unique while their tensors live
         self._parameters = index.parameters
-        for path, parameter in index.parameters:
-            key = id(parameter)
-            if key not in self._unclaimed:
-                if type(parameter) is not nn.Parameter and is_lazy(parameter):
-                    raise CostError(f"module {path!r} has parameters without a shape: run it once before it is counted")
-                self._unclaimed[key] = path, parameter.numel()
-        self._parameter_of = {key: key for key in self._unclaimed}  # tensor -> the parameter that it is or views
+        self._unclaimed = dict(index.parameters)
+        self._parameter_of = {key: key for key in index.parameters}  # tensor -> the parameter that it is or views
 
     def is_parameter(self, tensor: Any) -> bool:
         """Whether a tensor is a parameter of the model, its stand-in, or a view of one."""
@@ -59,20 +48,21 @@ class StandIns:
         total = 0
         for tensor in tensors:
             parameter = self._parameter_of.get(id(tensor))
-            if parameter is not None:
-                total += self._unclaimed.pop(parameter, _CLAIMED)[1]
+            if parameter is not None and parameter in self._unclaimed:
+                total += self._unclaimed.pop(parameter)[1].numel()
         return total
 
     def leaves(self, inputs: Any) -> list[Tensor]:
         """The tensors of the run to which a backward pass gives gradients: parameters, and inputs that want them."""
-        found = {id(tensor): tensor for tensor in (*(own for _, own in self._parameters), *tensors_of(inputs))}
+        own = (parameter for _, parameter in self._parameters.values())
+        found = {id(tensor): tensor for tensor in (*own, *tensors_of(inputs))}
         # Code that is not Python, such as a scripted module's, takes them as they are: then both stand for them.
         both = (*found.values(), *(self._stand_ins[key] for key in found if key in self._stand_ins))
         return [tensor for tensor in both if tensor.requires_grad and tensor.is_leaf]
 
     def unclaimed(self) -> list[tuple[str, int]]:
         """The paths and sizes of the parameters that nothing has used."""
-        return list(self._unclaimed.values())
+        return [(path, parameter.numel()) for path, parameter in self._unclaimed.values()]
 
     def alias(self, tensor: Any, views: Any) -> None:
         """Remember that views of a parameter are that parameter."""

@@ -5,15 +5,15 @@ meta tensors do not have, a copy of it really runs, and the count says so.
 """
 
 import copy
-import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
 
 from ulsam_cost.conventions import get_convention
-from ulsam_cost.cost import Cost, OpCost, OpKind
+from ulsam_cost.cost import Cost, OpKind, Row, op_of
 from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.index import ModelIndex
 from ulsam_cost.profiler.keep import accelerators, kept_as_found
@@ -21,8 +21,6 @@ from ulsam_cost.profiler.recorder import NeedsValuesError
 from ulsam_cost.profiler.rules import tensors_of
 from ulsam_cost.profiler.severity import Severity, severity_of
 from ulsam_cost.profiler.tracer import Tracer
-
-NOTHING = Cost()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,28 +34,39 @@ class Uncounted:
     severity: Severity
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Count:
     """What a model's run costs, and what in it has no rule.
 
-    `cost` is that of the whole run, `backward` the part of it that is the backward pass. `real_run` is empty where
-    nothing was computed, else the reason for which a copy of the model really ran.
+    `rows` are the operations as they were taken down, of the forward pass, of the backward pass, and of the
+    parameters that nothing used: `cost` is made of them when it is asked for. `real_run` is empty where nothing was
+    computed, else the reason for which a copy of the model really ran.
     """
 
-    cost: Cost
+    rows: tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]
     uncounted: tuple[Uncounted, ...]
     real_run: str = ""
-    backward: Cost = NOTHING
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Every operation, and the parameters that none uses."""
+        return Cost(tuple([op_of(row) for part in self.rows for row in part]))
+
+    @cached_property
+    def backward(self) -> Cost:
+        """The part of the cost that is the backward pass."""
+        start = len(self.rows[0])
+        return Cost(self.cost.ops[start : start + len(self.rows[1])])
 
     @property
     def macs(self) -> int:
         """Multiply-accumulates of convolutions, linear layers and matrix products."""
-        return self.cost.macs
+        return sum([row[4] for part in self.rows for row in part])
 
     @property
     def params(self) -> int:
         """Learnable scalars, each once, used or not."""
-        return self.cost.params
+        return sum([row[7] for part in self.rows for row in part])
 
     @property
     def activations(self) -> int:
@@ -160,7 +169,7 @@ def _run(tracer: Tracer, model: nn.Module, args: Any, kwargs: Any, *, gradients:
     try:
         with torch.set_grad_enabled(gradients or train):
             results = tracer.run(model, args, kwargs)
-        forward = len(tracer.record.ops)
+        forward = len(tracer.record.rows)
         if train:
             tracer.run_backward(results, (args, kwargs))
     except Exception as error:
@@ -192,13 +201,7 @@ def _count_for_real(
     index = ModelIndex(twin)
     tracer = Tracer(index, fast=False, values=True, gradients=train)
     with torch.random.fork_rng(devices=accelerators(index)), kept_as_found(index):
-        try:
-            forward = _run(tracer, twin, own_args, own_kwargs, gradients=torch.is_grad_enabled(), train=train)
-        except NotImplementedError as error:
-            operator = re.search(r"HigherOrderOperator (\w+)", str(error))
-            if operator is None:
-                raise
-            raise CostError(f"{operator[1]}, an operator that runs functions of its own, is not counted") from error
+        forward = _run(tracer, twin, own_args, own_kwargs, gradients=torch.is_grad_enabled(), train=train)
     return _result(tracer, forward, real_run=_sentence(reason))
 
 
@@ -214,15 +217,12 @@ def _sentence(error: Exception) -> str:
 
 
 def _result(tracer: Tracer, forward: int, real_run: str = "") -> Count:
-    unused = tuple(
-        OpCost(path=path, kind=OpKind.UNUSED, operator="", output=(), params=size)
-        for path, size in tracer.tensors.unclaimed()
-    )
+    unused = tuple((path, OpKind.UNUSED, "", (), 0, 0, 0, size, 1, "") for path, size in tracer.tensors.unclaimed())
     uncounted = tuple(
         Uncounted(
             operator=operator, path=path, shapes=shapes, calls=calls, severity=severity_of(operator, shapes, results)
         )
         for (operator, path, shapes, results), calls in tracer.record.uncounted.items()
     )
-    ops = tuple(tracer.record.ops)
-    return Count(cost=Cost(ops + unused), uncounted=uncounted, real_run=real_run, backward=Cost(ops[forward:]))
+    rows = tracer.record.rows
+    return Count(rows=(tuple(rows[:forward]), tuple(rows[forward:]), unused), uncounted=uncounted, real_run=real_run)

@@ -35,7 +35,7 @@ class Tracer:
         self.scope = Scope(index.names)
         self.record = Recorder(self.scope, self.tensors)
         self._values = values
-        self._functions = FunctionNet(self.record, self.tensors, fast=fast, values=values)
+        self._functions = FunctionNet(self.scope, self.record, self.tensors, fast=fast, values=values)
         self._dispatch = DispatchNet(self.scope, self.record, self.tensors, values=values)
         self.scope.answer = self._functions.answer_leaf
 
