@@ -11,11 +11,13 @@ from torch.nn.modules import module as torch_module
 from torch.overrides import TorchFunctionMode
 
 from ulsam_cost.profiler.fast import FAST, Fast, Shape
-from ulsam_cost.profiler.leaves import LEAVES, Leaf, runs_as_written
+from ulsam_cost.profiler.leaves import LEAVES, Leaf
 from ulsam_cost.profiler.recorder import Recorder
 from ulsam_cost.profiler.rules import RULES, Rule, first_tensor, operands_of, tensors_of
 from ulsam_cost.profiler.scope import UNANSWERED, Scope
 from ulsam_cost.profiler.standins import META, StandIns
+
+is_grad_enabled, current_transform = torch.is_grad_enabled, torch._C._functorch.maybe_current_level
 
 # Functions that read values: a tensor that nothing has written to may be asked.
 READERS = frozenset(
@@ -99,13 +101,15 @@ class FunctionNet(TorchFunctionMode):
     def answer_leaf(self, module: nn.Module, x: Any) -> Any:
         """The result of a leaf of the model on one operand, or UNANSWERED."""
         leaf = self._leaves.get(type(module))
-        if leaf is None or type(x) is not Tensor or not runs_as_written(module):
+        if leaf is None or type(x) is not Tensor:
             return UNANSWERED
-        scope, record = self._scope, self._record
+        state, scope = module.__dict__, self._scope
+        if state["_forward_hooks"] or state["_forward_pre_hooks"] or "forward" in state:
+            return UNANSWERED  # calling it does more than to run its class's forward
         names = scope.names.get(id(module))
-        if names is None or torch.is_grad_enabled() or _is_transformed():
+        if names is None or is_grad_enabled() or current_transform() is not None:
             return UNANSWERED
-        path, above = scope.path, scope.module
+        record, path, above = self._record, scope.path, scope.module
         scope.path, scope.module = names
         record.operator, answer_of = leaf
         with self._no_functions:
@@ -116,7 +120,7 @@ class FunctionNet(TorchFunctionMode):
             return answer if isinstance(answer, Tensor) else self._new(answer, x.dtype)
 
     def _answer(self, entry: Fast, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if torch.is_grad_enabled() or _is_transformed() or not _has_meta(args):
+        if is_grad_enabled() or _is_transformed() or not _has_meta(args):
             return UNANSWERED
         record = self._record
         record.operator = entry.operator
@@ -253,7 +257,7 @@ def seen_through(function: Any) -> FunctionType:
 
 def _is_transformed() -> bool:
     """Whether vmap or the like hides dimensions of the tensors that a function sees."""
-    return torch._C._functorch.maybe_current_level() is not None
+    return current_transform() is not None
 
 
 def _has_meta(args: tuple[Any, ...]) -> bool:
