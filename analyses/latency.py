@@ -287,7 +287,8 @@ def _resumed(path: Path, machine: dict[str, Any]) -> dict[str, Any]:
 @click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder.")
 @click.option("--fresh", is_flag=True, help="Begin anew, whatever was measured before.")
 @click.option("--only", help="Sections, with commas between them: check,ulsam,...")
-def main(device: str, minutes: float, out: Path, fresh: bool, only: str | None) -> None:
+@click.option("--batch", type=int, help="One batch alone, 1 or 64; a later run takes up the other.")
+def main(device: str, minutes: float, out: Path, fresh: bool, only: str | None, batch: int | None) -> None:
     """Time every published placement of ULSAM, every mechanism, and ULSAM itself."""
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     place = resolve_device(device)
@@ -297,7 +298,11 @@ def main(device: str, minutes: float, out: Path, fresh: bool, only: str | None) 
     tasks = list(Study(place).tasks())
     record["tasks"] = len(tasks)
     sections = only.split(",") if only else None
-    chosen = [task for task in tasks if sections is None or task.facts["section"] in sections]
+    chosen = [
+        task
+        for task in tasks
+        if (sections is None or task.facts["section"] in sections) and batch in (None, task.facts.get("batch"))
+    ]
     save = partial(_save, path, record)
     try:
         measure_all(chosen, record, 60 * minutes, save)

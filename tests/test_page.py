@@ -3,6 +3,7 @@
 import base64
 import json
 import shutil
+import time
 from dataclasses import replace
 
 import pytest
@@ -87,6 +88,14 @@ def column(browser, section, heading):
     return [cell.text for cell in table.find_elements(By.CSS_SELECTOR, f"tbody td:nth-child({place})")]
 
 
+def eventually(read, wanted):
+    """The page answers a click or a key in its own time."""
+    end = time.monotonic() + 20
+    while read() != wanted and time.monotonic() < end:
+        time.sleep(0.05)
+    assert read() == wanted
+
+
 def click_heading(browser, section, heading):
     for cell in browser.find_elements(By.CSS_SELECTOR, f"#{section} th"):
         if cell.text.split("\n")[0] == heading:
@@ -100,27 +109,29 @@ def test_a_click_on_a_heading_sorts_by_value_and_again_backwards(opened):
     browser = opened()
     before = column(browser, "ulsam-table-7", "printed")
     heading = click_heading(browser, "ulsam-table-7", "printed")
+    eventually(lambda: heading.get_attribute("aria-sort"), "ascending")
     after = column(browser, "ulsam-table-7", "printed")
-    assert heading.get_attribute("aria-sort") == "ascending"
     assert sorted(after) == sorted(before) != after
     value = {"M": 1e6, "G": 1e9}
     numbers = [float(text[:-1]) * value[text[-1]] for text in after]
     assert numbers == sorted(numbers)
     click_heading(browser, "ulsam-table-7", "printed")
-    assert column(browser, "ulsam-table-7", "printed")[0] == "569M"
+    eventually(lambda: column(browser, "ulsam-table-7", "printed")[0], "569M")
 
 
 def test_a_heading_sorts_by_the_keyboard(opened):
     browser = opened()
     heading = click_heading(browser, "ulsam-table-8", "computed")
+    eventually(lambda: heading.get_attribute("aria-sort"), "ascending")
     heading.find_element(By.CSS_SELECTOR, "[tabindex='0']").send_keys(Keys.ENTER)
-    assert heading.get_attribute("aria-sort") == "descending"
-    assert column(browser, "ulsam-table-8", "computed")[0] == "300,774,272"
+    eventually(lambda: heading.get_attribute("aria-sort"), "descending")
+    eventually(lambda: column(browser, "ulsam-table-8", "computed")[0], "300,774,272")
 
 
 def test_verdicts_sort_from_the_best_to_the_worst(opened):
     browser = opened()
-    click_heading(browser, "every_number-claims", "verdict")
+    heading = click_heading(browser, "every_number-claims", "verdict")
+    eventually(lambda: heading.get_attribute("aria-sort"), "ascending")
     shown = list(dict.fromkeys(column(browser, "every_number-claims", "verdict")))
     best_first = ["match", "truncated", "last digit", "explained", "unexplained"]
     assert shown == [verdict for verdict in best_first if verdict in shown]
@@ -131,13 +142,13 @@ def test_typing_filters_the_rows(opened):
     browser = opened()
     search = browser.find_element(By.CSS_SELECTOR, "#every_number-cells input")
     search.send_keys("poster explained birds")
-    assert column(browser, "every_number-cells", "printed") == ["224.16M"]
+    eventually(lambda: column(browser, "every_number-cells", "printed"), ["224.16M"])
     info = browser.find_element(By.CSS_SELECTOR, "#every_number-cells .dt-info")
     assert info.text.split() == ["1", "rows", "of", "350"]
     search.send_keys(Keys.CONTROL, "a", Keys.DELETE)
-    assert len(column(browser, "every_number-cells", "printed")) == 350
+    eventually(lambda: len(column(browser, "every_number-cells", "printed")), 350)
     search.send_keys("no such thing")
-    assert column(browser, "every_number-cells", "source") == ["No row holds these words."]
+    eventually(lambda: column(browser, "every_number-cells", "source"), ["No row holds these words."])
 
 
 def test_every_link_leads_to_its_place_and_back(opened):

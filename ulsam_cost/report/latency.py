@@ -132,17 +132,18 @@ def _placement_findings(rows: Sequence[Row]) -> list[str]:
     findings = []
     for (mode, batch), group in _by(rows, "mode", "batch").items():
         saving = [row for row in group if row["macs_pct"] < 0]
+        if not saving:
+            continue
         said = Counter(row["latency"]["verdict"] for row in saving)
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in said.most_common())
         sentence = f"{mode}, batch {batch}: of {len(saving)} placements that save MACs: {verdicts}."
-        if saving:
-            most = min(saving, key=lambda row: float(row["macs_pct"]))
-            paired = most["latency"]["ratio"]
-            sentence += (
-                f" The one that saves most, {most['network']} x{most['width']:g} at {most['positions']} "
-                f"(g = {most['groups']}, {most['style']}): {most['macs_pct']:+.2f}% MACs, time times "
-                f"{paired['median']:.3f} [{paired['low']:.3f}, {paired['high']:.3f}]."
-            )
+        most = min(saving, key=lambda row: float(row["macs_pct"]))
+        paired = most["latency"]["ratio"]
+        sentence += (
+            f" The one that saves most, {most['network']} x{most['width']:g} at {most['positions']} "
+            f"(g = {most['groups']}, {most['style']}): {most['macs_pct']:+.2f}% MACs, time times "
+            f"{paired['median']:.3f} [{paired['low']:.3f}, {paired['high']:.3f}]."
+        )
         findings.append(sentence)
     return findings
 
