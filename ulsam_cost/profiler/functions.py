@@ -33,6 +33,8 @@ READERS = frozenset(
         Tensor.__contains__,
     }
 )
+# Functions after which the work is another library's, and is not seen.
+EXITS = frozenset({Tensor.numpy, Tensor.__array__})
 # Functions whose plain names tools give to others: nn.functional's, or the operators * and + and @.
 SPELLINGS = {
     torch.mul: "torch.mul",
@@ -154,6 +156,8 @@ class FunctionNet(TorchFunctionMode):
             return self._get_property(function, args, kwargs)
         if function in READERS and not self._values:
             return self._read(function, name, args, kwargs)
+        if function in EXITS:
+            self._record.without_rule(f"Tensor.{name}", [args[0]], [])
         if self._is_view(function, args):
             return self._view(function, args, kwargs)
         if function in OPEN:
