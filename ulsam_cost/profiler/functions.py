@@ -34,7 +34,8 @@ READERS = frozenset(
     }
 )
 # Functions after which the work is another library's, and is not seen.
-EXITS: frozenset[Any] = frozenset({Tensor.numpy, Tensor.__array__})
+NUMPY: tuple[Any, ...] = (Tensor.numpy, Tensor.__array__)
+EXITS = frozenset(NUMPY)
 # Functions whose plain names tools give to others: nn.functional's, or the operators * and + and @.
 SPELLINGS = {
     torch.mul: "torch.mul",
