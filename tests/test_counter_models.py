@@ -156,7 +156,12 @@ def test_train_mode_counts_the_same_products():
 def test_dependence_on_values_makes_a_real_run_and_says_so(forward):
     count = uc.count(Call(forward), torch.ones(5, 4))
     assert count.macs == 5 * 4 * 5
-    assert count.real_run
+    assert "(raised in the model itself)" in count.real_run
+
+
+def test_what_another_library_does_is_said_not_to_be_seen():
+    count = uc.count(Call(lambda x: torch.from_numpy(x.numpy() @ x.numpy().T)), torch.ones(5, 4))
+    assert [(op.operator, op.calls, op.severity) for op in count.uncounted] == [("Tensor.numpy", 2, "product")]
 
 
 def test_a_condition_that_the_model_swallows_is_noticed_all_the_same():

@@ -40,7 +40,8 @@ def load_model(text: str, *, inputs: Sequence[str] = (), device: str = "meta") -
         text: a network with its options, `FILE.py:NAME` or `package.module:NAME`, where NAME is an nn.Module, or a
             callable without arguments that gives one or a pair of it and its example inputs.
         inputs: shapes as `1x3x224x224` or `1x128:int64`, one for each input, in place of the model's own.
-        device: where a network of this project is built and where tensors of `inputs` are made.
+        device: where a network of this project is built and where tensors of `inputs` are made; on `meta`, those of
+            another model are made where the model is.
 
     Raises:
         CostError: for a text that names no model, a file that does not import (with the error's own last line),
@@ -57,7 +58,7 @@ def load_model(text: str, *, inputs: Sequence[str] = (), device: str = "meta") -
         raise CostError(
             f"{text} gives {type(model).__name__}: an nn.Module, or a pair of one and its inputs, is accepted"
         )
-    given = _tensors(inputs, device) or own
+    given = _tensors(inputs, _device_of(model) if device == "meta" else device) or own
     if given is None:
         raise CostError(f"{text} gives no example inputs: --input 1x3x224x224, once for each input, says their shapes")
     return LoadedModel(name=text, model=model.eval(), inputs=given)
@@ -66,6 +67,12 @@ def load_model(text: str, *, inputs: Sequence[str] = (), device: str = "meta") -
 def _built(spec: NetworkSpec, device: str) -> nn.Module:
     with torch.device(device):
         return build_network(spec).eval()
+
+
+def _device_of(model: nn.Module) -> str:
+    """Where a model is, which may look at its inputs' values."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return str(tensors[0].device) if tensors else "cpu"
 
 
 def _tensors(inputs: Sequence[str], device: str) -> tuple[torch.Tensor, ...] | None:

@@ -11,11 +11,13 @@ from torch.nn.modules import module as torch_module
 from torch.overrides import TorchFunctionMode
 
 from ulsam_cost.profiler.fast import FAST, Fast, Shape
-from ulsam_cost.profiler.leaves import LEAVES, Leaf, runs_as_written
+from ulsam_cost.profiler.leaves import LEAVES, Leaf
 from ulsam_cost.profiler.recorder import Recorder
 from ulsam_cost.profiler.rules import RULES, Rule, first_tensor, operands_of, tensors_of
 from ulsam_cost.profiler.scope import UNANSWERED, Scope
 from ulsam_cost.profiler.standins import META, StandIns
+
+is_grad_enabled, current_transform = torch.is_grad_enabled, torch._C._functorch.maybe_current_level
 
 # Functions that read values: a tensor that nothing has written to may be asked.
 READERS = frozenset(
@@ -31,6 +33,9 @@ READERS = frozenset(
         Tensor.__contains__,
     }
 )
+# Functions after which the work is another library's, and is not seen.
+NUMPY: tuple[Any, ...] = (Tensor.numpy, Tensor.__array__)
+EXITS = frozenset(NUMPY)
 # Functions whose plain names tools give to others: nn.functional's, or the operators * and + and @.
 SPELLINGS = {
     torch.mul: "torch.mul",
@@ -99,13 +104,15 @@ class FunctionNet(TorchFunctionMode):
     def answer_leaf(self, module: nn.Module, x: Any) -> Any:
         """The result of a leaf of the model on one operand, or UNANSWERED."""
         leaf = self._leaves.get(type(module))
-        if leaf is None or type(x) is not Tensor or not runs_as_written(module):
+        if leaf is None or type(x) is not Tensor:
             return UNANSWERED
-        scope, record = self._scope, self._record
+        state, scope = module.__dict__, self._scope
+        if state["_forward_hooks"] or state["_forward_pre_hooks"] or "forward" in state:
+            return UNANSWERED  # calling it does more than to run its class's forward
         names = scope.names.get(id(module))
-        if names is None or torch.is_grad_enabled() or _is_transformed():
+        if names is None or is_grad_enabled() or current_transform() is not None:
             return UNANSWERED
-        path, above = scope.path, scope.module
+        record, path, above = self._record, scope.path, scope.module
         scope.path, scope.module = names
         record.operator, answer_of = leaf
         with self._no_functions:
@@ -116,7 +123,7 @@ class FunctionNet(TorchFunctionMode):
             return answer if isinstance(answer, Tensor) else self._new(answer, x.dtype)
 
     def _answer(self, entry: Fast, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if torch.is_grad_enabled() or _is_transformed() or not _has_meta(args):
+        if is_grad_enabled() or _is_transformed() or not _has_meta(args):
             return UNANSWERED
         record = self._record
         record.operator = entry.operator
@@ -150,6 +157,8 @@ class FunctionNet(TorchFunctionMode):
             return self._get_property(function, args, kwargs)
         if function in READERS and not self._values:
             return self._read(function, name, args, kwargs)
+        if function in EXITS:
+            self._record.without_rule(f"Tensor.{name}", [args[0]], [])
         if self._is_view(function, args):
             return self._view(function, args, kwargs)
         if function in OPEN:
@@ -253,7 +262,7 @@ def seen_through(function: Any) -> FunctionType:
 
 def _is_transformed() -> bool:
     """Whether vmap or the like hides dimensions of the tensors that a function sees."""
-    return torch._C._functorch.maybe_current_level() is not None
+    return current_transform() is not None
 
 
 def _has_meta(args: tuple[Any, ...]) -> bool:

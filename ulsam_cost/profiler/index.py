@@ -35,15 +35,13 @@ class ModelIndex:
         leaf = "" if parts else _torch_name(type(module))
         self.names[id(module)] = path, leaf
         own = module._parameters
-        if isinstance(module, torch.jit.ScriptModule):  # whose state is not Python's
-            pass
-        elif leaf and not state["_forward_pre_hooks"] and not state["_forward_hooks"] and COMPILED_CALL not in state:
+        if leaf and not state["_forward_pre_hooks"] and not state["_forward_hooks"] and COMPILED_CALL not in state:
             self.leaves.append(state)
             if own:
                 self.tables.append(own)
             if state["_buffers"]:
                 self.tables.append(state["_buffers"])
-        else:
+        elif not isinstance(module, torch.jit.ScriptModule):
             self.states.append(state)
             self.tables += own, state["_buffers"], state["_modules"]
         if own:

@@ -17,12 +17,6 @@ from ulsam_cost.profiler.recorder import Recorder
 Leaf = tuple[str, Callable[[Recorder, Any, Tensor], Answer]]
 
 
-def runs_as_written(module: nn.Module) -> bool:
-    """Whether calling the module does nothing, without gradients, but run its class's forward."""
-    state = module.__dict__
-    return not (state["_forward_hooks"] or state["_forward_pre_hooks"] or "forward" in state)
-
-
 def _conv2d(record: Recorder, m: nn.Conv2d, x: Tensor) -> Answer:
     if m.padding_mode != "zeros":
         return None

@@ -17,7 +17,7 @@ NO_TENSORS: tuple[Any, ...] = ()
 
 
 class NeedsValuesError(RuntimeError):
-    """The run depends on values, which no meta tensor has."""
+    """The run asks for values, which no meta tensor has."""
 
 
 class Recorder:
@@ -113,4 +113,4 @@ class Recorder:
             NeedsValuesError: always.
         """
         self.needs = operation
-        raise NeedsValuesError(f"{operation} depends on values, and tensors on the meta device have none")
+        raise NeedsValuesError(f"{operation} asks for values")

@@ -31,6 +31,8 @@ class Severity(StrEnum):
 
 def severity_of(operator: str, shapes: Shapes, results: Shapes) -> Severity:
     """How an operation looks from its name and shapes: a doubt is resolved to the graver side."""
+    if operator.startswith("Tensor."):  # what another library does with it is not seen
+        return Severity.PRODUCT
     name = operator.lower()
     if any(part in name for part in (*_PRODUCT_NAMES, *_SOLVER_NAMES)):
         return Severity.PRODUCT

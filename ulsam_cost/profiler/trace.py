@@ -160,7 +160,7 @@ def _count_on_meta(
     with kept_as_found(index):
         forward = _run(tracer, model, args, kwargs, gradients=not fast and torch.is_grad_enabled(), train=train)
     if tracer.record.needs:  # and the model went on without them
-        raise NeedsValuesError(f"{tracer.record.needs} depends on values")
+        raise NeedsValuesError(f"{tracer.record.needs} asks for values")
     return _result(tracer, forward)
 
 
@@ -209,11 +209,13 @@ def _refusal(reason: Exception, why: str) -> Exception:
     """The error for a model that cannot really run: its own, unless it is that values are missing."""
     if not isinstance(reason, NeedsValuesError | NotImplementedError) and "meta" not in str(reason).lower():
         return reason
-    return CostError(f"the run depends on values ({_sentence(reason)}), and {why}")
+    return CostError(f"{_sentence(reason)}, and {why}")
 
 
 def _sentence(error: Exception) -> str:
-    return str(error).split("\n", maxsplit=1)[0] or type(error).__name__
+    """The first line of what an error says, and the module that it was raised in."""
+    line = str(error).strip().split("\n", maxsplit=1)[0].removesuffix(".") or type(error).__name__
+    return " ".join((line, *(f"({note})" for note in getattr(error, "__notes__", ()))))
 
 
 def _result(tracer: Tracer, forward: int, real_run: str = "") -> Count:
