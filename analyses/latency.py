@@ -204,7 +204,7 @@ class Study:
             return compare_timers(self.plain(spec), x, setting=setting, effort=effort).to_dict(("other",))
 
         facts = {"section": "check", "timer": timer_of(self.device), "network": "mv1", "batch": batch, "mode": mode}
-        return Task(facts=facts, run=run)
+        return Task(facts=facts, run=run, weight=2 * self._weight(batch))
 
     def _layers(self, spec: NetworkSpec, batch: int) -> Task:
         setting = make_setting(device=self.device, dtype=DTYPE)
@@ -275,7 +275,7 @@ def _resumed(path: Path, machine: dict[str, Any]) -> dict[str, Any]:
     empty = _empty_record(machine)
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        same = all(found["machine"].get(key) == machine[key] for key in ("name", "torch", "threads"))
+        same = all(found["machine"].get(key) == machine[key] for key in ("name", "torch", "threads", "allocator"))
     except (OSError, ValueError, KeyError):
         return empty
     return found if same else empty
@@ -294,6 +294,7 @@ def main(device: str, minutes: float, out: Path, fresh: bool, only: str | None, 
     place = resolve_device(device)
     name = device_slug(place.type, machine := machine_state(place))
     path = out / f"latency_{name}.json"
+    machine["allocator"] = make_setting(device=place).allocator
     record = _empty_record(machine) if fresh else _resumed(path, machine)
     tasks = list(Study(place).tasks())
     record["tasks"] = len(tasks)

@@ -58,6 +58,11 @@ def test_a_sweep_has_a_row_a_case():
     ]
 
 
+def test_freed_memory_can_be_left_to_the_system():
+    record = run_json(*SMALL, "--allocator", "system")
+    assert record["machine"]["allocator"] == record["rows"][0]["allocator"] == "system"
+
+
 def test_a_step_is_measured():
     (row,) = run_json(*SMALL, "--train", "--memory", "--batch", "2")["rows"]
     assert row["train"]

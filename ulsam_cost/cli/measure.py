@@ -64,6 +64,11 @@ class Share(click.ParamType):  # type: ignore[type-arg]
     ),
     click.option("--mode", "modes", default="eager", show_default=True, help="eager,graph,compile,compile-graph."),
     click.option("--train", is_flag=True, help="A step (forward, backward, SGD) instead of a forward pass."),
+    click.option(
+        "--allocator",
+        type=click.Choice(["keep", "system"]),
+        help="Freed memory is kept for the next run, or left to the system.  [default: keep, where it can be had]",
+    ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option("--repeats", type=POSITIVE, help="Runs of each model; instead of precision and seconds."),
     click.option(
@@ -93,6 +98,7 @@ def command(
     modes: str,
     memory_format: str,
     train: bool,
+    allocator: str | None,
     device: str,
     repeats: int | None,
     precision: float,
@@ -138,10 +144,11 @@ def command(
         modes=[name.strip() for name in modes.split(",")],
         memory_format=memory_format,
         train=train,
+        allocator=allocator,
         wanted=wanted,
     )
     _require_writable(output, picture)
-    record = measure.new_record(subject, other, device)
+    record = measure.new_record(subject, other, cases)
     try:
         with progress_bar("Measuring") as progress:
             measure.sweep(

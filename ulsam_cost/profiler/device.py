@@ -83,6 +83,8 @@ def _cpu_state() -> dict[str, Any]:
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "libc": " ".join(platform.libc_ver()).strip() or None,
+        "preloaded": os.environ.get("LD_PRELOAD") or None,
         "load": load,
         "governor": _read(_CPUFREQ / "scaling_governor"),
         "clock_khz": _read(_CPUFREQ / "scaling_cur_freq"),

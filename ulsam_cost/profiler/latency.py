@@ -18,7 +18,7 @@ from torch import nn
 
 from ulsam_cost.errors import CostError, require_size
 from ulsam_cost.profiler.device import dtype_name, refusals_in_a_sentence
-from ulsam_cost.profiler.runner import Ready, Run, Setting, forget_compiled, make_setting, on_device, prepare
+from ulsam_cost.profiler.runner import Ready, Run, Setting, forget_compiled, in_force, make_setting, on_device, prepare
 from ulsam_cost.profiler.samples import Interval, Timing, ratio_interval
 
 Progress = Callable[[float], None]
@@ -133,6 +133,7 @@ def _where(timed: ModelTiming | PairTiming) -> dict[str, Any]:
         "memory_format": setting.memory_format,
         "mode": setting.mode,
         "train": setting.train,
+        "allocator": setting.allocator,
     }
 
 
@@ -175,6 +176,7 @@ def measure_pair(
     memory_format: str = "contiguous",
     mode: str = "eager",
     train: bool = False,
+    allocator: str | None = None,
     repeats: int | None = None,
     precision: float = 0.01,
     max_seconds: float = 10.0,
@@ -191,6 +193,7 @@ def measure_pair(
         memory_format: `contiguous` or `channels_last`.
         mode: `eager`, `graph` (a CUDA graph) or `compile` (torch.compile).
         train: a step (forward, backward, SGD) instead of a forward pass.
+        allocator: `keep` freed memory for the next run, or leave it to the `system`; None keeps where that can be.
         repeats: pairs of runs; None runs until `precision` or `max_seconds` is reached.
         precision: width of the intervals over their medians at which the runs end.
         max_seconds: after which they end in any case; it does not apply where `repeats` is given.
@@ -200,7 +203,9 @@ def measure_pair(
         CostError: for a setting that is not accepted or not to be had here.
         InterruptedMeasurement: on an interrupt, with what had been measured.
     """
-    setting = make_setting(device=device, dtype=dtype, memory_format=memory_format, mode=mode, train=train)
+    setting = make_setting(
+        device=device, dtype=dtype, memory_format=memory_format, mode=mode, train=train, allocator=allocator
+    )
     effort = make_effort(repeats=repeats, precision=precision, max_seconds=max_seconds)
     return measure_in_turn(baseline, network, inputs, setting=setting, effort=effort, progress=progress)
 
@@ -261,7 +266,7 @@ def _measure(
 ) -> Result:
     times: list[list[float]] = [[] for _ in readies]
     try:
-        with refusals_in_a_sentence(setting.device, str(setting)):
+        with refusals_in_a_sentence(setting.device, str(setting)), in_force(setting):
             take_times([ready.run for ready in readies], setting.device, effort, times, progress)
     except KeyboardInterrupt:
         rounds = min(map(len, times))

@@ -19,7 +19,7 @@ from ulsam_cost.cost import is_under
 from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.device import refusals_in_a_sentence
 from ulsam_cost.profiler.latency import Effort, Progress, take_times
-from ulsam_cost.profiler.runner import Run, Setting, prepare
+from ulsam_cost.profiler.runner import Run, Setting, in_force, prepare
 from ulsam_cost.profiler.samples import Interval, Timing, ratio_interval
 
 REST = "rest"
@@ -87,6 +87,7 @@ def measure_layers(
     with (
         _hooks(hooked.model, recorder.enter, recorder.leave),
         refusals_in_a_sentence(setting.device, str(setting)),
+        in_force(setting),
     ):
         take_times(
             [plain.run, recorder.around(hooked.run)],

@@ -3,7 +3,6 @@
 Everything is over the weights and the inputs, which are there before the run begins.
 """
 
-import ctypes
 import gc
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ulsam_cost.errors import DeviceError
+from ulsam_cost.profiler.allocator import give_back
 from ulsam_cost.profiler.device import refusals_in_a_sentence
 from ulsam_cost.profiler.rules import tensors_of
 from ulsam_cost.profiler.runner import Setting, as_arguments, on_device, prepare, synchronize
@@ -142,8 +142,7 @@ def _allocated_peak(run: Any) -> int:
 
 def _resident_peak(run: Any) -> int | None:
     gc.collect()
-    with suppress(OSError, AttributeError):  # glibc keeps what was freed, and would hide the run in it
-        ctypes.CDLL(None).malloc_trim(0)
+    give_back()  # what was freed and kept would hide the run in it
     try:
         _CLEAR_PEAK.write_text("5", encoding="ascii")
     except OSError:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ulsam_cost.errors import CostError, DeviceError, UnknownNameError
+from ulsam_cost.profiler.allocator import KEEP, freed_memory, resolve_allocator
 from ulsam_cost.profiler.device import dtype_name, refusal, refusals_in_a_sentence, resolve_device, resolve_dtype
 from ulsam_cost.profiler.rules import tensors_of
 
@@ -27,7 +28,8 @@ class Setting:
     """How a model is run: where, in which number format and memory format, through what, forward only or a step.
 
     `dtype` None leaves the model's own. A step is a forward pass in training mode, a backward pass from the sum
-    of the outputs, and SGD at rate 0, so that every step computes the same.
+    of the outputs, and SGD at rate 0, so that every step computes the same. `allocator` says what becomes of the
+    memory that a run has freed.
     """
 
     device: torch.device
@@ -35,6 +37,7 @@ class Setting:
     memory_format: str = "contiguous"
     mode: str = "eager"
     train: bool = False
+    allocator: str = KEEP
 
     def __str__(self) -> str:
         dtype = dtype_name(self.dtype) if self.dtype else "the model's dtype"
@@ -48,12 +51,13 @@ def make_setting(
     memory_format: str = "contiguous",
     mode: str = "eager",
     train: bool = False,
+    allocator: str | None = None,
 ) -> Setting:
     """A checked Setting.
 
     Raises:
-        UnknownNameError: for a dtype, mode or memory format that does not exist.
-        DeviceError: for a device that is not there, or a CUDA graph without CUDA.
+        UnknownNameError: for a dtype, mode, memory format or allocator that does not exist.
+        DeviceError: for a device that is not there, a CUDA graph without CUDA, or an allocator that is not to be had.
     """
     place = resolve_device(str(device))
     if mode not in MODES:
@@ -63,7 +67,14 @@ def make_setting(
     if mode in CAPTURED and place.type != "cuda":
         raise DeviceError(f"mode {mode!r} is a CUDA graph, and the device is {place}: eager and compile are accepted")
     number_format = resolve_dtype(dtype) if dtype else None
-    return Setting(device=place, dtype=number_format, memory_format=memory_format, mode=mode, train=train)
+    return Setting(
+        device=place,
+        dtype=number_format,
+        memory_format=memory_format,
+        mode=mode,
+        train=train,
+        allocator=resolve_allocator(allocator, place),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +170,13 @@ def on_device(device: torch.device) -> Iterator[None]:
         with torch.cuda.device(device):
             yield
     else:
+        yield
+
+
+@contextmanager
+def in_force(setting: Setting) -> Iterator[None]:
+    """Make the setting's device the current one, and its allocator's way the system's, for a while."""
+    with on_device(setting.device), freed_memory(setting.allocator, setting.device):
         yield
 
 

@@ -153,6 +153,7 @@ def make_cases(
     modes: Sequence[str],
     memory_format: str,
     train: bool,
+    allocator: str | None,
     wanted: Wanted,
 ) -> list[Case]:
     """The rows of a sweep, all checked before the first is measured.
@@ -163,7 +164,14 @@ def make_cases(
     cases = [
         Case(
             batch=batch,
-            setting=make_setting(device=device, dtype=dtype, memory_format=memory_format, mode=mode, train=train),
+            setting=make_setting(
+                device=device,
+                dtype=dtype,
+                memory_format=memory_format,
+                mode=mode,
+                train=train,
+                allocator=allocator,
+            ),
         )
         for mode, dtype, batch in product(modes, dtypes, batches)
     ]
@@ -175,12 +183,13 @@ def make_cases(
     return cases
 
 
-def new_record(subject: Subject, baseline: Subject | None, device: str) -> dict[str, Any]:
-    """What a sweep fills; keys as the command's JSON."""
+def new_record(subject: Subject, baseline: Subject | None, cases: Sequence[Case]) -> dict[str, Any]:
+    """What a sweep of these cases, all on one device, fills; keys as the command's JSON."""
+    setting = cases[0].setting
     return {
         "model": subject.name,
         "baseline": baseline.name if baseline else None,
-        "machine": machine_state(resolve_device(device)),
+        "machine": machine_state(setting.device) | {"allocator": setting.allocator},
         "rows": [],
     }
 
@@ -235,6 +244,7 @@ def _empty_row(case: Case) -> dict[str, Any]:
         "memory_format": setting.memory_format,
         "mode": setting.mode,
         "train": setting.train,
+        "allocator": setting.allocator,
         **dict.fromkeys(("network", "baseline", "ratio", "verdict", "memory", "layers", "kernels", "energy", "error")),
     }
 

@@ -9,7 +9,7 @@ from torch.utils.benchmark import Timer
 
 from ulsam_cost.errors import DeviceError
 from ulsam_cost.profiler.latency import Effort, GroupTiming, take_times
-from ulsam_cost.profiler.runner import Run, Setting, on_device, prepare
+from ulsam_cost.profiler.runner import Run, Setting, in_force, prepare
 from ulsam_cost.profiler.samples import Timing
 
 TIMER, DO_BENCH = "torch.utils.benchmark.Timer", "triton.testing.do_bench"
@@ -34,7 +34,7 @@ def compare_timers(model: nn.Module, inputs: Any, *, setting: Setting, effort: E
     other = _do_bench(ready.run) if setting.device.type == "cuda" else _timer(ready.run)
     own: list[list[float]] = [[]]
     others: list[float] = []
-    with on_device(setting.device):
+    with in_force(setting):
         take_times([ready.run], setting.device, effort or Effort(), own, after_round=lambda: others.append(other()))
     return GroupTiming(model=Timing(times_ms=tuple(own[0])), others=(Timing(times_ms=tuple(others)),))
 

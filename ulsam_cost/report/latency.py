@@ -42,7 +42,8 @@ def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
             "in turn; the ratio is the median of the pairs, with its 95 % interval. Where the interval holds 1, no "
             "difference is shown. A time is that of one call on an idle device; graph is a CUDA graph, compile "
             "torch.compile, compile-graph both. These numbers hold for the machine and the minutes in which they "
-            "were taken."
+            "were taken. On the CPU, memory that a run has freed is kept for the next one (allocator keep), as PyTorch "
+            "does on a CUDA device."
         ),
     )
     page = Page(f"latency_{name}.md", f"Measured on {record['machine']['name']}", opening, tuple(sections))

@@ -167,10 +167,6 @@ def energy_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return Table(columns=columns, records=records)
 
 
-def _rounded_load(value: Any) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
 def machine_sentence(machine: Mapping[str, Any]) -> str:
     """The machine's state in a line: what is known of it."""
     name = text(machine.get("name"))
