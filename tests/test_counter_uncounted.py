@@ -106,7 +106,10 @@ def attention_by_functions(x):
     ids=["cond", "flex_attention"],
 )
 def test_operators_that_run_functions_are_refused_by_name(forward, operator):
-    with pytest.raises(uc.CostError, match=f"operator '{operator}' .* is accepted"):
+    # PyTorch 2.6 refuses them itself
+    with pytest.raises(
+        (uc.CostError, NotImplementedError), match=rf"operator '{operator}' .* is accepted|HOP {operator} "
+    ):
         uc.count(Call(forward), zeros(16, 16))
 
 

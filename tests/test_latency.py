@@ -254,14 +254,16 @@ def test_what_the_device_refuses_is_one_sentence(error, sentence):
 
 
 def test_an_error_of_the_model_is_chained_to_a_sentence():
-    with pytest.raises(CostError, match="does not run on these inputs: RuntimeError: mat1 and mat2") as caught:
+    with pytest.raises(
+        CostError, match=r"inputs: RuntimeError: (addmm: )?mat1 and mat2"
+    ) as caught:
         prepare(nn.Linear(4, 4), X, make_setting(device="cpu"))
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 
 def test_a_compiler_that_is_not_there_is_one_sentence(monkeypatch):
     def no_compiler(*_, **__):
-        raise torch._dynamo.exc.BackendCompilerFailed(None, RuntimeError("Failed to find C++ compiler"), None)
+        raise torch._dynamo.exc.TorchDynamoException("Failed to find C++ compiler")
 
     monkeypatch.setattr(torch, "compile", lambda model, **_: no_compiler)
     with pytest.raises(DeviceError, match=r"torch\.compile failed"):

@@ -1,5 +1,7 @@
 """The table of rules, and how one is added."""
 
+from __future__ import annotations  # OpOverloadPacket takes no type arguments in older releases of PyTorch
+
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
