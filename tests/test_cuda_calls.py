@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ulsam_cost.errors import DeviceError
-from ulsam_cost.profiler import latency, layers, memory, runner
+from ulsam_cost.profiler import latency, layers, memory, roofline, runner
 from ulsam_cost.profiler.device import resolve_device
 from ulsam_cost.profiler.latency import Effort, take_times
 
@@ -49,6 +49,16 @@ class Cuda:
 @pytest.fixture
 def cuda(monkeypatch):
     return Cuda(monkeypatch)
+
+
+@pytest.mark.parametrize("convolutions", [True, False])
+def test_the_throughput_is_that_of_the_fastest_format_that_is_allowed(monkeypatch, convolutions):
+    products, seen = torch.backends.cuda.matmul, []
+    monkeypatch.setattr(roofline, "_matrix_rate", lambda *_: seen.append(products.allow_tf32) or 1.0)
+    with torch.backends.cudnn.flags(allow_tf32=convolutions):
+        roofline._product_rate(CUDA, torch.float32)
+    assert set(seen) == {convolutions}
+    assert not products.allow_tf32  # as PyTorch has it
 
 
 def test_events_stand_around_a_run_on_an_idle_stream(cuda, monkeypatch):

@@ -254,9 +254,7 @@ def test_what_the_device_refuses_is_one_sentence(error, sentence):
 
 
 def test_an_error_of_the_model_is_chained_to_a_sentence():
-    with pytest.raises(
-        CostError, match=r"inputs: RuntimeError: (addmm: )?mat1 and mat2"
-    ) as caught:
+    with pytest.raises(CostError, match=r"inputs: RuntimeError: (addmm: )?mat1 and mat2") as caught:
         prepare(nn.Linear(4, 4), X, make_setting(device="cpu"))
     assert isinstance(caught.value.__cause__, RuntimeError)
 

@@ -8,8 +8,8 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,7 +31,8 @@ CALIBRATION_SECONDS = 1.0  # for the copy, and for each size of matrix
 class Roof:
     """What a device does in a second at most, in one number format.
 
-    Bytes are those of a copy, read and written; FLOPs those of a matrix product, 2 a MAC.
+    Bytes are those of a copy, read and written; FLOPs those of a matrix product, 2 a MAC, on CUDA in TF32 where a
+    convolution or a product in float32 may use it.
     """
 
     device: str
@@ -128,7 +129,7 @@ def _key(device: torch.device, dtype: torch.dtype) -> dict[str, str | int | bool
         "torch": torch.__version__,
         "dtype": dtype_name(dtype),
         "threads": torch.get_num_threads() if device.type == "cpu" else None,
-        "tf32": torch.backends.cuda.matmul.allow_tf32 if device.type == "cuda" else None,
+        "tf32": _allows_tf32() if device.type == "cuda" else None,
     }
 
 
@@ -151,8 +152,28 @@ def _calibrate(device: torch.device, dtype: torch.dtype) -> Roof:
             device=device_name(device),
             dtype=dtype_name(dtype),
             bytes_per_second=copied,
-            flops_per_second=max(_matrix_rate(n, device, dtype) for n in MATRIX_SIZES[device.type]),
+            flops_per_second=_product_rate(device, dtype),
         )
+
+
+def _product_rate(device: torch.device, dtype: torch.dtype) -> float:
+    with _tf32_as_allowed() if device.type == "cuda" else nullcontext():
+        return max(_matrix_rate(n, device, dtype) for n in MATRIX_SIZES[device.type])
+
+
+def _allows_tf32() -> bool:
+    return torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
+
+
+@contextmanager
+def _tf32_as_allowed() -> Iterator[None]:
+    """Let matrix products use TF32 where convolutions may, as is PyTorch's default: theirs is the limit."""
+    products = torch.backends.cuda.matmul
+    before, products.allow_tf32 = products.allow_tf32, _allows_tf32()
+    try:
+        yield
+    finally:
+        products.allow_tf32 = before
 
 
 def _matrix_rate(n: int, device: torch.device, dtype: torch.dtype) -> float:
