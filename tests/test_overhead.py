@@ -143,7 +143,7 @@ class TestPicture:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("--m", "64,8"), "reduction r = 16 leaves no channel of m = 8: 1 to 8"),
+        (("--m", "64,8", "--r", "16"), "reduction r = 16 leaves no channel of m = 8: 1 to 8"),
         (("--m", "0"), "'0' is no positive whole number"),
         (("--m", "64.5"), "'64.5' is no positive whole number"),
         (("--m", "64:32"), "'64:32' is no range: START:STOP:STEP, as in 64:1024:64, is accepted"),
@@ -167,9 +167,14 @@ def test_bad_input_is_one_sentence(args, message):
     assert message in result.stderr
 
 
+def test_on_few_channels_the_reduction_leaves_one():
+    # SE's two layers, [8, 1] and [1, 8]
+    assert rows_of("--m", "8", "--hw", "14", "--mechanisms", "se")[0]["params"] == 8 * 1 + 1 * 8
+
+
 def test_in_python_the_error_is_the_projects_own():
     with pytest.raises(CostError, match="reduction r = 16 leaves no channel of m = 8"):
-        overhead_records([get_mechanism("bam")], [8], [(7, 7)])
+        overhead_records([get_mechanism("bam")], [8], [(7, 7)], r=16)
     with pytest.raises(SizeError, match="20,000 or fewer"):
         overhead_records(mechanisms(), range(16, 10_000), [(7, 7)])
 

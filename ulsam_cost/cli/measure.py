@@ -220,9 +220,12 @@ def _show(record: dict[str, Any], style: str) -> None:
     if style in ("json", "csv"):
         click.echo(render(measured.latency_table(rows), style, record))
         return
-    parts = [render(measured.latency_table(rows), style), measured.error_sentences(rows)]
+    parts = [render(measured.times_table(rows), style)]
+    if any(row["ratio"] for row in rows):
+        parts.append(render(measured.ratios_table(rows), style))
+    parts.append(measured.error_sentences(rows))
     if any(row["memory"] for row in rows):
-        parts += [render(measured.memory_table(rows), style), measured.memory_notes()]
+        parts += [render(measured.memory_table(rows), style), measured.memory_notes(rows)]
     for row in rows:
         if row["layers"]:
             parts += [render(measured.layer_table(row["layers"]), style), measured.layer_sentences(row)]
@@ -232,5 +235,6 @@ def _show(record: dict[str, Any], style: str) -> None:
         parts.append(render(measured.energy_table(rows), style))
     if style == "table":
         against = f", in turn with {record['baseline']}" if record["baseline"] else ""
-        parts.insert(0, f"{record['model']}{against}\n{measured.machine_sentence(record['machine'])}")
+        machine = measured.machine_sentence(record["machine"])
+        parts.insert(0, f"{record['model']}{against}\n{machine}\n{measured.case_sentence(rows)}")
     click.echo("\n\n".join(filter(None, parts)))

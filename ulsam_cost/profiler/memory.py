@@ -24,7 +24,7 @@ from ulsam_cost.profiler.runner import Setting, as_arguments, on_device, prepare
 
 LABELS = {
     "weights_bytes": "parameters and buffers",
-    "inputs_bytes": "inputs",
+    "inputs_bytes": "what the model is called with",
     "bound_bytes": "least for the activations: the largest set that is alive at one operation (derived)",
     "peak_bytes": "peak that PyTorch's allocator handed out, over weights and inputs",
     "reserved_bytes": "peak that the caching allocator held of the device, weights and inputs among it",

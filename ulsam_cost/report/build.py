@@ -16,7 +16,7 @@ from ulsam_cost.report.build_networks import COMPARED, conventions_page, layers_
 from ulsam_cost.report.build_opening import opening_page, opening_pictures
 from ulsam_cost.report.build_papers import paper_page
 from ulsam_cost.report.build_table1 import OVERHEADS, records_of_table1, table1_page
-from ulsam_cost.report.formats import Table, number, words
+from ulsam_cost.report.formats import Table, number, signed_pct, words
 from ulsam_cost.report.pages import Grid, Link, Page, Paragraph, Section, Text
 from ulsam_cost.report.pages_html import html
 from ulsam_cost.report.pages_markdown import markdown
@@ -114,7 +114,7 @@ def measured_page(measured: dict[str, dict[str, Any]]) -> Page:
     latency = next(iter(measured.values()))["latency"]
     columns = (
         words("network", "network"),
-        number("macs_pct", "MACs", lambda value: f"{value:+.2f}%"),
+        number("macs_pct", "MACs", signed_pct),
         number("baseline_ms", "plain, ms", lambda value: f"{value:.2f}"),
         number("network_ms", "with ULSAM, ms", lambda value: f"{value:.2f}"),
         number("median", "time ratio", lambda value: f"{value:.3f}"),

@@ -10,7 +10,7 @@ from ulsam_cost.formulas.networks import layers_cost, network_layers, split_by_l
 from ulsam_cost.formulas.networks.text import names_network
 from ulsam_cost.nn.loading import LoadedModel, load_model
 from ulsam_cost.profiler.trace import count
-from ulsam_cost.report.formats import Column, Table, exact, number, words
+from ulsam_cost.report.formats import Column, Table, number, signed, signed_pct, words
 
 UNITS = {"params": "parameters", "macs": "MACs", "activations": "activations"}
 MOST_MODELS = len(ascii_uppercase)
@@ -113,8 +113,8 @@ def totals_table(record: dict[str, Any]) -> Table:
     columns: list[Column] = [words("letter", ""), words("network", "network")]
     for unit, heading in UNITS.items():
         columns.append(number(unit, heading))
-        columns.append(number(f"{unit}_delta", "difference", _signed))
-        columns.append(number(f"{unit}_pct", "%", _signed_pct))
+        columns.append(number(f"{unit}_delta", "difference", signed))
+        columns.append(number(f"{unit}_pct", "%", signed_pct))
     records = []
     for position, network in enumerate(record["networks"]):
         shown = {key: network[key] for key in ("letter", "network", *UNITS)}
@@ -142,8 +142,8 @@ def narrow_totals_table(record: dict[str, Any]) -> Table:
         words("cost", "cost"),
         words("network", "network"),
         number("value", ""),
-        number("delta", "difference", _signed),
-        number("pct", "%", _signed_pct),
+        number("delta", "difference", signed),
+        number("pct", "%", signed_pct),
     )
     return Table(columns=columns, records=records)
 
@@ -174,11 +174,3 @@ def layers_table(record: dict[str, Any]) -> Table:
             shown |= {f"{letter}_{unit}": value for unit, value in (units or {}).items()}
         records.append(shown)
     return Table(columns=tuple(columns), records=records)
-
-
-def _signed(value: int | None) -> str:
-    return exact(value) if value is None else f"{value:+,}"
-
-
-def _signed_pct(value: float | None) -> str:
-    return exact(value) if value is None else f"{value:+.2f}%"

@@ -26,6 +26,16 @@ def exact(value: Any) -> str:
     return f"{value:,}"
 
 
+def signed(value: int | None) -> str:
+    """A difference of counts; empty for what is absent."""
+    return "" if value is None else f"{value:+,}"
+
+
+def signed_pct(value: float | None) -> str:
+    """A change in per cent, of two digits; empty for what is absent."""
+    return "" if value is None else f"{value:+.2f}%"
+
+
 def text(value: Any) -> str:
     """A word, or nothing."""
     return "" if value is None else str(value)

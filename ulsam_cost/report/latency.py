@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ulsam_cost.report.figures_measured import mechanisms_figure, roofline_figure, savings_figure
-from ulsam_cost.report.formats import Table, number, words
+from ulsam_cost.report.formats import Table, number, signed_pct, words
 from ulsam_cost.report.measured import layer_table, machine_sentence, milliseconds, ratio
 from ulsam_cost.report.pages import Block, Bullets, Grid, Page, Paragraph, Picture, Section, Strong
 from ulsam_cost.report.pages_markdown import markdown
@@ -104,7 +104,7 @@ def _placements(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -
         words("positions", "positions"),
         number("groups", "g"),
         words("style", "style"),
-        number("macs_pct", "MACs", lambda value: f"{value:+.2f}%"),
+        number("macs_pct", "MACs", signed_pct),
         number("baseline_ms", "plain, ms", milliseconds),
         number("network_ms", "with ULSAM, ms", milliseconds),
         number("median", "ratio", ratio),
@@ -235,7 +235,19 @@ def _ulsam(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> lis
         }
         for row in rows
     ]
-    return [Grid(Table(columns=columns, records=records))]
+    return [Bullets(tuple(_ulsam_findings(rows))), Grid(Table(columns=columns, records=records))]
+
+
+def _ulsam_findings(rows: Sequence[Row]) -> list[str]:
+    return [
+        f"{mode}: {_span(group, 'over_loop')} times the loop's time, {_span(group, 'over_copy')} times the copy's."
+        for (mode,), group in _by(rows, "mode").items()
+    ]
+
+
+def _span(rows: Sequence[Row], ratio_name: str) -> str:
+    medians = [row[ratio_name]["median"] for row in rows]
+    return f"{min(medians):.2f} to {max(medians):.2f}"
 
 
 def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
@@ -245,6 +257,7 @@ def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> li
         words("timer", "timer"),
         number("ms", "here, ms", milliseconds),
         number("other_ms", "there, ms", milliseconds),
+        number("apart_pct", "medians apart", lambda value: f"{value:+.1f}%"),
         words("ratio", "here / there, round by round"),
         number("runs", "rounds"),
     )
@@ -255,6 +268,7 @@ def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> li
             "other_ms": row["other"]["median_ms"],
             "ratio": _with_interval(row["over_other"]),
             "runs": row["model"]["runs"],
+            "apart_pct": 100 * (row["model"]["median_ms"] / row["other"]["median_ms"] - 1),
         }
         for row in rows
     ]

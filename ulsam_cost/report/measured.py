@@ -8,6 +8,7 @@ from ulsam_cost.profiler.memory import LABELS
 from ulsam_cost.report.formats import Column, Table, exact, number, text, words
 
 KERNELS_SHOWN = 15
+WIDTH = 98
 
 
 def milliseconds(value: float | None) -> str:
@@ -31,8 +32,60 @@ def _rounded(digits: int, unit: str = "") -> Any:
     return lambda value: "" if value is None else f"{value:.{digits}f}{unit}"
 
 
+def times_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A line a model of a row: the median, the spread, and the median's interval."""
+    records = [
+        {**_case(row), "model": model, **(row[model] or {}), "said": "see below" if row["error"] else None}
+        for row in rows
+        for model in ("baseline", "network")
+        if row[model] or model == "network"
+    ]
+    columns = (
+        *_CASE,
+        words("model", "model"),
+        number("median_ms", "median ms", milliseconds),
+        number("p10_ms", "p10", milliseconds),
+        number("p90_ms", "p90", milliseconds),
+        number("low_ms", "from", milliseconds),
+        number("high_ms", "to", milliseconds),
+        number("runs", "runs"),
+        words("said", ""),
+    )
+    return Table(columns=tuple(column for column in columns if _is_used(column, records)), records=records)
+
+
+def ratios_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """A line a row: the network's time over the baseline's, pair by pair, with its interval."""
+    records = [{**_case(row), **row["ratio"], "verdict": row["verdict"]} for row in rows if row["ratio"]]
+    columns = (
+        *_CASE,
+        number("median", "network / baseline", ratio),
+        number("low", "from", ratio),
+        number("high", "to", ratio),
+        words("verdict", "network is"),
+    )
+    return Table(columns=columns, records=records)
+
+
+_CASE = (number("batch", "batch"), words("dtype", "dtype"), words("mode", "mode"))
+
+
+def _case(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {column.key: row[column.key] for column in _CASE}
+
+
+def case_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What holds for all rows of a sweep, and what their columns are."""
+    first = rows[0]
+    run = "step (forward, backward, SGD)" if first["train"] else "forward pass"
+    return fill(
+        f"{run}, {first['memory_format']}; freed memory: {first['allocator']}; from, to: 95 % interval of the median",
+        WIDTH,
+    )
+
+
 def latency_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """A line a row: the medians with their spread, and the paired ratio with its interval."""
+    """All of it in a line a row, for programs."""
     columns = [
         number("batch", "batch"),
         words("dtype", "dtype"),
@@ -83,27 +136,17 @@ def _is_used(column: Column, records: Sequence[Mapping[str, Any]]) -> bool:
 
 def memory_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     """The bytes of each row, in MiB."""
-    headings = {
-        "weights_bytes": "weights",
-        "inputs_bytes": "inputs",
-        "bound_bytes": "least for activations",
-        "peak_bytes": "peak",
-        "reserved_bytes": "reserved",
-        "resident_bytes": "resident",
-    }
-    records = [
-        {**row["memory"], "batch": row["batch"], "dtype": row["dtype"], "mode": row["mode"]}
-        for row in rows
-        if row["memory"]
-    ]
-    columns = [number("batch", "batch"), words("dtype", "dtype"), words("mode", "mode")]
-    columns += [number(key, f"{heading}, MiB", mebibytes) for key, heading in headings.items()]
-    return Table(columns=tuple(column for column in columns if _is_used(column, records)), records=records)
+    records = [{**_case(row), **row["memory"]} for row in rows if row["memory"]]
+    bytes_columns = (number(key, key.removesuffix("_bytes"), mebibytes) for key in LABELS)
+    used = (column for column in bytes_columns if _is_used(column, records))
+    return Table(columns=(*_CASE, *used), records=records)
 
 
-def memory_notes() -> str:
-    """What each number of the memory table is."""
-    return "\n".join(f"{key.removesuffix('_bytes')}: {label}" for key, label in LABELS.items())
+def memory_notes(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What each number of the memory table is, in lines of the table's width."""
+    shown = {key for row in rows for key, value in (row["memory"] or {}).items() if value is not None}
+    notes = (f"{key.removesuffix('_bytes')}: {label}" for key, label in LABELS.items() if key in shown)
+    return "\n".join(("memory in MiB", *(fill(note, WIDTH, subsequent_indent="  ") for note in notes)))
 
 
 def layer_table(layers: Mapping[str, Any]) -> Table:
@@ -118,7 +161,7 @@ def layer_table(layers: Mapping[str, Any]) -> Table:
         number("bytes", "bytes"),
         number("least_ms", "least ms", milliseconds),
         words("limit", "limit"),
-        number("over_least", "measured / least", _rounded(1)),
+        number("over_least", "/ least", _rounded(1)),
     ]
     used = tuple(column for column in columns if _is_used(column, layers["rows"]))
     return Table(columns=used, records=layers["rows"])
@@ -139,7 +182,7 @@ def layer_sentences(row: Mapping[str, Any]) -> str:
             f"{roof['flops_per_second'] / 1e9:.1f} GFLOP/s in {roof['dtype']}; a layer whose maps stay in a cache "
             "can be faster than its least time from memory"
         )
-    return "\n".join(lines)
+    return "\n".join(fill(line, WIDTH) for line in lines)
 
 
 def kernel_table(row: Mapping[str, Any]) -> Table:
@@ -175,4 +218,4 @@ def machine_sentence(machine: Mapping[str, Any]) -> str:
         for key, value in machine.items()
         if key != "name" and value is not None
     ]
-    return fill(f"{name}: {', '.join(others)}", 98)
+    return fill(f"{name}: {', '.join(others)}", WIDTH)

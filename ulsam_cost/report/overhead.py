@@ -19,7 +19,7 @@ def overhead_records(
     sizes: Sequence[tuple[int, int]],
     *,
     t: int | None = None,
-    r: int = 16,
+    r: int | None = None,
     g: int | None = None,
     style: str = "equation",
 ) -> list[dict[str, Any]]:
@@ -33,7 +33,7 @@ def overhead_records(
         channels: every m.
         sizes: every (h, w).
         t: attention maps of A2-Net, as in `table1_letters`.
-        r: reduction.
+        r: reduction, as in `table1_letters`.
         g: subspaces of ULSAM, as in `table1_letters`.
         style: of ULSAM.
 

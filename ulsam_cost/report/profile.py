@@ -16,7 +16,7 @@ from ulsam_cost.formulas.networks import (
 )
 from ulsam_cost.placement import EMPTY
 from ulsam_cost.profiler.networks import count_network
-from ulsam_cost.report.formats import Table, exact, number, words
+from ulsam_cost.report.formats import Table, exact, number, signed, signed_pct, words
 from ulsam_cost.report.measured import mebibytes
 
 
@@ -108,8 +108,8 @@ def summary_table(record: dict[str, Any]) -> Table:
         number("network", "network (counted)"),
         number("derived", "derived"),
         number("baseline", "baseline (counted)"),
-        number("delta", "difference", _signed),
-        number("delta_pct", "%", _signed_pct),
+        number("delta", "difference", signed),
+        number("delta_pct", "%", signed_pct),
     )
     return Table(columns=columns, records=records)
 
@@ -163,14 +163,6 @@ def ratio_sentence(latency: dict[str, Any]) -> str:
     ratio = latency["ratio"]
     interval = f"{ratio['median']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]"
     return f"network / baseline, pair by pair: {interval}: {latency['verdict']}"
-
-
-def _signed(value: int) -> str:
-    return f"{value:+,}"
-
-
-def _signed_pct(value: float) -> str:
-    return f"{value:+.2f}%"
 
 
 def _milliseconds(value: float) -> str:

@@ -12,7 +12,7 @@ from ulsam_cost.cost import Cost
 from ulsam_cost.errors import PlacementError
 from ulsam_cost.formulas.layers import Shape, add_cost, interpolate_cost, max_pool2d_cost
 from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
-from ulsam_cost.formulas.networks.resnet import DEPTHS, EXPANSION, STAGES, VARIANTS, body_layers, body_slots
+from ulsam_cost.formulas.networks.resnet import DEPTHS, EXPANSION, STAGES, VARIANTS, body_slots, resnet_body_layers
 from ulsam_cost.formulas.networks.sites import AttentionCosts, Site
 from ulsam_cost.formulas.networks.spec import IN_PLACE, NO_ATTENTION, LayerCost, Network, NetworkSpec
 from ulsam_cost.placement import Slot
@@ -70,7 +70,7 @@ def pyramid_sites(spec: NetworkSpec) -> Mapping[str, Site]:
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The body's layers, the pyramid's from the coarsest level down, and the pool on top of it."""
     maps: dict[int, Shape] = {}
-    for layer in body_layers(body_spec(spec), slots(spec), BODY):
+    for layer in resnet_body_layers(body_spec(spec), slots(spec), BODY):
         maps[layer.output[1]] = layer.output
         yield layer
     attention, coarsest = AttentionCosts(spec), LEVELS[-1]

@@ -11,7 +11,8 @@ from ulsam_cost.formulas.layers import Shape, batch_norm_cost, global_avg_pool_c
 from ulsam_cost.formulas.networks.blocks import conv_norm_cost, dense_conv_cost, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
-from ulsam_cost.placement import Place, Slot, arrange
+from ulsam_cost.formulas.networks.walk import body_layers
+from ulsam_cost.placement import Place, Slot
 
 STEM_CHANNELS = 32
 # (output channels, stride) of layers 2 to 14
@@ -57,22 +58,17 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: the numbered ones, then `pool` and `fc`."""
     x: Shape = spec.input_shape
-    attention = AttentionCosts(spec)
-    for step in arrange(spec.network, slots(spec), spec.placement):
-        slot, path = step.slot, step.path(spec.attention)
-        if step.attends:
-            yield attention.layer(step, x)
-            continue
-        if slot.kind == "stem":
-            cost = conv_norm_cost(path, x, slot.out_channels, relu_cost, kernel=3, stride=2)
-        else:
-            cost = attention.block(_block_cost, x, slot)
-        x = window_shape(x, slot.out_channels, slot.stride)
-        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
+    for layer in body_layers(spec, slots(spec), block=_block_cost, plain=_stem_cost):
+        x = layer.output
+        yield layer
     pool = global_avg_pool_cost("pool", x)
     yield LayerCost(layer="pool", path="pool", kind="pool", cost=pool, output=pool.output)
     classifier = linear_cost("classifier", x[:2], spec.classes)
     yield LayerCost(layer="fc", path="classifier", kind="classifier", cost=classifier, output=classifier.output)
+
+
+def _stem_cost(x: Shape, slot: Slot) -> Cost:
+    return conv_norm_cost(slot.path, x, slot.out_channels, relu_cost, kernel=3, stride=slot.stride)
 
 
 def _block_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> Cost:

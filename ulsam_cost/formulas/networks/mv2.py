@@ -18,7 +18,8 @@ from ulsam_cost.formulas.layers import (
 from ulsam_cost.formulas.networks.blocks import conv_norm_cost, dense_conv_cost, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
-from ulsam_cost.placement import Place, Slot, arrange
+from ulsam_cost.formulas.networks.walk import body_layers
+from ulsam_cost.placement import Place, Slot
 
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 # (expansion, output channels, blocks, stride of the first) of layers 2 to 18
@@ -77,25 +78,19 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
 
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: 1 to 19, `pool`, and 20."""
-    x: Shape = spec.input_shape
-    attention = AttentionCosts(spec)
-    *body, classifier = arrange(spec.network, slots(spec), spec.placement)
-    for step in body:
-        slot, path = step.slot, step.path(spec.attention)
-        if step.attends:
-            yield attention.layer(step, x)
-            continue
-        if slot.kind == "residual_block":
-            cost = attention.block(_residual_block_cost, x, slot)
-        else:
-            kernel = 3 if slot.kind == "stem" else 1
-            cost = conv_norm_cost(path, x, slot.out_channels, relu6_cost, kernel=kernel, stride=slot.stride)
-        x = window_shape(x, slot.out_channels, slot.stride)
-        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
+    x, numbered = spec.input_shape, slots(spec)
+    for layer in body_layers(spec, numbered, block=_residual_block_cost, plain=_conv_layer_cost):
+        x = layer.output
+        yield layer
     pool = global_avg_pool_cost("", x, module="")
     yield LayerCost(layer="pool", path="", kind="pool", cost=pool, output=pool.output)
-    cost = linear_cost("classifier.1", x[:2], spec.classes)
-    yield LayerCost(layer=classifier.label, path="classifier", kind=classifier.slot.kind, cost=cost, output=cost.output)
+    cost, last = linear_cost("classifier.1", x[:2], spec.classes), numbered[-1]
+    yield LayerCost(layer=str(last.layer), path=last.path, kind=last.kind, cost=cost, output=cost.output)
+
+
+def _conv_layer_cost(x: Shape, slot: Slot) -> Cost:
+    kernel = 3 if slot.kind == "stem" else 1
+    return conv_norm_cost(slot.path, x, slot.out_channels, relu6_cost, kernel=kernel, stride=slot.stride)
 
 
 def _residual_block_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> Cost:

@@ -21,7 +21,8 @@ from ulsam_cost.formulas.layers import (
 from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
-from ulsam_cost.placement import Place, Slot, arrange
+from ulsam_cost.formulas.networks.walk import body_layers
+from ulsam_cost.placement import Place, Slot
 
 STEM_CHANNELS = 64
 EXPANSION = 4
@@ -68,7 +69,7 @@ def strides(slot: Slot, variant: str) -> tuple[int, int]:
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: the numbered ones, then `pool` and `fc`."""
     x: Shape = spec.input_shape
-    for layer in body_layers(spec, slots(spec), ""):
+    for layer in resnet_body_layers(spec, slots(spec), ""):
         x = layer.output
         yield layer
     pool = global_avg_pool_cost("avgpool", x)
@@ -77,18 +78,9 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     yield LayerCost(layer="fc", path="fc", kind="classifier", cost=classifier, output=classifier.output)
 
 
-def body_layers(spec: NetworkSpec, numbered: tuple[Slot, ...], prefix: str) -> Iterator[LayerCost]:
-    """The numbered layers' costs."""
-    x: Shape = spec.input_shape
-    attention = AttentionCosts(spec)
-    for step in arrange(spec.network, numbered, spec.placement):
-        slot, path = step.slot, step.path(spec.attention)
-        if step.attends:
-            yield attention.layer(step, x)
-            continue
-        cost = _stem_cost(prefix, x) if slot.kind == "stem" else attention.block(_bottleneck_cost, x, slot)
-        x = window_shape(x, slot.out_channels, slot.stride)
-        yield LayerCost(layer=step.label, path=path, kind=slot.kind, cost=cost, output=x)
+def resnet_body_layers(spec: NetworkSpec, numbered: tuple[Slot, ...], prefix: str) -> Iterator[LayerCost]:
+    """The numbered layers' costs; `prefix` stands before the names of the stem's modules."""
+    return body_layers(spec, numbered, block=_bottleneck_cost, plain=lambda x, slot: _stem_cost(prefix, x))
 
 
 def _stem_cost(prefix: str, x: Shape) -> Cost:

@@ -47,8 +47,10 @@ class ULSAM(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[n, m, h, w] -> [n, m, h, w]."""
         n, m, h, w = x.shape
-        # On a CPU, PyTorch's 1 x 1 depthwise convolution and max pool are vectorised in this layout alone.
-        laid_out = x.contiguous(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+        # On a CPU, PyTorch's 1 x 1 depthwise convolution and max pool are vectorised in this layout alone;
+        # compiled, they are slower in it.
+        eager_on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        laid_out = x.contiguous(memory_format=torch.channels_last) if eager_on_cpu else x
         features = self.depthwise(laid_out)
         if self.style == "release":
             features = self.depthwise_relu(self.depthwise_norm(features))
