@@ -92,7 +92,7 @@ def test_the_table_says_it_all(tmp_path):
         "ratio",
         "network / baseline",
         "least for the activations",
-        "/ least",
+        "over least",
         "without hooks",
         "kernel",
     ):

@@ -128,6 +128,22 @@ def test_a_task_that_is_refused_says_why_and_is_tried_again(small):
     assert record["rows"] == [{"facts": {"section": "ulsam"}, "done": True}]
 
 
+def test_a_ratio_with_a_wide_interval_is_measured_again_in_its_place(small):
+    answers = iter([(0.9, 1.2), (0.98, 1.02)])
+
+    def run(effort):
+        low, high = next(answers)
+        return {"latency": {"ratio": {"median": 1.0, "low": low, "high": high}}}
+
+    wide = small.Task(facts={"section": "own", "number": 1}, run=run)
+    other = small.Task(facts={"section": "own", "number": 2}, run=lambda effort: {})
+    record = {"machine": {}, "rows": [], "tasks": 2}
+    for _ in range(3):
+        small.measure_all([wide, other], record, 60, lambda: None)
+    assert [row["facts"]["number"] for row in record["rows"]] == [1, 2]
+    assert record["rows"][0]["latency"]["ratio"]["high"] == 1.02
+
+
 def test_it_needs_neither_fvcore_nor_thop(tmp_path):
     program = (
         "import sys, runpy\n"

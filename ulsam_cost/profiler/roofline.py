@@ -56,6 +56,7 @@ class LeastTime:
 
     Counted: 2 FLOPs a MAC; the bytes of every operation, each operand read once and each result written once.
     Not counted: what a fused kernel saves, and what stays in a cache: a layer whose maps fit into one can be faster.
+    So can a convolution whose kernel leaves out the products with padding, which are counted.
     """
 
     flops: int

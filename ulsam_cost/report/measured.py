@@ -161,7 +161,7 @@ def layer_table(layers: Mapping[str, Any]) -> Table:
         number("bytes", "bytes"),
         number("least_ms", "least ms", milliseconds),
         words("limit", "limit"),
-        number("over_least", "/ least", _rounded(1)),
+        number("over_least", "over least", _rounded(1)),
     ]
     used = tuple(column for column in columns if _is_used(column, layers["rows"]))
     return Table(columns=used, records=layers["rows"])
