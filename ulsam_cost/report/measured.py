@@ -78,10 +78,7 @@ def case_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
     """What holds for all rows of a sweep, and what their columns are."""
     first = rows[0]
     run = "step (forward, backward, SGD)" if first["train"] else "forward pass"
-    return fill(
-        f"{run}, {first['memory_format']}; freed memory: {first['allocator']}; from, to: 95 % interval of the median",
-        WIDTH,
-    )
+    return f"{run}, {first['memory_format']}; from, to: 95 % interval of the median"
 
 
 def latency_table(rows: Sequence[Mapping[str, Any]]) -> Table:
