@@ -84,7 +84,7 @@ class DispatchNet(TorchDispatchMode):
         if self._tensors.are_constants(args, kwargs):
             if random or ("device" in kwargs and next(tensors_of(args), None) is None):
                 kwargs = _small_or_meta(operator, args, kwargs, random=random)
-            return args, kwargs
+            return self._tensors.with_own_values(args), self._tensors.with_own_values(kwargs)
         self._refuse_values(operator, args)
         return self._tensors.on_meta(args), _meta_options(self._tensors.on_meta(kwargs))
 

@@ -193,6 +193,8 @@ class FunctionNet(TorchFunctionMode):
     def _read(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not self._tensors.is_untouched(args[0]):
             self._record.refuse(f"Tensor.{name}")
+        if function in EXITS or self._tensors.has_own_values(args[0]):  # what NumPy is given can be written to
+            args = self._tensors.with_own_values(args)
         with torch._C._DisableTorchDispatch():
             return function(*args, **kwargs)
 
@@ -242,9 +244,11 @@ class FunctionNet(TorchFunctionMode):
         return self._made(result)
 
     def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._values or self._tensors.are_constants(args, kwargs):
+        if self._values:
             return args, kwargs
-        return self._tensors.on_meta(args), self._tensors.on_meta(kwargs)
+        tensors = self._tensors
+        place = tensors.with_own_values if tensors.are_constants(args, kwargs) else tensors.on_meta
+        return place(args), place(kwargs)
 
     def _made(self, result: Any) -> Any:
         if not self._values:

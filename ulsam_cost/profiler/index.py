@@ -1,8 +1,7 @@
-"""What is looked up of a model before it is counted: the names of its modules, its parameters, its state."""
+"""What is looked up of a model before it is counted: the names of its modules, and its parameters."""
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -10,12 +9,11 @@ from ulsam_cost.errors import CostError
 
 _COMPILED = "_orig_mod"  # the name under which torch.compile keeps the module that it wraps
 COMPILED_CALL = "_compiled_call_impl"  # where a module that was compiled in place keeps the compiled call
-State = dict[str, Any]
 _Parameter = nn.Parameter
 
 
 class ModelIndex:
-    """The modules of a model with their paths, each once, under the first of its names.
+    """The modules of a model with their paths, each once, under the first of its names, and its parameters.
 
     Raises:
         CostError: for a module whose parameters have no shape yet.
@@ -24,33 +22,13 @@ class ModelIndex:
     def __init__(self, model: nn.Module) -> None:
         self.names: dict[int, tuple[str, str]] = {}  # module -> its path, and its torch.nn class if it is a leaf
         self.parameters: dict[int, tuple[str, Tensor]] = {}  # each with the path of the first module that has it
-        self.leaves: list[State] = []  # the attributes of torch.nn's leaves without hooks and not compiled
-        self.states: list[State] = []  # those of all other modules but scripts, whose state is not Python's
-        self.tables: list[State] = []  # the parameters, buffers and submodules: of those leaves, where there are any
         self._walk("", model)
 
     def _walk(self, path: str, module: nn.Module) -> None:
-        state = module.__dict__
-        parts = module._modules
-        leaf = "" if parts else _torch_name(type(module))
-        self.names[id(module)] = path, leaf
-        own = module._parameters
-        if leaf and not state["_forward_pre_hooks"] and not state["_forward_hooks"] and COMPILED_CALL not in state:
-            self.leaves.append(state)
-            if own:
-                self.tables.append(own)
-            if state["_buffers"]:
-                self.tables.append(state["_buffers"])
-        elif not isinstance(module, torch.jit.ScriptModule):
-            self.states.append(state)
-            self.tables += own, state["_buffers"], state["_modules"]
+        names, parts, own = self.names, module._modules, module._parameters
+        names[id(module)] = path, "" if parts else _torch_name(type(module))
         if own:
             self._add_parameters(path, own)
-        if parts:
-            self._walk_parts(path, parts)
-
-    def _walk_parts(self, path: str, parts: Any) -> None:
-        names = self.names
         for name, child in parts.items():
             if child is not None and id(child) not in names:
                 self._walk(path if name == _COMPILED else f"{path}.{name}" if path else name, child)

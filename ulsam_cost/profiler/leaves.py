@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from ulsam_cost.profiler import fast
 from ulsam_cost.profiler.fast import FAST, Answer
+from ulsam_cost.profiler.light import given_tensors
 from ulsam_cost.profiler.recorder import Recorder
 
 Leaf = tuple[str, Callable[[Recorder, Any, Tensor], Answer]]
@@ -20,17 +21,17 @@ Leaf = tuple[str, Callable[[Recorder, Any, Tensor], Answer]]
 def _conv2d(record: Recorder, m: nn.Conv2d, x: Tensor) -> Answer:
     if m.padding_mode != "zeros":
         return None
-    own = m._parameters
+    own = given_tensors(m._parameters)
     return fast.conv2d(record, x, own["weight"], own["bias"], m.stride, m.padding, m.dilation, m.groups)  # type: ignore[arg-type]
 
 
 def _linear(record: Recorder, m: nn.Linear, x: Tensor) -> Answer:
-    own = m._parameters
+    own = given_tensors(m._parameters)
     return fast.linear(record, x, own["weight"], own["bias"])  # type: ignore[arg-type]
 
 
 def _batch_norm(record: Recorder, m: nn.BatchNorm2d, x: Tensor) -> Answer:
-    own, kept = m._parameters, m._buffers
+    own, kept = given_tensors(m._parameters), given_tensors(m._buffers)
     mean = kept["running_mean"]
     if m.training or mean is None or x.dim() != 4:
         return None
@@ -38,7 +39,7 @@ def _batch_norm(record: Recorder, m: nn.BatchNorm2d, x: Tensor) -> Answer:
 
 
 def _layer_norm(record: Recorder, m: nn.LayerNorm, x: Tensor) -> Answer:
-    own = m._parameters
+    own = given_tensors(m._parameters)
     return fast.layer_norm(record, x, m.normalized_shape, own["weight"], own["bias"])
 
 

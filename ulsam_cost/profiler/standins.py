@@ -1,6 +1,6 @@
 """Which tensors stand for which: meta stand-ins for real tensors, views of parameters, constants of the run."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ulsam_cost.profiler.index import ModelIndex
 from ulsam_cost.profiler.rules import tensors_of
+from ulsam_cost.profiler.twin import Twins
 
 META = torch.device("meta")
 MOST_CONSTANT = 4096  # elements of a tensor whose values are kept
@@ -16,6 +17,21 @@ MOST_CONSTANT = 4096  # elements of a tensor whose values are kept
 
 functorch = torch._C._functorch
 
+
+def mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """The value with each tensor in plain tuples, lists and dicts replaced."""
+    if isinstance(value, Tensor):
+        return function(value)
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return kind([mapped(item, function) for item in value])
+    if kind is dict:
+        return {key: mapped(item, function) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return kind(*[mapped(item, function) for item in value])
+    if isinstance(value, list):
+        return [mapped(item, function) for item in value]
+    return value
 
 def _outside_transforms() -> AbstractContextManager[Any]:
     """Where a new tensor belongs to no transform of torch.func's."""
@@ -30,14 +46,15 @@ def _outside_transforms() -> AbstractContextManager[Any]:
 class StandIns:
     """Keeps every real tensor out of the run, knows the parameters, and gives each to whoever claims it first."""
 
-    def __init__(self, index: ModelIndex, *, gradients: bool = False) -> None:
+    def __init__(self, index: ModelIndex, twins: Twins, *, gradients: bool = False) -> None:
         self._gradients = gradients
         self._stand_ins: dict[int, Tensor] = {}
+        self._own_values: dict[int, Tensor] = {}
         self._constants: set[int] = set()
         self._kept: list[Tensor] = []  # ids stay unique while their tensors live
-        self._parameters = index.parameters
+        self._parameters, self._memo = index.parameters, twins.memo
         self._unclaimed = dict(index.parameters)
-        self._parameter_of = {key: key for key in index.parameters}  # tensor -> the parameter that it is or views
+        self._parameter_of = twins.parameters  # tensor -> the parameter that it is, stands for or views
 
     def is_parameter(self, tensor: Any) -> bool:
         """Whether a tensor is a parameter of the model, its stand-in, or a view of one."""
@@ -54,7 +71,7 @@ class StandIns:
 
     def leaves(self, inputs: Any) -> list[Tensor]:
         """The tensors of the run to which a backward pass gives gradients: parameters, and inputs that want them."""
-        own = (parameter for _, parameter in self._parameters.values())
+        own = [self._memo[key] for key in self._parameters if key in self._memo]
         found = {id(tensor): tensor for tensor in (*own, *tensors_of(inputs))}
         # Code that is not Python, such as a scripted module's, takes them as they are: then both stand for them.
         both = (*found.values(), *(self._stand_ins[key] for key in found if key in self._stand_ins))
@@ -94,23 +111,34 @@ class StandIns:
         """Whether all tensors among the values have values: those that the run made, and small ones of the model's."""
         return all(id(tensor) in self._constants or self._is_small_constant(tensor) for tensor in tensors_of(*values))
 
+    def has_own_values(self, tensor: Tensor) -> bool:
+        """Whether a tensor of the model's was computed with, and so may have changed, in a copy."""
+        return id(tensor) in self._own_values
+
+    def with_own_values(self, value: Any) -> Any:
+        """The value with a copy for every tensor of the model's that is about to be computed with, and so changed."""
+        return mapped(value, self._with_own_values)
+
+    def _with_own_values(self, tensor: Tensor) -> Tensor:
+        if tensor.is_meta or id(tensor) in self._constants:
+            return tensor
+        own = self._own_values.get(id(tensor))
+        if own is None:
+            with torch._C._DisableTorchDispatch():
+                own = self._own_values[id(tensor)] = tensor.detach().clone()
+            self._kept.append(tensor)
+            self.keep_constant(own)
+        return own
+
     def _is_small_constant(self, tensor: Tensor) -> bool:
         return self.is_untouched(tensor) and not self.is_parameter(tensor) and tensor.numel() <= MOST_CONSTANT
 
     def on_meta(self, value: Any) -> Any:
         """The value with a meta stand-in for every real tensor in plain tuples, lists and dicts."""
-        if isinstance(value, Tensor):
-            return value if value.is_meta else self._stand_in(value)
-        kind = type(value)
-        if kind is tuple or kind is list:
-            return kind([self.on_meta(item) for item in value])
-        if kind is dict:
-            return {key: self.on_meta(item) for key, item in value.items()}
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            return kind(*[self.on_meta(item) for item in value])
-        if isinstance(value, list):
-            return [self.on_meta(item) for item in value]
-        return value
+        return mapped(value, self._on_meta)
+
+    def _on_meta(self, tensor: Tensor) -> Tensor:
+        return tensor if tensor.is_meta else self._stand_in(tensor)
 
     def _stand_in(self, tensor: Tensor) -> Tensor:
         if functorch.is_functorch_wrapped_tensor(tensor):

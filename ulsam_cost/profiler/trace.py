@@ -4,7 +4,6 @@ The model runs as it is, on meta tensors in place of its inputs (`tracer`). Wher
 meta tensors do not have, a copy of it really runs, and the count says so.
 """
 
-import copy
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -16,11 +15,14 @@ from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpKind, Row, op_of
 from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.index import ModelIndex
-from ulsam_cost.profiler.keep import accelerators, kept_as_found
+from ulsam_cost.profiler.leaves import LEAVES
+from ulsam_cost.profiler.light import WrittenTableError
+from ulsam_cost.profiler.preserve import preserve_state
 from ulsam_cost.profiler.recorder import NeedsValuesError
 from ulsam_cost.profiler.rules import tensors_of
 from ulsam_cost.profiler.severity import Severity, severity_of
 from ulsam_cost.profiler.tracer import Tracer
+from ulsam_cost.profiler.twin import Twins, copy_of, view_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +158,13 @@ def _count_on_meta(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, fast: bool, train: bool
 ) -> Count:
     index = ModelIndex(model)
-    tracer = Tracer(index, fast=fast, gradients=train)
-    with kept_as_found(index):
-        forward = _run(tracer, model, args, kwargs, gradients=not fast and torch.is_grad_enabled(), train=train)
+    twins = Twins(view_of, parameters={key: key for key in index.parameters}, light=LEAVES if fast else ())
+    gradients = not fast and torch.is_grad_enabled()
+    with preserve_state(twins, (model, args, kwargs)) as twin:
+        tracer = Tracer(index, twins, fast=fast, gradients=train)
+        forward = _run(tracer, *twin, gradients=gradients, train=train)
+    if twins.tables.are_written:  # and the model went on as if they were not
+        raise WrittenTableError("the leaves need tables of their own")
     if tracer.record.needs:  # and the model went on without them
         raise NeedsValuesError(f"{tracer.record.needs} asks for values")
     return _result(tracer, forward)
@@ -172,6 +178,8 @@ def _run(tracer: Tracer, model: nn.Module, args: Any, kwargs: Any, *, gradients:
         forward = len(tracer.record.rows)
         if train:
             tracer.run_backward(results, (args, kwargs))
+    except SystemExit as stop:
+        raise CostError(f"the model's forward calls sys.exit({stop.code!r}): a forward that returns is accepted") from stop
     except Exception as error:
         path = tracer.scope.failed(error)
         if path is not None:
@@ -186,22 +194,16 @@ def _count_for_real(
     """Count a copy of the model that really runs, so that what it raises is its own error.
 
     Raises:
-        CostError: where it asks for values, and a tensor has none or the model cannot be copied.
+        CostError: where it asks for values, and a tensor has none.
     """
     tensors = [*model.parameters(), *model.buffers(), *tensors_of(args, kwargs)]
     if any(tensor.is_meta for tensor in tensors):
         raise _refusal(reason, "there are none on the meta device: a model and inputs on a CPU or GPU are accepted")
-    try:
-        with torch.no_grad():  # or a scripted module's copies of its parameters are no leaves
-            twin, own_args, own_kwargs = copy.deepcopy((model, args, kwargs))
-    except Exception as error:
-        raise _refusal(reason, f"the model cannot be copied: {_sentence(error)}") from error
-    for parameter, own in zip(model.parameters(), twin.parameters(), strict=True):
-        own.requires_grad_(parameter.requires_grad)
-    index = ModelIndex(twin)
-    tracer = Tracer(index, fast=False, values=True, gradients=train)
-    with torch.random.fork_rng(devices=accelerators(index)), kept_as_found(index):
-        forward = _run(tracer, twin, own_args, own_kwargs, gradients=torch.is_grad_enabled(), train=train)
+    index = ModelIndex(model)
+    twins = Twins(copy_of, parameters={key: key for key in index.parameters})
+    with preserve_state(twins, (model, args, kwargs)) as twin:
+        tracer = Tracer(index, twins, fast=False, values=True, gradients=train)
+        forward = _run(tracer, *twin, gradients=torch.is_grad_enabled(), train=train)
     return _result(tracer, forward, real_run=_sentence(reason))
 
 

@@ -1,7 +1,7 @@
 """One run of a model in both nets.
 
 The upper net (`functions`) sees each torch function: it answers the common ones from shapes, and lets the others
-run on the meta device, with a meta stand-in for every real tensor, so that no weight and no buffer is touched.
+run on the meta device, with a meta stand-in for every real tensor, so that nothing is computed.
 The lower net (`dispatch`) sees every operation that the dispatcher runs, so that nothing slips through.
 """
 
@@ -18,21 +18,25 @@ from ulsam_cost.profiler.recorder import Recorder
 from ulsam_cost.profiler.rules import tensors_of
 from ulsam_cost.profiler.scope import Scope
 from ulsam_cost.profiler.standins import StandIns
+from ulsam_cost.profiler.twin import Twins
 
 
 class Tracer:
     """A run: where it is, what was recorded of it, which tensors stand for which.
 
     Args:
-        index: of the model.
+        index: of the caller's model.
+        twins: of that model, of its inputs and of what they hold: they run.
         fast: whether the common functions are answered from shapes.
         values: whether the run is a real one, on real tensors.
         gradients: whether stand-ins require gradients where what they stand for does.
     """
 
-    def __init__(self, index: ModelIndex, *, fast: bool, values: bool = False, gradients: bool = False) -> None:
-        self.tensors = StandIns(index, gradients=gradients)
-        self.scope = Scope(index.names)
+    def __init__(
+        self, index: ModelIndex, twins: Twins, *, fast: bool, values: bool = False, gradients: bool = False
+    ) -> None:
+        self.tensors = StandIns(index, twins, gradients=gradients)
+        self.scope = Scope({id(twins.memo[key]): name for key, name in index.names.items()})
         self.record = Recorder(self.scope, self.tensors)
         self._values = values
         self._functions = FunctionNet(self.scope, self.record, self.tensors, fast=fast, values=values)

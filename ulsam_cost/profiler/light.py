@@ -1,0 +1,132 @@
+"""Light twins of leaves: most leaves of a model are answered from their shapes, and nothing else is asked of them.
+
+A light twin has its own attributes. Its tables of hooks are empty, and are the same for all light twins: one that is
+written to refuses, and the model is counted again without light twins. Its parameters and buffers have twins once
+somebody looks at them.
+"""
+
+import types
+from collections import OrderedDict
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any
+
+import torch
+from torch import nn
+
+# What cannot change, or is what it is by its identity.
+UNCHANGING: frozenset[type] = frozenset(
+    {
+        *(int, float, complex, bool, str, bytes, range, slice, type(None), type(...), type(NotImplemented), type),
+        *(torch.dtype, torch.device, torch.Size, torch.layout, torch.memory_format),
+        *(types.ModuleType, types.CodeType, types.GetSetDescriptorType, types.MemberDescriptorType, property),
+        *(classmethod, staticmethod, types.WrapperDescriptorType, types.MethodDescriptorType),
+    }
+)
+
+State = dict[str, Any]
+_PLAIN: State = vars(nn.Module())
+_TENSORS = ("_parameters", "_buffers")
+_SET = "_non_persistent_buffers_set"
+TABLES = frozenset(name for name, value in _PLAIN.items() if isinstance(value, dict))
+_MOSTLY_EMPTY = tuple(name for name in (*TABLES, _SET) if name not in _TENSORS)
+_mostly_empty = itemgetter(*_MOSTLY_EMPTY)
+
+
+class WrittenTableError(RuntimeError):
+    """A table that light twins share was to be written to."""
+
+
+class _SharedTable(OrderedDict[Any, Any]):
+    """An empty table."""
+
+    is_written = False
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        self.is_written = True
+        raise WrittenTableError("a table that light twins share is written to")
+
+    __setitem__ = setdefault = update = __ior__ = _refuse
+
+    def __reduce__(self) -> Any:
+        return OrderedDict, ()
+
+
+class _SharedSet(set[str]):
+    """An empty set."""
+
+    is_written = False
+    add = update = __ior__ = _SharedTable._refuse
+
+    def __reduce__(self) -> Any:
+        return set, ()
+
+
+class LightTable(dict[str, Any]):
+    """Parameters or buffers that have twins once somebody looks at them: until then there are those `given`."""
+
+    __slots__ = ("given", "twin_of")  # without __init__, which takes as long as the rest of a light twin
+
+    given: State
+    twin_of: Callable[[State], State]
+
+    def fill(self) -> None:
+        """Give the tensors their twins."""
+        if self.given is not self:
+            given, self.given = self.given, self
+            dict.update(self, self.twin_of(given))
+
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)
+
+
+def _filled(name: str) -> Any:
+    method = getattr(dict, name)
+
+    def call(self: LightTable, *args: Any, **kwargs: Any) -> Any:
+        self.fill()
+        return method(self, *args, **kwargs)
+
+    return call
+
+
+for _name in (
+    *("__contains__", "__delitem__", "__eq__", "__getitem__", "__ior__", "__iter__", "__len__", "__ne__", "__or__"),
+    *("__repr__", "__reversed__", "__ror__", "__setitem__", "clear", "copy", "get", "items", "keys", "pop"),
+    *("popitem", "setdefault", "update", "values"),
+):
+    setattr(LightTable, _name, _filled(_name))
+
+LIGHT = UNCHANGING | {_SharedTable, _SharedSet, LightTable}
+
+
+def given_tensors(table: State) -> State:
+    """A table of tensors of which only the shapes are looked at, for which no twins are made."""
+    return table.given if type(table) is LightTable else table
+
+
+class SharedTables:
+    """The tables that the light twins of one model share."""
+
+    def __init__(self) -> None:
+        table = _SharedTable()
+        self._tables: State = dict.fromkeys(TABLES, table) | {_SET: _SharedSet()}
+
+    @property
+    def are_written(self) -> bool:
+        """Whether one of them was to be written to."""
+        return any(table.is_written for table in self._tables.values())
+
+    def lighten(self, own: State, twin_of: Callable[[State], State]) -> bool:
+        """Make the tables of a leaf's twin, which are the leaf's, light; False where they do not allow it."""
+        if any(_mostly_empty(own)):
+            return False
+        parameters, buffers = own["_parameters"], own["_buffers"]
+        own.update(self._tables)
+        if parameters:
+            table = own["_parameters"] = LightTable()
+            table.given, table.twin_of = parameters, twin_of
+        if buffers:
+            table = own["_buffers"] = LightTable()
+            table.given, table.twin_of = buffers, twin_of
+        return True
