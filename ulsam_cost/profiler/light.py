@@ -7,9 +7,8 @@ somebody looks at them.
 
 import types
 from collections import OrderedDict
-from collections.abc import Callable
 from operator import itemgetter
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -29,7 +28,7 @@ _PLAIN: State = vars(nn.Module())
 _TENSORS = ("_parameters", "_buffers")
 _SET = "_non_persistent_buffers_set"
 TABLES = frozenset(name for name, value in _PLAIN.items() if isinstance(value, dict))
-_MOSTLY_EMPTY = tuple(name for name in (*TABLES, _SET) if name not in _TENSORS)
+_MOSTLY_EMPTY = tuple(name for name in (*TABLES, _SET) if name not in (*_TENSORS, "_modules"))
 _mostly_empty = itemgetter(*_MOSTLY_EMPTY)
 
 
@@ -62,19 +61,27 @@ class _SharedSet(set[str]):
         return set, ()
 
 
+class MakesTables(Protocol):
+    """Makes the twins of parameters and buffers."""
+
+    def table(self, given: State) -> State:
+        """The twin of a table."""
+        ...
+
+
 class LightTable(dict[str, Any]):
     """Parameters or buffers that have twins once somebody looks at them: until then there are those `given`."""
 
-    __slots__ = ("given", "twin_of")  # without __init__, which takes as long as the rest of a light twin
+    __slots__ = ("given", "twins")  # and no __init__, which takes as long as the rest of a light twin
 
     given: State
-    twin_of: Callable[[State], State]
+    twins: "MakesTables"
 
     def fill(self) -> None:
         """Give the tensors their twins."""
         if self.given is not self:
             given, self.given = self.given, self
-            dict.update(self, self.twin_of(given))
+            dict.update(self, self.twins.table(given))
 
     def __reduce__(self) -> Any:
         return dict, (dict(self),)
@@ -106,27 +113,26 @@ def given_tensors(table: State) -> State:
 
 
 class SharedTables:
-    """The tables that the light twins of one model share."""
+    """The empty tables that the twins of one model share."""
 
     def __init__(self) -> None:
-        table = _SharedTable()
-        self._tables: State = dict.fromkeys(TABLES, table) | {_SET: _SharedSet()}
+        self._tables: State = dict.fromkeys(TABLES, _SharedTable()) | {_SET: _SharedSet()}
 
     @property
     def are_written(self) -> bool:
         """Whether one of them was to be written to."""
         return any(table.is_written for table in self._tables.values())
 
-    def lighten(self, own: State, twin_of: Callable[[State], State]) -> bool:
-        """Make the tables of a leaf's twin, which are the leaf's, light; False where they do not allow it."""
+    def lighten(self, own: State, twins: MakesTables) -> bool:
+        """Make the tables among a module's attributes light; False, and nothing done, where there are hooks."""
         if any(_mostly_empty(own)):
             return False
         parameters, buffers = own["_parameters"], own["_buffers"]
         own.update(self._tables)
         if parameters:
             table = own["_parameters"] = LightTable()
-            table.given, table.twin_of = parameters, twin_of
+            table.given, table.twins = parameters, twins
         if buffers:
             table = own["_buffers"] = LightTable()
-            table.given, table.twin_of = buffers, twin_of
+            table.given, table.twins = buffers, twins
         return True

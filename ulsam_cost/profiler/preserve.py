@@ -25,6 +25,7 @@ _lock = threading.Lock()
 def preserve_state(twins: Twins, value: Any) -> Iterator[Any]:
     """The twin of a value, to be run; what the run changes beside it is then as it was."""
     with ExitStack() as stack:
+        stack.callback(twins.memo.clear)  # or the twins would live until they are collected
         stack.enter_context(_random_state())
         stack.enter_context(_deep_calls.entered())
         twin = twins.of(value)

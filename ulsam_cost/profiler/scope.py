@@ -19,6 +19,10 @@ _lock = threading.Lock()
 _entered = 0
 
 
+def _no_answer(module: nn.Module, x: Any) -> Any:
+    return UNANSWERED
+
+
 class Scope:
     """While entered, `path` is the name of the submodule that runs, `module` its torch.nn class if it is a leaf.
 
@@ -29,7 +33,7 @@ class Scope:
 
     def __init__(self, names: dict[int, tuple[str, str]]) -> None:
         self.path = self.module = ""
-        self.answer: Callable[[nn.Module, Any], Any] = lambda *_: UNANSWERED
+        self.answer: Callable[[nn.Module, Any], Any] = _no_answer
         self.names = names
         self._failure: tuple[BaseException, str] | None = None
 
@@ -48,6 +52,7 @@ class Scope:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         global _entered  # noqa: PLW0603
+        self.answer = _no_answer  # which refers to this scope: what was recorded would live until it is collected
         with _lock:
             if self._outer is None:
                 del _running[self._thread]

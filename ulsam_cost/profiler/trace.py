@@ -15,7 +15,6 @@ from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpKind, Row, op_of
 from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.index import ModelIndex
-from ulsam_cost.profiler.leaves import LEAVES
 from ulsam_cost.profiler.light import WrittenTableError
 from ulsam_cost.profiler.preserve import preserve_state
 from ulsam_cost.profiler.recorder import NeedsValuesError
@@ -158,12 +157,12 @@ def _count_on_meta(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, fast: bool, train: bool
 ) -> Count:
     index = ModelIndex(model)
-    twins = Twins(view_of, parameters={key: key for key in index.parameters}, light=LEAVES if fast else ())
+    twins = Twins(view_of, parameters={key: key for key in index.parameters}, light=fast)
     gradients = not fast and torch.is_grad_enabled()
     with preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=fast, gradients=train)
         forward = _run(tracer, *twin, gradients=gradients, train=train)
-    if twins.tables.are_written:  # and the model went on as if they were not
+    if twins.shared_tables is not None and twins.shared_tables.are_written:  # and the model went on as if they were not
         raise WrittenTableError("the leaves need tables of their own")
     if tracer.record.needs:  # and the model went on without them
         raise NeedsValuesError(f"{tracer.record.needs} asks for values")

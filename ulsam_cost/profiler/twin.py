@@ -13,10 +13,9 @@ import types
 import warnings
 import weakref
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from enum import Enum
-from functools import partial
 from typing import Any
 
 import torch
@@ -43,7 +42,7 @@ class Twins:
     Args:
         own_tensor: makes the twin of a tensor, `view_of` or `copy_of`.
         parameters: by the id of a tensor the id of the parameter that it stands for; twins are added to it.
-        light: classes of leaves whose twins are made light (see `light`).
+        light: whether the modules are made light (see `light`).
     """
 
     def __init__(
@@ -51,14 +50,14 @@ class Twins:
         own_tensor: Callable[[Tensor, "Twins"], Tensor],
         *,
         parameters: dict[int, int] | None = None,
-        light: Collection[type] = (),
+        light: bool = False,
     ) -> None:
-        self.own_tensor, self.light = own_tensor, light
+        self.own_tensor = own_tensor
         self.parameters = {} if parameters is None else parameters
         self.classes: set[type[nn.Module]] = set()
         self.memo: dict[int, Any] = {}
         self.alive: list[Any] = []  # what could be freed while its id stands in the memo
-        self.tables, self.of_table = SharedTables(), partial(_table, self)
+        self.shared_tables = SharedTables() if light else None
         self._makers = dict(_MAKERS)
 
     def of(self, value: Any) -> Any:
@@ -77,6 +76,14 @@ class Twins:
     def keep(self, value: Any, twin: Any) -> Any:
         """Remember the twin of a value."""
         self.memo[id(value)] = twin
+        return twin
+
+    def table(self, given: dict[str, Any]) -> dict[str, Any]:
+        """The twin of a module's parameters, buffers or submodules."""
+        memo, of, twin = self.memo, self.of, {}
+        for name, value in given.items():
+            found = memo.get(id(value))
+            twin[name] = (None if value is None else of(value)) if found is None else found
         return twin
 
     def keep_tensor(self, tensor: Tensor, twin: Tensor) -> None:
@@ -130,10 +137,12 @@ def _module(twins: Twins, module: nn.Module) -> nn.Module:
     kind = type(module)
     twin = twins.memo[id(module)] = object.__new__(kind)
     twins.classes.add(kind)
-    state, own, of = module.__dict__, twin.__dict__, twins.of
-    own.update(state)
-    light = kind in twins.light and twins.tables.lighten(own, twins.of_table)
-    if light and LIGHT.issuperset(map(type, own.values())):
+    own, of = twin.__dict__, twins.of
+    own.update(module.__dict__)
+    parts = own["_modules"]
+    if twins.shared_tables is not None and twins.shared_tables.lighten(own, twins) and LIGHT.issuperset(map(type, own.values())):
+        if parts:
+            own["_modules"] = twins.table(parts)
         return twin
     own.pop(COMPILED_CALL, None)  # what was compiled in place runs as it was written
     for name, value in own.items():
@@ -143,18 +152,11 @@ def _module(twins: Twins, module: nn.Module) -> nn.Module:
         if kind is OrderedDict and not value:  # most of a module's tables of hooks
             own[name] = OrderedDict()
         elif kind is dict and name in TABLES:
-            own[name] = _table(twins, value)
+            own[name] = twins.table(value)
         else:
             own[name] = of(value)
-    return twin
-
-
-def _table(twins: Twins, table: Any) -> dict[str, Any]:
-    """A module's parameters, buffers or submodules."""
-    memo, of, twin = twins.memo, twins.of, {}
-    for name, value in table.items():
-        found = memo.get(id(value))
-        twin[name] = (None if value is None else of(value)) if found is None else found
+    if parts:
+        own["_modules"] = twins.table(parts)
     return twin
 
 
