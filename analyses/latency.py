@@ -36,9 +36,9 @@ from ulsam_cost.nn.networks import build_network
 from ulsam_cost.profiler.device import machine_state, resolve_device
 from ulsam_cost.profiler.latency import Effort, measure, measure_in_turn, measure_together
 from ulsam_cost.profiler.layers import measure_layers
-from ulsam_cost.profiler.roofline import device_roof, least_time
+from ulsam_cost.profiler.roofline import device_roof, roofline_estimate
 from ulsam_cost.profiler.runner import make_setting, settle_norms
-from ulsam_cost.profiler.sweep import add_least_times, network_subject, timed_layers
+from ulsam_cost.profiler.sweep import add_roofline_estimates, network_subject, timed_layers
 from ulsam_cost.profiler.timers import compare_timers, timer_of
 from ulsam_cost.profiler.trace import count
 from ulsam_cost.published import published_cells
@@ -175,9 +175,9 @@ class Study:
                 module = build_attention(name, CHANNELS).eval()
             x = self.inputs(batch, (CHANNELS, SIZE, SIZE))
             cost = count(module, x).cost
-            least = least_time(cost, device_roof(self.device, torch.float32), torch.float32.itemsize)
+            estimate = roofline_estimate(cost, device_roof(self.device, torch.float32), torch.float32.itemsize)
             timed = measure(module, x, setting=setting, effort=effort)
-            return {"macs": cost.macs, "least_ms": least.ms, "limit": least.limit, "latency": timed.to_dict()}
+            return {"macs": cost.macs, "least_ms": estimate.ms, "limit": estimate.limit, "latency": timed.to_dict()}
 
         return Task(facts={"section": "mechanism", "mechanism": name, "batch": batch, "mode": mode}, run=run)
 
@@ -214,7 +214,7 @@ class Study:
             model, x = self._build(spec), self.inputs(batch, (3, *spec.resolution))
             subject = network_subject(spec)
             layers = timed_layers(measure_layers(model, x, setting=setting, effort=effort), subject)
-            add_least_times(layers, subject, count(model, x).cost, DTYPE, setting)
+            add_roofline_estimates(layers, subject, count(model, x).cost, DTYPE, setting)
             return {"device": str(self.device), "dtype": DTYPE, "layers": layers}
 
         facts = {"section": "layers", **_of(spec), "batch": batch, "mode": "eager"}

@@ -69,7 +69,7 @@ def test_a_step_is_measured():
     assert row["memory"]["peak_bytes"] >= row["memory"]["bound_bytes"] > 0
 
 
-def test_layers_and_their_least_times():
+def test_layers_and_their_roofline_estimates():
     (row,) = run_json(*PLACED, "--roofline", "--kernels", "--memory")["rows"]
     layers = {layer["layer"]: layer for layer in row["layers"]["rows"]}
     assert list(layers)[:15] == [str(n) for n in range(1, 12)] + ["11:1", "12", "13", "14"]
@@ -92,7 +92,7 @@ def test_the_table_says_it_all(tmp_path):
         "ratio",
         "network / baseline",
         "least for the activations",
-        "over least",
+        "over roofline",
         "without hooks",
         "kernel",
     ):

@@ -81,7 +81,11 @@ class Share(click.ParamType):  # type: ignore[type-arg]
     click.option("--max-seconds", type=float, default=10.0, show_default=True, help="But not longer than this, a row."),
     click.option("--memory", is_flag=True, help="Peak memory, and the least for the activations."),
     click.option("--layers", is_flag=True, help="Time of each layer, and what the hooks cost."),
-    click.option("--roofline", is_flag=True, help="Measured over least time of each layer."),
+    click.option(
+        "--roofline",
+        is_flag=True,
+        help="Time of each layer over its roofline estimate, which caches, fused kernels and padding can beat.",
+    ),
     click.option("--recalibrate", is_flag=True, help="Measure the device's limits again."),
     click.option("--picture", type=click.Path(path_type=Path), help="PNG of the layers on the roofline."),
     click.option("--kernels", is_flag=True, help="Kernels and operators by module, from torch.profiler."),

@@ -8,6 +8,12 @@ from ulsam_cost.profiler.memory import LABELS
 from ulsam_cost.report.formats import Column, Table, exact, number, text, words
 
 KERNELS_SHOWN = 15
+ROOFLINE_ESTIMATE = (
+    "The roofline estimate is the larger of FLOPs (2 a MAC) over the throughput of a matrix product and bytes over the "
+    "bandwidth of a copy, each operation reading its operands and writing its result once. It is no lower bound: maps "
+    "that stay in a cache and fused kernels move fewer bytes, and a convolution may leave out the products with "
+    "padding, which are counted."
+)
 WIDTH = 98
 
 
@@ -147,7 +153,7 @@ def memory_notes(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def layer_table(layers: Mapping[str, Any]) -> Table:
-    """The layers' times, and the least times where they were asked for."""
+    """The layers' times, and their roofline estimates where they were asked for."""
     columns = [
         words("layer", "layer"),
         number("median_ms", "median ms", milliseconds),
@@ -156,9 +162,9 @@ def layer_table(layers: Mapping[str, Any]) -> Table:
         number("share_pct", "%", _rounded(1)),
         number("macs", "MACs"),
         number("bytes", "bytes"),
-        number("least_ms", "least ms", milliseconds),
+        number("least_ms", "roofline ms", milliseconds),
         words("limit", "limit"),
-        number("over_least", "over least", _rounded(1)),
+        number("over_least", "over roofline", _rounded(1)),
     ]
     used = tuple(column for column in columns if _is_used(column, layers["rows"]))
     return Table(columns=used, records=layers["rows"])
@@ -176,9 +182,9 @@ def layer_sentences(row: Mapping[str, Any]) -> str:
     if roof := layers["roof"]:
         lines.append(
             f"{roof['device']}: copies {roof['bytes_per_second'] / 1e9:.1f} GB/s, multiplies "
-            f"{roof['flops_per_second'] / 1e9:.1f} GFLOP/s in {roof['dtype']}; a layer whose maps stay in a cache "
-            "can be faster than its least time from memory"
+            f"{roof['flops_per_second'] / 1e9:.1f} GFLOP/s in {roof['dtype']}"
         )
+        lines.append(ROOFLINE_ESTIMATE)
     return "\n".join(fill(line, WIDTH) for line in lines)
 
 
