@@ -3,8 +3,9 @@
     python analyses/latency.py --minutes 8
 
 writes `latency_DEVICE.json`, after each measurement, and at the end `latency_DEVICE.md` with its pictures. A run
-that was stopped, or ran out of its minutes, is taken up where it ended, and ratios known no better than to a tenth
-are measured again. Needs torch, pandas, matplotlib, click and tabulate beside the checkout, nothing else.
+that was stopped, or ran out of its minutes, is taken up where it ended. Measured again are ratios known no better than
+to a tenth, and rows whose plain network took over a tenth longer than the same network in its fastest row. Needs torch,
+pandas, matplotlib, click, tabulate and psutil beside the checkout, nothing else.
 """
 
 import json
@@ -36,6 +37,7 @@ from ulsam_cost.nn.networks import build_network
 from ulsam_cost.profiler.device import machine_state, resolve_device
 from ulsam_cost.profiler.latency import Effort, measure, measure_in_turn, measure_together
 from ulsam_cost.profiler.layers import measure_layers
+from ulsam_cost.profiler.regimes import slowdowns
 from ulsam_cost.profiler.roofline import device_roof, roofline_estimate
 from ulsam_cost.profiler.runner import make_setting, settle_norms
 from ulsam_cost.profiler.sweep import add_roofline_estimates, network_subject, timed_layers
@@ -246,8 +248,10 @@ def measure_all(tasks: list[Task], record: dict[str, Any], seconds: float, save:
     """Measure the tasks that the record does not have yet, or not well, sharing out the seconds that are left."""
     deadline = perf_counter() + seconds
     places = {json.dumps(row["facts"], sort_keys=True): index for index, row in enumerate(record["rows"])}
-    todo = [task for task in tasks if task.key not in places or _is_wanting(record["rows"][places[task.key]])]
+    kept = _kept(record["rows"])
+    todo = [task for task in tasks if task.key not in kept]
     weight = sum(task.weight for task in todo)
+    click.echo(f"{len(todo)} of {len(tasks)} measurements to take", err=True)
     with progress_bar("Measuring") as progress:
         for index, task in enumerate(todo):
             left = deadline - perf_counter()
@@ -267,8 +271,18 @@ def measure_all(tasks: list[Task], record: dict[str, Any], seconds: float, save:
             progress((index + 1) / len(todo))
 
 
+def _kept(rows: list[dict[str, Any]]) -> set[str]:
+    """The keys of the rows that are not measured again."""
+    slowed = slowdowns(rows)
+    return {
+        json.dumps(row["facts"], sort_keys=True)
+        for row, factor in zip(rows, slowed, strict=True)
+        if factor is None and not _is_wanting(row)
+    }
+
+
 def _is_wanting(row: dict[str, Any]) -> bool:
-    """Whether a later run measures it again: one that failed, or whose ratio is known no better than to a tenth."""
+    """Whether a row failed, or its ratio is known no better than to a tenth."""
     if "error" in row:
         return True
     paired = (row.get("latency") or {}).get("ratio")

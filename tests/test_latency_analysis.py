@@ -144,6 +144,24 @@ def test_a_ratio_with_a_wide_interval_is_measured_again_in_its_place(small):
     assert record["rows"][0]["latency"]["ratio"]["high"] == 1.02
 
 
+def test_rows_of_a_slower_machine_are_measured_again_and_no_others(small):
+    plain_ms, taken = {1: [10.0], 2: [16.0, 10.2], 3: [10.4]}, []
+
+    def task(groups):
+        def run(effort):
+            taken.append(groups)
+            return {"latency": {"baseline": {"median_ms": plain_ms[groups].pop(0)}}}
+
+        facts = {"section": "placement", "network": "mv1", "width": 1.0, "positions": "11", "groups": groups}
+        return small.Task(facts=facts, run=run)
+
+    record = {"machine": {}, "rows": [], "tasks": 3}
+    for _ in range(3):
+        small.measure_all([task(groups) for groups in plain_ms], record, 60, lambda: None)
+    assert taken == [1, 2, 3, 2]
+    assert [row["latency"]["baseline"]["median_ms"] for row in record["rows"]] == [10.0, 10.2, 10.4]
+
+
 def test_it_needs_neither_fvcore_nor_thop(tmp_path):
     program = (
         "import sys, runpy\n"

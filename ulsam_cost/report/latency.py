@@ -3,10 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
+from ulsam_cost.profiler.regimes import TOLERANCE, slowdowns
 from ulsam_cost.report.figures_measured import mechanisms_figure, roofline_figure, savings_figure
-from ulsam_cost.report.formats import Table, number, signed_pct, words
+from ulsam_cost.report.formats import Column, Table, number, signed_pct, words
 from ulsam_cost.report.measured import ROOFLINE_ESTIMATE, layer_table, machine_sentence, milliseconds, ratio
 from ulsam_cost.report.pages import Block, Bullets, Grid, Page, Paragraph, Picture, Section, Strong
 from ulsam_cost.report.pages_markdown import markdown
@@ -24,7 +26,8 @@ def device_slug(device_type: str, machine: Mapping[str, Any]) -> str:
 
 def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
     """The page and its pictures, from what has been measured so far."""
-    rows = [{**row["facts"], **row} for row in record["rows"]]
+    slowed = slowdowns(record["rows"])
+    rows = [{**row["facts"], **row, "slowed": factor} for row, factor in zip(record["rows"], slowed, strict=True)]
     measured = [row for row in rows if "error" not in row]
     section = {key: [row for row in measured if row["section"] == key] for key in _SECTIONS}
     pictures = _pictures(section, record["machine"], name)
@@ -112,11 +115,38 @@ def _placements(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -
         number("high", "high", ratio),
         words("verdict", "time"),
         number("runs", "pairs"),
+        _SLOWED,
     )
     for (mode, batch), group in _by(rows, "mode", "batch").items():
         records = [{**row, **_pair_numbers(row["latency"])} for row in group]
-        parts += [Paragraph((Strong(f"{mode}, batch {batch}"),)), Grid(Table(columns=columns, records=records))]
+        parts += [Paragraph((Strong(f"{mode}, batch {batch}"),)), *_slowed_rows(group), _grid(columns, records)]
     return parts
+
+
+_SLOWED = number("slowed", "slowed", lambda factor: "" if factor is None else f"x {factor:.2f}")
+
+
+def _grid(columns: tuple[Column, ...], records: Sequence[Row]) -> Grid:
+    """A table, with the column of slowed rows where there are any."""
+    shown = tuple(column for column in columns if column is not _SLOWED or any(row["slowed"] for row in records))
+    return Grid(Table(columns=shown, records=records))
+
+
+def _slowed_rows(rows: Sequence[Row]) -> list[Block]:
+    """What the column `slowed` says, where rows of a table were not measured on a machine in one state."""
+    slowed = [row for row in rows if row["slowed"]]
+    if not slowed:
+        return []
+    which = {f"{row['network']} x{row['width']:g}": row["slowed"] for row in sorted(slowed, key=itemgetter("slowed"))}
+    most = ", ".join(f"{name} up to {factor:.2f} times" for name, factor in which.items())
+    return [
+        Paragraph(
+            f"Slowed rows: {len(slowed)} of {len(rows)}. In these the plain network took over {100 * TOLERANCE:g} % "
+            f"longer than the same network in its fastest row ({most}): the machine was in a slower state. Their times "
+            "cannot be compared with those of other rows; their ratios compare networks that were slowed together. "
+            f"The next run of {WRITTEN_BY} measures these rows again."
+        )
+    ]
 
 
 def _pair_numbers(latency: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,9 +187,10 @@ def _networks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> 
         number("batch", "batch"),
         number("macs", "MACs an image"),
         *_TIMES,
+        _SLOWED,
     )
     records = [{**row, **row["latency"]["network"]} for row in rows]
-    return [Grid(Table(columns=columns, records=records))]
+    return [*_slowed_rows(rows), _grid(columns, records)]
 
 
 _TIMES = (
