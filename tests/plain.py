@@ -87,12 +87,15 @@ def cbam(module, x):
 
 def bam(module, x):
     hidden = relu(batch_norm(linear(mean_of_map(x), module.channel_down), module.channel_down_norm))
-    channel = batch_norm(linear(hidden, module.channel_up), module.channel_up_norm)
+    channel = linear(hidden, module.channel_up)
     spatial = relu(batch_norm(conv(x, module.spatial_down), module.spatial_down_norm))
     for layer, norm in ((module.spatial_1, module.spatial_1_norm), (module.spatial_2, module.spatial_2_norm)):
         dilation = layer.dilation[0]
         spatial = relu(batch_norm(conv(spatial, layer, padding=dilation, dilation=dilation), norm))
-    spatial = batch_norm(conv(spatial, module.spatial_up), module.spatial_up_norm)
+    spatial = conv(spatial, module.spatial_up)
+    if module.channel_up_norm is None:
+        return x + x * sigmoid(spread(channel) * spatial)
+    channel, spatial = batch_norm(channel, module.channel_up_norm), batch_norm(spatial, module.spatial_up_norm)
     return x + x * sigmoid(spread(channel) + spatial)
 
 

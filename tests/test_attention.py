@@ -27,7 +27,12 @@ def option_strategies(name, m, h, w):
         "non_local": {"reduction": REDUCTION, "bias": FLAG},
         "a2": {"reduction": REDUCTION, "maps": st.integers(1, 40), "bias": FLAG},
         "se": {"reduction": REDUCTION, "bias": FLAG},
-        "bam": {"reduction": REDUCTION, "dilation": st.integers(1, 6), "bias": FLAG},
+        "bam": {
+            "reduction": REDUCTION,
+            "dilation": st.integers(1, 6),
+            "bias": FLAG,
+            "style": st.sampled_from(["equation", "release"]),
+        },
         "cbam": {
             "reduction": REDUCTION,
             "kernel": st.sampled_from([1, 3, 5, 7]),
@@ -129,6 +134,12 @@ HAND = [
         "bam",
         {"reduction": 5},
         (20 * 4 + 4 * 20) + (20 * 4 + 2 * (9 * 4 * 4) + 4) + 2 * (4 + 20 + 4 + 4 + 4 + 1),
+        2 * (20 * 4 + 4 * 20) + 2 * 35 * (20 * 4 + 2 * (9 * 4 * 4) + 4),
+    ),
+    (
+        "bam",
+        {"reduction": 5, "style": "release"},
+        (20 * 4 + 4 + 4 * 20 + 20) + (20 * 4 + 4 + 2 * (9 * 4 * 4 + 4) + 4 + 1) + 2 * (4 + 4 + 4 + 4),
         2 * (20 * 4 + 4 * 20) + 2 * 35 * (20 * 4 + 2 * (9 * 4 * 4) + 4),
     ),
     ("cbam", {"reduction": 3}, 2 * 20 * 6 + 2 * 49 + 2, 2 * (2 * (2 * 20 * 6) + 2 * 49 * 35)),

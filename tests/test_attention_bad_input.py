@@ -46,6 +46,7 @@ class TestBadInput:
             ("a2", {"maps": 2.5}, "maps t = 2.5"),
             ("se", {"reduction": 0}, "reduction = 0: a positive whole number"),
             ("bam", {"dilation": 0}, "dilation = 0"),
+            ("bam", {"style": "released"}, "style = 'released': accepted are equation, release"),
             ("cbam", {"kernel": 6}, "kernel = 6: an odd one is accepted"),
             ("sk", {"kernel": 2}, "kernel = 2: an odd one is accepted"),
             ("aw", {"kernel": 4}, "kernel = 4: an odd one is accepted"),

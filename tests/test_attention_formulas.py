@@ -95,6 +95,14 @@ def test_on_symbols_the_cost_is_the_docstrings_formula(name):
         assert f"+ {biases}" in docstring
 
 
+def test_bam_as_released_on_symbols():
+    m, h, w, n, r = map(symbol, "mhwnr")
+    cost = attention_cost("bam", channels=m, height=h, width=w, batch=n, reduction=r, style="release")
+    written = "3 m d + 18 d^2 + m + 13 d + 1"
+    assert sympy.expand(cost.params - read_formula(written, {"d": "floor(m / r)"})) == 0
+    assert f"release: {written} in all" in " ".join(get_mechanism("bam").cost.__doc__.split())
+
+
 def test_gathering_by_convolutions_on_symbols():
     m, h, w, n = map(symbol, "mhwn")
     cost = attention_cost("ge", channels=m, height=h, width=w, batch=n, extent=4)

@@ -12,7 +12,11 @@ CASES = {
     "non_local": [{}, {"reduction": 5, "bias": True}],
     "a2": [{}, {"maps": 5, "bias": True}],
     "se": [{"reduction": 5}, {"reduction": 2, "bias": True}],
-    "bam": [{"reduction": 3}, {"reduction": 5, "dilation": 2, "bias": True}],
+    "bam": [
+        {"reduction": 3},
+        {"reduction": 5, "dilation": 2, "bias": True},
+        {"reduction": 3, "dilation": 2, "style": "release"},
+    ],
     "cbam": [
         {"reduction": 5},
         {"reduction": 2, "kernel": 3, "bias": True},

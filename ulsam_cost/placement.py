@@ -130,6 +130,16 @@ def _refuse_twice(layers: list[int], what: str, way_out: str) -> None:
             raise PlacementError(f"layer {layer} is {what}: {way_out}")
 
 
+def after_stages(slots: Sequence[Slot]) -> Placement:
+    """One module after each stage of a network's body but the last: after the last layers of stride 4, 8 and 16."""
+    ends, stride = {}, 1
+    for slot in slots:
+        stride *= slot.stride
+        if not slot.fixed:
+            ends[stride] = slot.layer
+    return Placement(inserted=tuple((layer, 1) for at, layer in ends.items() if 4 <= at < stride))
+
+
 def arrange(network: str, slots: Sequence[Slot], placement: Placement) -> tuple[Step, ...]:
     """The network's body under a placement, module by module.
 

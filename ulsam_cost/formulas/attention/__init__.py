@@ -5,8 +5,8 @@ report follow from it. `ulsam_cost.nn.attention` has a module of the same name i
 """
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from importlib import import_module
@@ -61,6 +61,19 @@ def _options(cost: Callable[..., Cost]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where a mechanism's paper puts it in a network, and with which options.
+
+    `where` is `block`, inside of every block, or `stages`, after each stage but the last, outside of the blocks;
+    `source` says which paper or code puts it there.
+    """
+
+    where: str = "block"
+    source: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mechanism:
     """An attention mechanism: its name, where it comes from, its exact cost and, where there is one, its printed cost.
 
@@ -68,6 +81,7 @@ class Mechanism:
     paths are those of the real module. `from_table1` names the options that Table 1's letters set.
     `replaces` is the cost of the plain layer in whose place the mechanism stands, if it stands in one's
     place: what it adds to a network is its own cost less that one.
+    `places` is where its paper puts it.
     """
 
     name: str
@@ -76,6 +90,7 @@ class Mechanism:
     cost: Callable[..., Cost]
     printed: PrintedFormula | None = None
     replaces: Callable[..., Cost] | None = None
+    places: Places = Places()
     from_table1: Callable[..., dict[str, Any]] = lambda **_: {}
 
     @property

@@ -45,9 +45,9 @@ def network_spec(
         network: a registered network.
         positions: the layers that attention replaces or follows, as the ULSAM paper writes them.
         attention: a registered mechanism, or `none` for the plain network whatever else is given. Named without
-            positions it stands at the papers' places: after each block, before the shortcut is added; SK and AW in
-            place of the convolution; ULSAM nowhere in the MobileNets, where its paper writes positions. Not named
-            it is `ulsam` at the positions.
+            positions it stands at the papers' places: after each block, before the shortcut is added; BAM after each
+            stage but the last; SK and AW in place of the convolution; ULSAM nowhere in the MobileNets, where its
+            paper writes positions. Not named it is `ulsam` at the positions.
         sites: the places inside of the blocks, of the networks that have several: MobileNetV1's `both` (its first),
             `depthwise` or `pointwise`.
         connection: `dca` joins each attention with the one before it, `aw` makes convolutions AW-convolutions.
