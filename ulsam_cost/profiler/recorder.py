@@ -10,14 +10,10 @@ from torch import Tensor
 from ulsam_cost.cost import OpKind, Row
 from ulsam_cost.profiler.rules.registry import Rule, first_tensor, shape_of, tensors_of
 from ulsam_cost.profiler.scope import Scope
-from ulsam_cost.profiler.standins import StandIns
+from ulsam_cost.profiler.standins import NeedsValuesError, StandIns
 
 Shapes = tuple[tuple[int, ...], ...]
 NO_TENSORS: tuple[Any, ...] = ()
-
-
-class NeedsValuesError(RuntimeError):
-    """The run asks for values, which no meta tensor has."""
 
 
 class Recorder:

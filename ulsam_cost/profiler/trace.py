@@ -5,21 +5,22 @@ meta tensors do not have, a copy of it really runs, and the count says so.
 """
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpKind, Row, op_of
 from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.index import ModelIndex
 from ulsam_cost.profiler.keep import accelerators, kept_as_found
-from ulsam_cost.profiler.recorder import NeedsValuesError
-from ulsam_cost.profiler.rules import tensors_of
+from ulsam_cost.profiler.rules import SPARSE_LAYOUTS, tensors_of
 from ulsam_cost.profiler.severity import Severity, severity_of
+from ulsam_cost.profiler.standins import NeedsValuesError
 from ulsam_cost.profiler.tracer import Tracer
 
 
@@ -193,7 +194,7 @@ def _count_for_real(
         raise _refusal(reason, "there are none on the meta device: a model and inputs on a CPU or GPU are accepted")
     try:
         with torch.no_grad():  # or a scripted module's copies of its parameters are no leaves
-            twin, own_args, own_kwargs = copy.deepcopy((model, args, kwargs))
+            twin, own_args, own_kwargs = copy.deepcopy((model, args, kwargs), _copies_of_sparse(tensors))
     except Exception as error:
         raise _refusal(reason, f"the model cannot be copied: {_sentence(error)}") from error
     for parameter, own in zip(model.parameters(), twin.parameters(), strict=True):
@@ -203,6 +204,16 @@ def _count_for_real(
     with torch.random.fork_rng(devices=accelerators(index)), kept_as_found(index):
         forward = _run(tracer, twin, own_args, own_kwargs, gradients=torch.is_grad_enabled(), train=train)
     return _result(tracer, forward, real_run=_sentence(reason))
+
+
+def _copies_of_sparse(tensors: Iterable[Tensor]) -> dict[int, Any]:
+    """The memo of a deep copy of sparse tensors, which deepcopy itself cannot copy."""
+    memo: dict[int, Any] = {}
+    for tensor in tensors:
+        if tensor.layout in SPARSE_LAYOUTS:
+            twin = tensor.detach().clone()
+            memo[id(tensor)] = nn.Parameter(twin, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else twin
+    return memo
 
 
 def _refusal(reason: Exception, why: str) -> Exception:
