@@ -5,7 +5,7 @@ from ulsam_cost.conventions.registry import Convention, register
 MACS = register(
     Convention(
         name="macs",
-        source="one multiply-accumulate of a convolution, linear layer or matrix product is one MAC",
+        source="one multiply-accumulate of a convolution, linear layer or matrix product is one MAC, a complex one 4",
         unit="MACs",
         counts="1 a MAC; no bias, norm, activation, pooling or element-wise work",
         weigh=lambda op: op.macs,

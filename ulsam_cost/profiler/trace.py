@@ -230,7 +230,9 @@ def _sentence(error: Exception) -> str:
 
 
 def _result(tracer: Tracer, forward: int, real_run: str = "") -> Count:
-    unused = tuple((path, OpKind.UNUSED, "", (), 0, 0, 0, size, 1, "") for path, size in tracer.tensors.unclaimed())
+    unused = tuple(
+        (path, OpKind.UNUSED, "", (), 0, 0, 0, size, 1, "", False) for path, size in tracer.tensors.unclaimed()
+    )
     uncounted = tuple(
         Uncounted(
             operator=operator, path=path, shapes=shapes, calls=calls, severity=severity_of(operator, shapes, results)

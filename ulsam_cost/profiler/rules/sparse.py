@@ -62,7 +62,7 @@ def _record_product(record: Record, out: Tensor, a: Tensor, b: Tensor, macs: int
 
 def _stored_at(matrix: Tensor, dim: int) -> Tensor:
     """How many elements a matrix stores at each index of a dimension; only of single elements, not of blocks."""
-    indices = matrix.to_sparse_coo()._indices()[dim]  # type: ignore[no-untyped-call]
+    indices = matrix.to_sparse_coo()._indices()[dim]
     return torch.bincount(indices, minlength=matrix.shape[dim])
 
 
