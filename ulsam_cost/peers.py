@@ -65,7 +65,7 @@ def read_peer(name: str, model: nn.Module, inputs: Any, cost: Cost) -> Reading:
     number, error = None, ""
     try:
         number = run_peer(name, model, inputs)
-    except Exception as raised:
+    except (Exception, SystemExit) as raised:
         error = f"{type(raised).__name__}: {str(raised).strip().split(chr(10))[0]}"
     by_kind = {
         kind: extra

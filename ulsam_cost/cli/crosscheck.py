@@ -1,6 +1,5 @@
 """`ulsam-cost crosscheck`."""
 
-import sys
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -8,11 +7,12 @@ from typing import Any
 import click
 
 from ulsam_cost.cli.options import format_option, options
+from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.report.formats import render
 
 
-@click.command("crosscheck")
+@data_command("crosscheck")
 @options(
     click.option("--source", help="One paper alone: ulsam, ulsam_poster, aw or dca."),
     click.option("--table", "table_name", help="One of its tables alone, as in 'Table 8'."),
@@ -23,7 +23,7 @@ from ulsam_cost.report.formats import render
 )
 def command(
     source: str | None, table_name: str | None, only: str | None, claims: bool, cells: Path | None, style_of_output: str
-) -> None:
+) -> int:
     """Every printed cost beside the computed one, and whether the paper is right.
 
     Ends with 1 if a number is unexplained.
@@ -48,11 +48,10 @@ def command(
         raise UnknownNameError.among("verdict", only, Verdict)
     shown = [finding for finding in findings if only in (None, finding.verdict)]
     if style_of_output == "table":
-        click.echo(render(crosscheck.terminal_table(shown), style_of_output))
+        echo(render(crosscheck.terminal_table(shown), style_of_output))
         for line in crosscheck.explanation_lines(shown):
-            click.echo(f"\n{fill(line, 98)}")
-        click.echo(f"\n{render(crosscheck.summary_table(findings), style_of_output)}")
+            echo(f"\n{fill(line, 98)}")
+        echo(f"\n{render(crosscheck.summary_table(findings), style_of_output)}")
     else:
-        click.echo(render(crosscheck.findings_table(shown), style_of_output))
-    if any(finding.verdict is Verdict.UNEXPLAINED for finding in findings):
-        sys.exit(1)
+        echo(render(crosscheck.findings_table(shown), style_of_output))
+    return int(any(finding.verdict is Verdict.UNEXPLAINED for finding in findings))

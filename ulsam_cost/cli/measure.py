@@ -7,6 +7,7 @@ import click
 
 from ulsam_cost.cli.networks import LIST, given_options, network_options, numbered_layers
 from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar, show
+from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED, network_spec
 from ulsam_cost.formulas.networks.text import names_network, spec_from_text
@@ -45,7 +46,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         return share
 
 
-@click.command("measure")
+@data_command("measure")
 @click.argument("model")
 @options(
     *network_options,
@@ -222,7 +223,7 @@ def _show(record: dict[str, Any], style: str) -> None:
     if not any(row["network"] or row["error"] == "interrupted" for row in rows):
         return
     if style in ("json", "csv"):
-        click.echo(render(measured.latency_table(rows), style, record))
+        echo(render(measured.latency_table(rows), style, record))
         return
     parts = [render(measured.times_table(rows), style)]
     if any(row["ratio"] for row in rows):
@@ -241,4 +242,4 @@ def _show(record: dict[str, Any], style: str) -> None:
         against = f", in turn with {record['baseline']}" if record["baseline"] else ""
         machine = measured.machine_sentence(record["machine"])
         parts.insert(0, f"{record['model']}{against}\n{machine}\n{measured.case_sentence(rows)}")
-    click.echo("\n\n".join(filter(None, parts)))
+    echo("\n\n".join(filter(None, parts)))

@@ -135,8 +135,8 @@ def _first_run(run: Run, setting: Setting) -> Run:
         run = _capture(run, setting.device) if setting.mode in CAPTURED else run
         run()
         synchronize(setting.device)
-    except Exception as error:
-        if isinstance(error, CostError | MemoryError) or refusal(error) is not None:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, CostError | MemoryError) or (isinstance(error, Exception) and refusal(error)):
             raise
         last = (str(error).strip().splitlines() or [""])[-1]
         raise CostError(f"the model does not run on these inputs: {type(error).__name__}: {last}") from error

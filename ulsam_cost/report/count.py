@@ -7,31 +7,13 @@ from typing import Any
 
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import PRODUCT_KINDS, Cost
-from ulsam_cost.errors import CostError
 from ulsam_cost.nn.loading import LoadedModel
 from ulsam_cost.peers import Reading
 from ulsam_cost.profiler.modules import module_classes, split_params
-from ulsam_cost.profiler.trace import Count, count
+from ulsam_cost.profiler.trace import Count
 from ulsam_cost.report.formats import Table, number, words
 
 TOTALS = ("params", "macs", "activations")
-
-
-def count_loaded(loaded: LoadedModel, *, train: bool = False) -> Count:
-    """Count a loaded model, its backward pass, too, with `train`.
-
-    Raises:
-        CostError: for a model that does not run on its inputs: its own error's last line, and where it happened.
-    """
-    try:
-        return count(loaded.model, loaded.inputs, train=train)
-    except CostError:
-        raise
-    except Exception as error:
-        last = (str(error).strip().splitlines() or [""])[-1]
-        place = " ".join(getattr(error, "__notes__", ()))
-        message = f"{loaded.name} does not run on these inputs: {type(error).__name__}: {last}"
-        raise CostError(f"{message} ({place})" if place else message) from error
 
 
 def count_record(loaded: LoadedModel, counted: Count, depth: int) -> dict[str, Any]:
