@@ -1,7 +1,5 @@
 """Standard output is data: what a model prints, writes or calls itself neither mixes with it nor ends the program."""
 
-import csv
-import io
 import json
 import os
 import re
@@ -15,7 +13,6 @@ import pytest
 from click.testing import CliRunner
 
 from ulsam_cost.cli import main
-from ulsam_cost.cli.output import echo, output_for_data
 
 ROOT = Path(__file__).parents[1]
 NOISE = ("printed", "written", "from C", "by a child", "to the first stdout")
@@ -76,7 +73,6 @@ def ends():
         raise Ended("enough")
     return Leaving(how), torch.zeros(2, 4)
 """
-NAMES = ("\x1b[31mred\x1b[0m", "\x9b31mc1", "line\nfeed", "back\rto start", "tab\tbed", "r\u202etl", "\x7fdel", "\x00nul")
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +82,10 @@ def model_file(tmp_path_factory):
     return path
 
 
-def program(*args, **options):
+def program(*args):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "ulsam_cost", *map(str, args)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, **options)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def run(*args):
@@ -125,7 +121,6 @@ def test_standard_output_is_as_it_was_when_a_command_has_ended():
     """In a process of its own, whose descriptors are its own."""
     script = """
 import ctypes, os, sys
-from ulsam_cost.cli.output import echo, output_for_data
 first = sys.stdout
 for fails in (False, True):
     try:
@@ -142,7 +137,8 @@ for fails in (False, True):
     assert sys.stdout is first
     print("after"), sys.stdout.flush(), os.write(1, b"after\\n")
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT)})
+    command, environment = [sys.executable, "-c", script], {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("data\nafter\nafter\n" * 2, "noise\n" * 8)
 
 
