@@ -121,6 +121,7 @@ def test_standard_output_is_as_it_was_when_a_command_has_ended():
     """In a process of its own, whose descriptors are its own."""
     script = """
 import ctypes, os, sys
+from ulsam_cost.cli.output import echo, output_for_data
 first = sys.stdout
 for fails in (False, True):
     try:
