@@ -17,12 +17,26 @@ from ulsam_cost.report.formats import render
     click.option("--source", help="One paper alone: ulsam, ulsam_poster, aw or dca."),
     click.option("--table", "table_name", help="One of its tables alone, as in 'Table 8'."),
     click.option("--only", help="One verdict alone: match, truncated, last_digit, explained or unexplained."),
-    click.option("--cells", type=click.Path(path_type=Path), help="Your own table: a CSV file with a MODEL column."),
+    click.option(
+        "--cells",
+        type=click.Path(path_type=Path),
+        help="Your own table: a CSV file with a MODEL column. A MODEL that is FILE.py:NAME or package.module:NAME "
+        "imports that code and runs it: check a file from elsewhere with --no-code.",
+    ),
+    click.option(
+        "--no-code", is_flag=True, help="Refuse a MODEL of --cells that is not the name of one of the networks."
+    ),
     click.option("--claims", is_flag=True, help="The numbers of the papers' text instead of their tables."),
     format_option,
 )
 def command(
-    source: str | None, table_name: str | None, only: str | None, claims: bool, cells: Path | None, style_of_output: str
+    source: str | None,
+    table_name: str | None,
+    only: str | None,
+    claims: bool,
+    cells: Path | None,
+    no_code: bool,
+    style_of_output: str,
 ) -> int:
     """Every printed cost beside the computed one, and whether the paper is right.
 
@@ -38,7 +52,7 @@ def command(
     if cells is not None:
         if claims:
             raise CostError("--cells or --claims is accepted, not both")
-        own = {finding.subject: finding for finding in check_cells(cells)}
+        own = {finding.subject: finding for finding in check_cells(cells, allow_code=not no_code)}
         findings = [own[cell] for cell in crosscheck.chosen(list(own), source, table_name)]
     elif claims:
         findings = [check_claim(claim) for claim in crosscheck.chosen(published_claims(), source, table_name)]

@@ -87,8 +87,8 @@ def published_claims() -> tuple[Claim, ...]:
 
 def read_rows(name: str) -> list[dict[str, str]]:
     """The rows of one of the package's data files."""
-    lines = (files(__name__) / name).read_text(encoding="utf-8").splitlines()
-    return list(csv.DictReader(lines))
+    with (files(__name__) / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def make_cell(row: dict[str, str]) -> Cell:
