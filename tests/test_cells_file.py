@@ -190,3 +190,22 @@ def test_the_help_says_that_a_model_runs_code():
     said = " ".join(run("crosscheck", "--help").stdout.split())
     assert "imports that code and runs it" in said
     assert "--no-code" in said
+
+
+def test_a_model_that_does_not_run_is_one_sentence_in_every_command_that_counts_it(written, tmp_path):
+    model = tmp_path / "narrow.py"
+    model.write_text(
+        "import torch\nfrom torch import nn\ndef net():\n    return nn.Linear(3, 4), torch.zeros(2, 5)\n",
+        encoding="utf-8",
+    )
+    name = f"{model}:net"
+    for args in (
+        ("crosscheck", "--cells", written(f"{HEADER}a,T,1,macs,1M,{name}\n")),
+        ("explain", "--model", name, "--printed", "1M"),
+        ("compare", "mv1", name),
+        ("count", name),
+    ):
+        result = run(*args)
+        assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+        assert f"{name} does not run on these inputs: RuntimeError" in result.stderr
+    assert "line 2: " in run("crosscheck", "--cells", tmp_path / "cells.csv").stderr

@@ -158,10 +158,9 @@ def _model_cost(user: UserCell, *, allow_code: bool) -> Cost:
     if not allow_code and not names_network(user.model):
         raise CostError(f"MODEL {user.model!r} would import code: only a network's name, with its options, is allowed")
     from ulsam_cost.nn.loading import load_model
-    from ulsam_cost.profiler.trace import count
+    from ulsam_cost.profiler.loaded import count_loaded
 
-    loaded = load_model(user.model, inputs=user.inputs)
-    return count(loaded.model, loaded.inputs).cost
+    return count_loaded(load_model(user.model, inputs=user.inputs)).cost
 
 
 def _computed(cost: Cost) -> dict[str, list[Computed]]:
