@@ -3,9 +3,10 @@
     python analyses/latency.py --minutes 8
 
 writes `latency_DEVICE.json`, after each measurement, and at the end `latency_DEVICE.md` with its pictures. A run
-that was stopped, or ran out of its minutes, is taken up where it ended. Measured again are ratios known no better than
-to a tenth, and rows whose plain network took over a tenth longer than the same network in its fastest row. Needs torch,
-pandas, matplotlib, click, tabulate and psutil beside the checkout, nothing else.
+that was stopped, or ran out of its minutes, is taken up where it ended. Measured again are rows taken on a busy
+machine, ratios known no better than to a tenth, and rows whose plain network took over a tenth longer than the same
+network in its fastest row. Needs torch, pandas, matplotlib, click, tabulate and psutil beside the checkout, nothing
+else.
 """
 
 import json
@@ -282,10 +283,11 @@ def _kept(rows: list[dict[str, Any]]) -> set[str]:
 
 
 def _is_wanting(row: dict[str, Any]) -> bool:
-    """Whether a row failed, or its ratio is known no better than to a tenth."""
-    if "error" in row:
+    """Whether a row failed, the machine was busy, or its ratio is known no better than to a tenth."""
+    timed = row.get("latency") or row
+    if "error" in row or timed.get("busy"):
         return True
-    paired = (row.get("latency") or {}).get("ratio")
+    paired = timed.get("ratio")
     return paired is not None and paired["high"] - paired["low"] > WIDEST_INTERVAL
 
 

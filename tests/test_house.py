@@ -25,9 +25,10 @@ HOMES = {
     "matplotlib": ("report",),
     "fvcore": ("peers",),
     "thop": ("peers",),
+    "psutil": ("profiler",),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
-HEAVY = ("torch", "numpy", "pandas", "matplotlib", "sympy", "fvcore", "thop")
+HEAVY = ("torch", "numpy", "pandas", "matplotlib", "sympy", "fvcore", "thop", "psutil")
 
 
 def room(path):

@@ -123,7 +123,8 @@ def command(
 
     MODEL is a network's name, alone or with its options as in "resnet50 --attention se", or FILE.py:NAME. A
     network with attention and the plain one are measured in turn, and their ratio is given pair by pair; --baseline
-    sets any other model beside it.
+    sets any other model beside it. Where other programs kept the machine busy, the times are shown and no verdict
+    is given.
     """
     from ulsam_cost.profiler import sweep as measure
 
@@ -228,7 +229,7 @@ def _show(record: dict[str, Any], style: str) -> None:
     parts = [render(measured.times_table(rows), style)]
     if any(row["ratio"] for row in rows):
         parts.append(render(measured.ratios_table(rows), style))
-    parts.append(measured.error_sentences(rows))
+    parts += [measured.busy_sentences(rows), measured.error_sentences(rows)]
     if any(row["memory"] for row in rows):
         parts += [render(measured.memory_table(rows), style), measured.memory_notes(rows)]
     for row in rows:

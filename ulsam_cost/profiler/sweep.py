@@ -245,7 +245,9 @@ def _empty_row(case: Case) -> dict[str, Any]:
         "mode": setting.mode,
         "train": setting.train,
         "allocator": setting.allocator,
-        **dict.fromkeys(("network", "baseline", "ratio", "verdict", "memory", "layers", "kernels", "energy", "error")),
+        **dict.fromkeys(
+            ("network", "baseline", "ratio", "verdict", "busy", "memory", "layers", "kernels", "energy", "error")
+        ),
     }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
+from ulsam_cost.profiler.busy import BUSY
 from ulsam_cost.profiler.memory import LABELS
 from ulsam_cost.report.formats import Column, Table, exact, number, text, words
 
@@ -122,15 +123,24 @@ def latency_record(row: Mapping[str, Any]) -> dict[str, Any]:
         "ratio": paired.get("median"),
         "ratio_low": paired.get("low"),
         "ratio_high": paired.get("high"),
-        "said": "see below" if row["error"] else row["verdict"],
+        "said": "see below" if row["error"] else row["verdict"] or (BUSY if row["busy"] else None),
         "error": row["error"],
     }
 
 
+def busy_sentences(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Which rows were measured on a busy machine, and how that is known."""
+    busy = (f"{_case_words(row)}: the machine was busy: {row['busy']}; measure again" for row in rows if row["busy"])
+    return "\n".join(fill(line, WIDTH, subsequent_indent="  ") for line in busy)
+
+
 def error_sentences(rows: Sequence[Mapping[str, Any]]) -> str:
     """Why rows are empty, or end early."""
-    failed = (row for row in rows if row["error"])
-    return "\n".join(f"batch {row['batch']}, {row['dtype']}, {row['mode']}: {row['error']}" for row in failed)
+    return "\n".join(f"{_case_words(row)}: {row['error']}" for row in rows if row["error"])
+
+
+def _case_words(row: Mapping[str, Any]) -> str:
+    return f"batch {row['batch']}, {row['dtype']}, {row['mode']}"
 
 
 def _is_used(column: Column, records: Sequence[Mapping[str, Any]]) -> bool:
