@@ -19,6 +19,15 @@ class Printed:
     resolution: Decimal
 
 
+class AtLeast(int):
+    """A count that leaves something out: tables show it as `at least 1,234`, CSV and JSON as the number."""
+
+
+def at_least(value: int, *, unless: bool) -> int:
+    """A count marked as a lower bound, unless it is whole."""
+    return value if unless else AtLeast(value)
+
+
 def parse_printed(text: str) -> Printed:
     """Read a printed number such as `4.122G` or `569M`, with the precision it was printed at.
 

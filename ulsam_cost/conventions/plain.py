@@ -9,6 +9,7 @@ MACS = register(
         unit="MACs",
         counts="1 a MAC; no bias, norm, activation, pooling or element-wise work",
         weigh=lambda op: op.macs,
+        products_only=True,
     )
 )
 FLOPS = register(
@@ -19,5 +20,6 @@ FLOPS = register(
         counts="2 a MAC; nothing else",
         weigh=lambda op: 2 * op.macs,
         per_mac=2,
+        products_only=True,
     )
 )

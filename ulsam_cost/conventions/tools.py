@@ -123,6 +123,7 @@ TORCH = register(
         counts="2 a MAC of convolutions and matrix products; blind to products with vectors and products in place",
         weigh=_torch,
         per_mac=2,
+        products_only=True,
     )
 )
 

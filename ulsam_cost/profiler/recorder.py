@@ -25,7 +25,7 @@ class Recorder:
 
     def __init__(self, scope: Scope, tensors: StandIns) -> None:
         self.rows: list[Row] = []
-        self.uncounted: Counter[tuple[str, str, Shapes, Shapes]] = Counter()
+        self.uncounted: Counter[tuple[str, str, Shapes, Shapes, str]] = Counter()  # the last: what its rule raised
         self.needs = ""  # the operation that asked for values which are not there
         self.operator = ""
         self.muted = False
@@ -104,15 +104,18 @@ class Recorder:
         self._operands = args, kwargs
         try:
             rule(self, first_tensor(result), *args, **kwargs)
-        except Exception:  # a fault of the rule's is none of the model's
-            self.without_rule(operator, tensors_of(args, kwargs), tensors_of(result))
+        except Exception as error:  # a fault of the rule's is none of the model's
+            raised = f"{type(error).__name__}: {error}"
+            self.without_rule(operator, tensors_of(args, kwargs), tensors_of(result), raised)
         finally:
             self._operands = ()
 
-    def without_rule(self, operator: str, operands: Iterable[Tensor], results: Iterable[Tensor]) -> None:
-        """Record an operation that has no rule."""
+    def without_rule(
+        self, operator: str, operands: Iterable[Tensor], results: Iterable[Tensor], raised: str = ""
+    ) -> None:
+        """Record an operation that has no rule, or whose rule raised an error."""
         shapes, made = tuple(map(shape_of, operands)), tuple(map(shape_of, results))
-        self.uncounted[(operator, self._scope.path, shapes, made)] += 1
+        self.uncounted[(operator, self._scope.path, shapes, made, raised)] += 1
 
     def refuse(self, operation: str) -> NoReturn:
         """Stop the run: it asks for values.

@@ -5,6 +5,7 @@ meta tensors do not have, a copy of it really runs, and the count says so.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,18 +27,26 @@ from ulsam_cost.profiler.tracer import Tracer
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uncounted:
-    """An operation without a rule: where it ran, on which shapes, how often, and whether it could matter."""
+    """An operation without a rule: where it ran, on which shapes, how often, and whether it could matter.
+
+    `error` is what its rule raised, type and text, where it has a rule that failed: such an operation counts as a
+    product, whatever it looks like.
+    """
 
     operator: str
     path: str
     shapes: tuple[tuple[int, ...], ...]
     calls: int
     severity: Severity
+    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
     """What a model's run costs, and what in it has no rule.
+
+    Where a product has no rule, `macs` and `activations` are lower bounds, and `complete` is false. Parameters are
+    always whole.
 
     `rows` are the operations as they were taken down, of the forward pass, of the backward pass, and of the
     parameters that nothing used: `cost` is made of them when it is asked for. `real_run` is empty where nothing was
@@ -58,6 +67,35 @@ class Count:
         """The part of the cost that is the backward pass."""
         start = len(self.rows[0])
         return Cost(self.cost.ops[start : start + len(self.rows[1])])
+
+    @property
+    def complete(self) -> bool:
+        """Whether `macs` and `activations` are whole: every operation that looks like a product is counted."""
+        return not self.uncounted_products
+
+    @property
+    def uncounted_products(self) -> tuple[Uncounted, ...]:
+        """The operations without a rule that look like products: those that `macs` and `activations` leave out."""
+        return tuple(operation for operation in self.uncounted if operation.severity is Severity.PRODUCT)
+
+    def complete_under(self, convention: str) -> bool:
+        """Whether the number under a convention is whole.
+
+        Raises:
+            UnknownNameError: for a convention that does not exist.
+        """
+        return not self.left_out(convention)
+
+    def left_out(self, convention: str = "macs") -> str:
+        """What a convention's number leaves out, as in `64 operations without a rule`; empty where it is whole.
+
+        A convention that counts nothing but products lacks the operations that look like products. Any other may
+        lack every operation without a rule: which of them do arithmetic is only a guess from names and shapes.
+
+        Raises:
+            UnknownNameError: for a convention that does not exist.
+        """
+        return _in_words(self.uncounted_products if get_convention(convention).products_only else self.uncounted)
 
     @property
     def macs(self) -> int:
@@ -89,6 +127,13 @@ class Count:
             UnknownNameError: for a convention that does not exist.
         """
         return get_convention(convention).number(self.cost)
+
+
+def _in_words(operations: Iterable[Uncounted]) -> str:
+    totals: Counter[str] = Counter()
+    for operation in operations:
+        totals["whose rule failed" if operation.error else "without a rule"] += operation.calls
+    return " and ".join(f"{calls:,} operation{'s' if calls > 1 else ''} {which}" for which, calls in totals.items())
 
 
 def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = True) -> Count:
@@ -235,9 +280,14 @@ def _result(tracer: Tracer, forward: int, real_run: str = "") -> Count:
     )
     uncounted = tuple(
         Uncounted(
-            operator=operator, path=path, shapes=shapes, calls=calls, severity=severity_of(operator, shapes, results)
+            operator=operator,
+            path=path,
+            shapes=shapes,
+            calls=calls,
+            severity=Severity.PRODUCT if error else severity_of(operator, shapes, results),
+            error=error,
         )
-        for (operator, path, shapes, results), calls in tracer.record.uncounted.items()
+        for (operator, path, shapes, results, error), calls in tracer.record.uncounted.items()
     )
     rows = tracer.record.rows
     return Count(rows=(tuple(rows[:forward]), tuple(rows[forward:]), unused), uncounted=uncounted, real_run=real_run)

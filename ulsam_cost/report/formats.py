@@ -13,6 +13,8 @@ from typing import Any
 
 import tabulate
 
+from ulsam_cost.units import AtLeast
+
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 _STYLES = {"table": "simple", "markdown": "pipe", "latex": "latex_booktabs"}
 
@@ -21,6 +23,8 @@ def exact(value: Any) -> str:
     """A count digit by digit; empty for what is absent, two digits for what is no whole number."""
     if value is None:
         return ""
+    if isinstance(value, AtLeast):
+        return f"at least {int(value):,}"
     if isinstance(value, float | Fraction):
         return f"{float(value):,.2f}"
     return f"{value:,}"
@@ -43,11 +47,12 @@ def text(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column: the record's key, the heading, how a value is shown, and whether it is a number."""
+    """A column: the record's key, the heading, how a value is shown, and whether it stands in CSV alone."""
 
     key: str
     heading: str
     show: Callable[[Any], str] = text
+    csv_only: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -65,6 +70,9 @@ def words(key: str, heading: str) -> Column:
     return Column(key=key, heading=heading)
 
 
+COMPLETE = Column(key="complete", heading="complete", csv_only=True)  # whether a row's numbers are whole
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """Records and the columns that show them."""
@@ -80,14 +88,15 @@ def render(table: Table, style: str, data: Any = None) -> str:
     if style == "csv":
         return to_csv(table)
     escape = escape_markdown if style == "markdown" else str
-    rows = [[escape(column.show(record.get(column.key))) for column in table.columns] for record in table.records]
-    headings = [escape(column.heading if style == "table" else on_one_line(column.heading)) for column in table.columns]
+    columns = [column for column in table.columns if not column.csv_only]
+    rows = [[escape(column.show(record.get(column.key))) for column in columns] for record in table.records]
+    headings = [escape(column.heading if style == "table" else on_one_line(column.heading)) for column in columns]
     with _narrow_headings():
         return tabulate.tabulate(
             rows,
             headers=headings,
             tablefmt=_STYLES[style],
-            colalign=[("right" if column.is_number else "left") for column in table.columns] if rows else None,
+            colalign=[("right" if column.is_number else "left") for column in columns] if rows else None,
             disable_numparse=True,
         )
 
