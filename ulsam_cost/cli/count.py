@@ -25,7 +25,7 @@ from ulsam_cost.report.formats import render
     ),
     click.option("--train", is_flag=True, help="Forward and backward, instead of forward alone."),
     click.option("--peers", is_flag=True, help="Run the installed tools on copies, and say why they differ."),
-    click.option("--strict", is_flag=True, help="End with 1 if an operation that looks like a product has no rule."),
+    click.option("--strict", is_flag=True, help="End with 1 if an operation that looks like a product is not counted."),
     click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="PNG of where the cost is."),
     format_option,
 )
@@ -48,7 +48,6 @@ def command(
     from ulsam_cost.nn.loading import load_model
     from ulsam_cost.peers import read_peers
     from ulsam_cost.profiler.loaded import count_loaded
-    from ulsam_cost.profiler.severity import Severity
     from ulsam_cost.report import count
     from ulsam_cost.report.figures_count import count_figure
     from ulsam_cost.report.files import require_writable, write_files
@@ -64,8 +63,8 @@ def command(
     if figure is not None:
         write_files(figure.parent, {figure.name: count_figure(record)})
     _print(record, counted, by, readings, style_of_output)
-    if strict and any(operation.severity is Severity.PRODUCT for operation in counted.uncounted):
-        say("an operation that looks like a product has no rule")
+    if strict and not counted.complete:
+        say(f"the count is incomplete: {counted.left_out()}")
         return 1
     return 0
 
@@ -78,16 +77,16 @@ def _print(record: dict[str, Any], counted: Any, by: str, readings: list[Any], s
     else:
         rows = count.group_table(counted, by)
     if style == "json":
-        peers = {"peers": list(count.peers_table(readings).records)} if readings else {}
+        peers = {"peers": list(count.peers_table(readings, counted).records)} if readings else {}
         echo(render(rows, style, record | peers))
         return
     if style == "csv":
-        echo(render(count.peers_table(readings) if readings else rows, style))
+        echo(render(count.peers_table(readings, counted) if readings else rows, style))
         return
     parts = [count.head_lines(record)] if style == "table" else []
     parts += [render(rows, style), render(count.totals_table(record), style)]
     if readings:
-        parts += [render(count.peers_table(readings), style), count.peers_text(readings)]
+        parts += [render(count.peers_table(readings, counted), style), count.peers_text(readings, counted)]
     if record["uncounted"]:
-        parts += ["Uncounted, because no rule is known:", render(count.uncounted_table(record), style)]
+        parts += ["Not counted:", render(count.uncounted_table(record), style)]
     echo("\n\n".join(parts))

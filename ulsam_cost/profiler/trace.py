@@ -5,8 +5,7 @@ meta tensors do not have, a copy of it really runs, and the count says so.
 """
 
 import copy
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -129,11 +128,11 @@ class Count:
         return get_convention(convention).number(self.cost)
 
 
-def _in_words(operations: Iterable[Uncounted]) -> str:
-    totals: Counter[str] = Counter()
-    for operation in operations:
-        totals["whose rule failed" if operation.error else "without a rule"] += operation.calls
-    return " and ".join(f"{calls:,} operation{'s' if calls > 1 else ''} {which}" for which, calls in totals.items())
+def _in_words(operations: Sequence[Uncounted]) -> str:
+    without = sum(operation.calls for operation in operations if not operation.error)
+    failed = sum(operation.calls for operation in operations if operation.error)
+    parts = ((without, "without a rule"), (failed, "whose rule failed"))
+    return " and ".join(f"{calls:,} operation{'s' if calls > 1 else ''} {which}" for calls, which in parts if calls)
 
 
 def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = True) -> Count:

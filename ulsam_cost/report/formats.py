@@ -80,6 +80,11 @@ class Table:
     columns: tuple[Column, ...]
     records: Sequence[Mapping[str, Any]]
 
+    @property
+    def shown(self) -> tuple[Column, ...]:
+        """The columns that a reader sees."""
+        return tuple(column for column in self.columns if not column.csv_only)
+
 
 def render(table: Table, style: str, data: Any = None) -> str:
     """A table in one of FORMATS. CSV and JSON give raw values; JSON gives `data` instead, where there is one."""
@@ -88,7 +93,7 @@ def render(table: Table, style: str, data: Any = None) -> str:
     if style == "csv":
         return to_csv(table)
     escape = escape_markdown if style == "markdown" else str
-    columns = [column for column in table.columns if not column.csv_only]
+    columns = table.shown
     rows = [[escape(column.show(record.get(column.key))) for column in columns] for record in table.records]
     headings = [escape(column.heading if style == "table" else on_one_line(column.heading)) for column in columns]
     with _narrow_headings():
