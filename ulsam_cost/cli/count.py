@@ -8,7 +8,7 @@ import click
 from ulsam_cost.cli.options import POSITIVE, format_option, options
 from ulsam_cost.cli.output import data_command, echo, say
 from ulsam_cost.errors import CostError
-from ulsam_cost.report.formats import render
+from ulsam_cost.report.formats import prose, render
 
 
 @data_command("count")
@@ -86,7 +86,8 @@ def _print(record: dict[str, Any], counted: Any, by: str, readings: list[Any], s
     parts = [count.head_lines(record)] if style == "table" else []
     parts += [render(rows, style), render(count.totals_table(record), style)]
     if readings:
-        parts += [render(count.peers_table(readings, counted), style), count.peers_text(readings, counted)]
+        parts += [render(count.peers_table(readings, counted), style)]
+        parts += [prose(count.peers_text(readings, counted), style)]
     if record["uncounted"]:
         parts += ["Not counted:", render(count.uncounted_table(record), style)]
     echo("\n\n".join(parts))

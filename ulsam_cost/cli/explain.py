@@ -5,7 +5,7 @@ import click
 from ulsam_cost.cli.options import format_option, options
 from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
-from ulsam_cost.report.formats import render, to_json
+from ulsam_cost.report.formats import prose, render, to_json
 
 
 @data_command("explain")
@@ -55,7 +55,7 @@ def _explain_row(source: str, table: str, row: str, style: str) -> None:
         return
     parts = []
     for cell, story in zip(cells, stories, strict=True):
-        parts.append(explain.story_text(check_cell(cell)))
+        parts.append(prose(explain.story_text(check_cell(cell)), style))
         parts.append(render(explain.readings_table(story), style))
         if "by_kind" in story:
             parts.append(render(explain.kinds_table(story), style))

@@ -218,7 +218,7 @@ def _draw(picture: Path | None, record: dict[str, Any]) -> None:
 
 def _show(record: dict[str, Any], style: str) -> None:
     from ulsam_cost.report import measured
-    from ulsam_cost.report.formats import render
+    from ulsam_cost.report.formats import prose, render
 
     rows = record["rows"]
     if not any(row["network"] or row["error"] == "interrupted" for row in rows):
@@ -229,12 +229,12 @@ def _show(record: dict[str, Any], style: str) -> None:
     parts = [render(measured.times_table(rows), style)]
     if any(row["ratio"] for row in rows):
         parts.append(render(measured.ratios_table(rows), style))
-    parts += [measured.busy_sentences(rows), measured.error_sentences(rows)]
+    parts += [prose(said(rows), style) for said in (measured.busy_sentences, measured.error_sentences)]
     if any(row["memory"] for row in rows):
-        parts += [render(measured.memory_table(rows), style), measured.memory_notes(rows)]
+        parts += [render(measured.memory_table(rows), style), prose(measured.memory_notes(rows), style)]
     for row in rows:
         if row["layers"]:
-            parts += [render(measured.layer_table(row["layers"]), style), measured.layer_sentences(row)]
+            parts += [render(measured.layer_table(row["layers"]), style), prose(measured.layer_sentences(row), style)]
         if row["kernels"]:
             parts.append(render(measured.kernel_table(row), style))
     if any(row["energy"] for row in rows):

@@ -13,9 +13,13 @@ from typing import Any
 
 import tabulate
 
+from ulsam_cost.plain_text import visible_json, visible_line
 from ulsam_cost.units import AtLeast
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
+# What a spreadsheet takes for a formula, in letters of either width; printed numbers such as -3.4M are none.
+_FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_SIGNED_NUMBER = re.compile(r"[+-][0-9][0-9.,]*\s?[KMG%]?", re.ASCII)
 _STYLES = {"table": "simple", "markdown": "pipe", "latex": "latex_booktabs"}
 
 
@@ -94,7 +98,9 @@ def render(table: Table, style: str, data: Any = None) -> str:
         return to_csv(table)
     escape = escape_markdown if style == "markdown" else str
     columns = table.shown
-    rows = [[escape(column.show(record.get(column.key))) for column in columns] for record in table.records]
+    rows = [
+        [visible_line(escape(column.show(record.get(column.key)))) for column in columns] for record in table.records
+    ]
     headings = [escape(column.heading if style == "table" else on_one_line(column.heading)) for column in columns]
     with _narrow_headings():
         return tabulate.tabulate(
@@ -121,19 +127,36 @@ def on_one_line(text: str) -> str:
     return text.replace("\n", " ")
 
 
+def prose(text: str, style: str) -> str:
+    """Sentences between tables, as text of that format."""
+    if style == "markdown":
+        return "\n".join(map(escape_markdown, text.splitlines()))
+    if style == "latex":
+        return "".join(tabulate.LATEX_ESCAPE_RULES.get(character, character) for character in text)
+    return text
+
+
 def to_json(data: Any) -> str:
-    """JSON with plain numbers."""
-    return json.dumps(data, indent=2, default=_plain, ensure_ascii=False)
+    """JSON with plain numbers, and no raw control character."""
+    return visible_json(json.dumps(data, indent=2, default=_plain, ensure_ascii=False))
 
 
 def to_csv(table: Table) -> str:
-    """CSV with the records' keys as the header."""
+    """CSV with the records' keys as the header; a word that a spreadsheet would compute has an apostrophe before it."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([column.key for column in table.columns])
     for record in table.records:
-        writer.writerow([_plain(record.get(column.key)) for column in table.columns])
+        writer.writerow([_csv_cell(_plain(record.get(column.key))) for column in table.columns])
     return file.getvalue().rstrip("\n")
+
+
+def _csv_cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    is_formula = _FORMULA.match(value) and not _SIGNED_NUMBER.fullmatch(value)
+    lines = (f"'{value}" if is_formula else value).split("\n")  # which CSV quotes
+    return "\n".join(map(visible_line, lines))
 
 
 def _plain(value: Any) -> Any:
@@ -147,4 +170,4 @@ def _plain(value: Any) -> Any:
 def escape_markdown(value: str) -> str:
     """Text that Markdown shows as it stands: no character of it is read as markup, no line break is kept."""
     one_line = re.sub(r"\s*[\r\n]\s*", " ", html.escape(value, quote=False))
-    return re.sub(r"([\\`*_|\[\]~])", r"\\\1", one_line)
+    return re.sub(r"([\\`*_|\[\]~$])", r"\\\1", one_line)
