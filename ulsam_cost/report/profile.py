@@ -9,6 +9,7 @@ from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.networks import (
     NO_ATTENTION,
+    PAPERS_SITES,
     LayerCost,
     NetworkSpec,
     layers_cost,
@@ -152,7 +153,8 @@ def title(record: dict[str, Any]) -> str:
     if any(layer["kind"] == "classifier" for layer in record["layers"]):
         parts.append(f"{record['classes']} classes")
     if record["attention"] != NO_ATTENTION:
-        place = record["positions"] if record["positions"] != EMPTY else record["sites"] or "its places"
+        sites = "its paper's places" if record["sites"] == PAPERS_SITES else record["sites"]
+        place = record["positions"] if record["positions"] != EMPTY else sites
         parts.append(f"{record['attention']} at {place}")
     if record["connection"]:
         parts.append(f"connection {record['connection']}")

@@ -4,7 +4,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import require_int
-from ulsam_cost.formulas.attention import (
+from ulsam_cost.formulas.attention.mechanism import (
     Mechanism,
     Places,
     PrintedFormula,
@@ -107,9 +107,10 @@ MECHANISM = Mechanism(
     source="Park et al., BMVC 2018",
     cost=bam_cost,
     places=Places(
-        where="stages",
-        source="Jongchan/attention-module, MODELS/model_resnet.py: after stages 1, 2 and 3",
+        where="layers",
+        blocks=lambda *, stride, ends, last, **_: ends and stride >= 4 and not last,
         options={"style": "release"},
+        source="Jongchan/attention-module, MODELS/model_resnet.py: after stages 1, 2 and 3, of stride 4, 8 and 16",
     ),
     printed=PrintedFormula(
         params_text="4m^2/r+18m^2/r^2",

@@ -10,9 +10,18 @@ from typing import Any
 
 from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.formulas.attention import get_mechanism, mechanisms
+from ulsam_cost.formulas.attention.mechanism import Places
 from ulsam_cost.formulas.connections import aw, dca
-from ulsam_cost.formulas.networks.spec import IN_PLACE, NO_ATTENTION, NO_POSITIONS, Network, NetworkSpec
-from ulsam_cost.placement import Placement, after_stages
+from ulsam_cost.formulas.networks.spec import (
+    IN_PLACE,
+    NO_ATTENTION,
+    NO_POSITIONS,
+    PAPERS_SITES,
+    Network,
+    NetworkSpec,
+    chooses,
+)
+from ulsam_cost.placement import Placement, standings
 
 DEFAULT_ATTENTION = "ulsam"
 CONNECTION_OPTIONS = {"dca": dca.OPTIONS, "aw": aw.OPTIONS}
@@ -56,7 +65,7 @@ def settings(
     if attention == NO_ATTENTION:
         placement, sites, at_papers_places = NO_POSITIONS, "", False
     else:
-        placement, sites, at_papers_places = _placed(network, attention, placement, sites)
+        placement, sites, at_papers_places = _placed(network, attention, placement, sites, connection)
         attention = attention if placement or sites else NO_ATTENTION
     attends, connects = _routed(attention, connection, given)
     _require_connection_of(network, connection)
@@ -99,7 +108,9 @@ def _aw_as_connection(connection: str) -> str:
     return "aw"
 
 
-def _placed(network: Network, attention: str, placement: Placement, sites: str | None) -> tuple[Placement, str, bool]:
+def _placed(
+    network: Network, attention: str, placement: Placement, sites: str | None, connection: str
+) -> tuple[Placement, str, bool]:
     """Where attention stands: at positions, or at sites; and whether these are its paper's places."""
     places = get_mechanism(attention).places
     if placement:
@@ -107,14 +118,24 @@ def _placed(network: Network, attention: str, placement: Placement, sites: str |
             raise CostError(f"positions {placement} and sites {sites!r}: one of the two is accepted")
         return placement, "", False
     if sites:
-        if sites not in network.sites:
-            raise UnknownNameError.among(f"sites of {network.name}", sites, network.sites)
+        accepted = (*network.sites, PAPERS_SITES) if network.in_blocks else network.sites
+        if sites not in accepted:
+            raise UnknownNameError.among(f"sites of {network.name}", sites, accepted)
         return placement, sites, True
     if attention in network.by_positions:
         return placement, "", False
-    if places.where == "stages":
-        return after_stages(network.slots(NetworkSpec(network=network.name))), "", True
+    if places.where == "layers":
+        return _after_layers(network, places), "", True
+    if places.blocks is not None and connection != "dca" and network.in_blocks:
+        return placement, PAPERS_SITES, True
     return placement, "depthwise" if attention in IN_PLACE and "depthwise" in network.sites else network.sites[0], True
+
+
+def _after_layers(network: Network, places: Places) -> Placement:
+    """One module after each of the layers that its paper chooses."""
+    standing = standings(network.slots(NetworkSpec(network=network.name)))
+    chosen = [layer for layer, at in standing.items() if chooses(places, network.name, at)]
+    return Placement(inserted=tuple((layer, 1) for layer in chosen))
 
 
 def _routed(attention: str, connection: str, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

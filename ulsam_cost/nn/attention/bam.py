@@ -3,8 +3,8 @@
 from torch import Tensor, nn
 
 from ulsam_cost.errors import require_int
-from ulsam_cost.formulas.attention import hidden_width, require_one_of
 from ulsam_cost.formulas.attention.bam import STYLES
+from ulsam_cost.formulas.attention.mechanism import hidden_width, require_one_of
 
 
 class BAM(nn.Module):
