@@ -1,6 +1,7 @@
 """Rows of the table of mechanisms: a weight for each channel."""
 
 import torch
+from hypothesis import strategies as st
 from plain import conv, linear, mean_of_map, relu, sigmoid, softmax, spread
 
 from mechanisms.table import FLAG, REDUCTION, Formula, case, too_narrow
@@ -51,3 +52,18 @@ def gc(module, x):
     var = ((hidden - mean) ** 2).mean((1, 2, 3), keepdim=True)
     hidden = (hidden - mean) / (var + module.norm.eps).sqrt() * module.norm.weight + module.norm.bias
     return x + conv(relu(hidden), module.up)
+
+
+@case(
+    draws=lambda m, h, w: {"kernel": st.sampled_from([0, 1, 3, 5, 9])},
+    by_hand=[({}, 3, 2 * 20 * 3), ({"kernel": 7}, 7, 2 * 20 * 7), ({"kernel": 0}, 3, 2 * 20 * 3)],
+    runs=[{}, {"kernel": 5}, {"kernel": 0}],
+    formula=Formula(params=["k"], macs=["n m k"], where={"k": "3"}),
+    refused=[({"kernel": 4}, "kernel = 4: an odd one is accepted"), ({"kernel": -3}, "kernel = -3")],
+)
+def eca(module, x):
+    means, taps = mean_of_map(x), module.conv.weight[0, 0]
+    reach = len(taps) // 2
+    padded = torch.cat([means.new_zeros(len(x), reach), means, means.new_zeros(len(x), reach)], dim=1)
+    logits = torch.stack([(padded[:, c : c + len(taps)] * taps).sum(1) for c in range(x.shape[1])], dim=1)
+    return x * spread(sigmoid(logits))

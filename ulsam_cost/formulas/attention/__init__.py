@@ -22,6 +22,7 @@ REGISTERED = (
     "ge",
     "gc",
     "sk",
+    "eca",
 )
 
 
