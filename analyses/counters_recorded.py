@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import ulsam_cost as uc
-from ulsam_cost.formulas.attention import REGISTERED as ATTENTION
+from ulsam_cost.formulas.attention import mechanisms
 from ulsam_cost.formulas.networks import REGISTERED as NETWORKS
 from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.peers import run_peer
@@ -22,9 +22,11 @@ TARGET = Path(__file__).parents[1] / "ulsam_cost" / "published" / "counters.json
 
 def cases() -> dict[str, tuple[nn.Module, torch.Tensor]]:
     """Everything in the registries, by name."""
-    found: dict[str, tuple[nn.Module, torch.Tensor]] = {
-        f"attention {name}": (build_attention(name, 32), torch.zeros(1, 32, 14, 14)) for name in ATTENTION
-    }
+    found: dict[str, tuple[nn.Module, torch.Tensor]] = {}
+    for mechanism in mechanisms():
+        channels = -(-32 // mechanism.multiple) * mechanism.multiple
+        module = build_attention(mechanism.name, channels, **mechanism.built_for((14, 14)))
+        found[f"attention {mechanism.name}"] = module, torch.zeros(1, channels, 14, 14)
     image = torch.zeros(1, 3, 96, 96)
     found |= {name: (uc.build(name), image) for name in NETWORKS}
     found["mv1 at 8:1,9:1,11"] = (uc.build("mv1", positions="8:1,9:1,11"), image)

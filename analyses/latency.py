@@ -3,8 +3,10 @@
     python analyses/latency.py --minutes 8
 
 writes `latency_DEVICE.json`, after each measurement, and at the end `latency_DEVICE.md` with its pictures. A run
-that was stopped, or ran out of its minutes, is taken up where it ended, and ratios known no better than to a tenth
-are measured again. Needs torch, pandas, matplotlib, click and tabulate beside the checkout, nothing else.
+that was stopped, or ran out of its minutes, is taken up where it ended. Measured again are rows taken on a busy
+machine, ratios known no better than to a tenth, and rows whose plain network took over a tenth longer than the same
+network in its fastest row. Needs torch, pandas, matplotlib, click, tabulate and psutil beside the checkout, nothing
+else.
 """
 
 import json
@@ -36,9 +38,10 @@ from ulsam_cost.nn.networks import build_network
 from ulsam_cost.profiler.device import machine_state, resolve_device
 from ulsam_cost.profiler.latency import Effort, measure, measure_in_turn, measure_together
 from ulsam_cost.profiler.layers import measure_layers
-from ulsam_cost.profiler.roofline import device_roof, least_time
+from ulsam_cost.profiler.regimes import slowdowns
+from ulsam_cost.profiler.roofline import device_roof, roofline_estimate
 from ulsam_cost.profiler.runner import make_setting, settle_norms
-from ulsam_cost.profiler.sweep import add_least_times, network_subject, timed_layers
+from ulsam_cost.profiler.sweep import add_roofline_estimates, network_subject, timed_layers
 from ulsam_cost.profiler.timers import compare_timers, timer_of
 from ulsam_cost.profiler.trace import count
 from ulsam_cost.published import published_cells
@@ -175,9 +178,9 @@ class Study:
                 module = build_attention(name, CHANNELS).eval()
             x = self.inputs(batch, (CHANNELS, SIZE, SIZE))
             cost = count(module, x).cost
-            least = least_time(cost, device_roof(self.device, torch.float32), torch.float32.itemsize)
+            estimate = roofline_estimate(cost, device_roof(self.device, torch.float32), torch.float32.itemsize)
             timed = measure(module, x, setting=setting, effort=effort)
-            return {"macs": cost.macs, "least_ms": least.ms, "limit": least.limit, "latency": timed.to_dict()}
+            return {"macs": cost.macs, "least_ms": estimate.ms, "limit": estimate.limit, "latency": timed.to_dict()}
 
         return Task(facts={"section": "mechanism", "mechanism": name, "batch": batch, "mode": mode}, run=run)
 
@@ -214,7 +217,7 @@ class Study:
             model, x = self._build(spec), self.inputs(batch, (3, *spec.resolution))
             subject = network_subject(spec)
             layers = timed_layers(measure_layers(model, x, setting=setting, effort=effort), subject)
-            add_least_times(layers, subject, count(model, x).cost, DTYPE, setting)
+            add_roofline_estimates(layers, subject, count(model, x).cost, DTYPE, setting)
             return {"device": str(self.device), "dtype": DTYPE, "layers": layers}
 
         facts = {"section": "layers", **_of(spec), "batch": batch, "mode": "eager"}
@@ -246,8 +249,10 @@ def measure_all(tasks: list[Task], record: dict[str, Any], seconds: float, save:
     """Measure the tasks that the record does not have yet, or not well, sharing out the seconds that are left."""
     deadline = perf_counter() + seconds
     places = {json.dumps(row["facts"], sort_keys=True): index for index, row in enumerate(record["rows"])}
-    todo = [task for task in tasks if task.key not in places or _is_wanting(record["rows"][places[task.key]])]
+    kept = _kept(record["rows"])
+    todo = [task for task in tasks if task.key not in kept]
     weight = sum(task.weight for task in todo)
+    click.echo(f"{len(todo)} of {len(tasks)} measurements to take", err=True)
     with progress_bar("Measuring") as progress:
         for index, task in enumerate(todo):
             left = deadline - perf_counter()
@@ -267,11 +272,22 @@ def measure_all(tasks: list[Task], record: dict[str, Any], seconds: float, save:
             progress((index + 1) / len(todo))
 
 
+def _kept(rows: list[dict[str, Any]]) -> set[str]:
+    """The keys of the rows that are not measured again."""
+    slowed = slowdowns(rows)
+    return {
+        json.dumps(row["facts"], sort_keys=True)
+        for row, factor in zip(rows, slowed, strict=True)
+        if factor is None and not _is_wanting(row)
+    }
+
+
 def _is_wanting(row: dict[str, Any]) -> bool:
-    """Whether a later run measures it again: one that failed, or whose ratio is known no better than to a tenth."""
-    if "error" in row:
+    """Whether a row failed, the machine was busy, or its ratio is known no better than to a tenth."""
+    timed = row.get("latency") or row
+    if "error" in row or timed.get("busy"):
         return True
-    paired = (row.get("latency") or {}).get("ratio")
+    paired = timed.get("ratio")
     return paired is not None and paired["high"] - paired["low"] > WIDEST_INTERVAL
 
 

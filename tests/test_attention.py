@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mechanisms import CASES, fitted
 
 import ulsam_cost as uc
 from ulsam_cost.cost import OpKind
@@ -14,59 +15,11 @@ from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import REGISTERED, attention_cost, get_mechanism
 from ulsam_cost.nn.attention import build_attention
 
-REDUCTION, FLAG = st.integers(1, 40), st.booleans()
-
-
-def divisors(number):
-    return st.sampled_from([d for d in range(1, number + 1) if number % d == 0])
-
-
-def option_strategies(name, m, h, w):
-    """What each mechanism's options are drawn from, for a map of m x h x w."""
-    return {
-        "non_local": {"reduction": REDUCTION, "bias": FLAG},
-        "a2": {"reduction": REDUCTION, "maps": st.integers(1, 40), "bias": FLAG},
-        "se": {"reduction": REDUCTION, "bias": FLAG},
-        "bam": {"reduction": REDUCTION, "dilation": st.integers(1, 6), "bias": FLAG},
-        "cbam": {
-            "reduction": REDUCTION,
-            "kernel": st.sampled_from([1, 3, 5, 7]),
-            "max_pooling": FLAG,
-            "spatial_gate": FLAG,
-            "bias": FLAG,
-        },
-        "ulsam": {"groups": divisors(m), "style": st.sampled_from(["equation", "release"])},
-        "aw": {
-            "kernel": st.sampled_from([1, 3, 5]),
-            "reduction": REDUCTION,
-            "map_reduction": divisors(m),
-            "literal": FLAG,
-            "bias": FLAG,
-        },
-        "ge": {
-            "style": st.sampled_from(["theta-minus", "theta", "theta-plus"]),
-            "extent": st.sampled_from([0, 2, 4, 8, 16]),
-            "map_size": st.just((h, w)),
-            "reduction": REDUCTION,
-            "bias": FLAG,
-        },
-        "gc": {"reduction": REDUCTION, "bias": FLAG},
-        "sk": {
-            "branches": st.integers(2, 4),
-            "kernel": st.sampled_from([1, 3, 5]),
-            "reduction": REDUCTION,
-            "groups": divisors(m),
-            "stride": st.integers(1, 3),
-            "activation": st.sampled_from(["relu", "relu6"]),
-            "bias": FLAG,
-        },
-    }.get(name, {})
-
 
 @st.composite
 def maps_and_options(draw, name):
     n, m, h, w = draw(st.integers(1, 3)), draw(st.integers(1, 72)), draw(st.integers(1, 17)), draw(st.integers(1, 17))
-    strategies = option_strategies(name, m, h, w)
+    strategies = CASES[name].draws(m, h, w)
     needed = {key: strategies.pop(key) for key in ("map_size",) if key in strategies}
     return (n, m, h, w), draw(st.fixed_dictionaries(needed, optional=strategies))
 
@@ -103,82 +56,37 @@ def test_what_is_derived_is_what_is_counted(name, data):
 @pytest.mark.parametrize("shape", [(1, 32, 1, 1), (2, 48, 7, 5), (2, 40, 1, 9), (3, 72, 14, 14)])
 @pytest.mark.parametrize("name", REGISTERED)
 def test_defaults_on_awkward_maps(name, shape):
-    options = {"extent": 0, "map_size": shape[2:]} if name == "ge" and min(shape[2:]) < 5 else {}
+    shape = fitted(name, shape)
+    options = {"extent": 0} if name == "ge" and min(shape[2:]) < 5 else {}
+    options |= get_mechanism(name).built_for(shape[2:], **options)
     counted = module_count(name, shape, options)
     assert counted.cost == derive(name, shape, options)
     assert counted.params == sum(p.numel() for p in build_attention(name, shape[1], **options).parameters())
 
 
+def test_every_mechanism_has_a_row():
+    assert set(CASES) == set(REGISTERED)
+    assert all(row.by_hand and row.runs for row in CASES.values())
+
+
 @pytest.mark.parametrize("name", REGISTERED)
 def test_every_option_is_drawn_and_is_the_modules_own(name):
     options = get_mechanism(name).options
-    assert set(option_strategies(name, 4, 4, 4)) == set(options)
+    assert set(CASES[name].draws(4, 4, 4)) == set(options)
     module = inspect.signature(import_module(f"ulsam_cost.nn.attention.{name}").MODULE).parameters
     assert {key: parameter.default for key, parameter in module.items() if key != "channels"} == options
 
 
-# n = 2 maps of m = 20 channels, 7 x 5; parameters and MACs drawn by hand
 M20 = (2, 20, 7, 5)
-HAND = [
-    ("non_local", {}, 4 * (20 * 10), 2 * (4 * 20 * 10 * 35 + 2 * 10 * 35 * 35)),
-    ("non_local", {"bias": True}, 4 * (20 * 10) + 3 * 10 + 20, 2 * (4 * 20 * 10 * 35 + 2 * 10 * 35 * 35)),
-    ("a2", {"maps": 3}, 20 * 5 + 2 * 20 * 3 + 5 * 20, 2 * 35 * (20 * 5 + 2 * 20 * 3 + 2 * 5 * 3 + 5 * 20)),
-    ("se", {"reduction": 7}, 2 * (20 * 2), 2 * (2 * 20 * 2)),
-    ("se", {"reduction": 7, "bias": True}, 2 * (20 * 2) + 2 + 20, 2 * (2 * 20 * 2)),
-    (
-        "bam",
-        {"reduction": 5},
-        (20 * 4 + 4 * 20) + (20 * 4 + 2 * (9 * 4 * 4) + 4) + 2 * (4 + 20 + 4 + 4 + 4 + 1),
-        2 * (20 * 4 + 4 * 20) + 2 * 35 * (20 * 4 + 2 * (9 * 4 * 4) + 4),
-    ),
-    ("cbam", {"reduction": 3}, 2 * 20 * 6 + 2 * 49 + 2, 2 * (2 * (2 * 20 * 6) + 2 * 49 * 35)),
-    ("cbam", {"reduction": 3, "max_pooling": False}, 2 * 20 * 6 + 2 * 49 + 2, 2 * (2 * 20 * 6 + 2 * 49 * 35)),
-    ("cbam", {"reduction": 3, "spatial_gate": False}, 2 * 20 * 6, 2 * 2 * (2 * 20 * 6)),
-    ("ulsam", {"groups": 5}, 20 + 20, 2 * (20 + 20) * 35),
-    ("ulsam", {"groups": 5, "style": "release"}, 20 + 20 + 2 * 20 + 20 + 5 + 2 * 5, 2 * (20 + 20) * 35),
-    ("aw", {}, 9 * 20 * 20 + 1 * (20 + 20) + 2 * (1 + 20), 2 * (9 * 20 * 20 * 35 + 1 * (20 + 20) * 9)),
-    ("aw", {"literal": True}, 9 * 20 * 20 + 1 * (20 + 20) + 2 * (1 + 20), 2 * (9 * 20 * 20 * 35 + 1 * (20 + 20) * 9)),
-    (
-        "aw",
-        {"kernel": 1, "map_reduction": 4, "reduction": 5, "bias": True},
-        20 * 20 + 4 * (20 + 20 * 5) + 2 * (4 + 20 * 5) + 4 + 20 * 5,
-        2 * (20 * 20 * 35 + 4 * (20 + 20 * 5)),
-    ),
-    ("ge", {"style": "theta-minus", "extent": 4}, 0, 0),
-    ("ge", {"extent": 8}, 3 * (9 * 20 + 2 * 20), 2 * 9 * 20 * (4 * 3 + 2 * 2 + 1 * 1)),
-    (
-        "ge",
-        {"style": "theta-plus", "extent": 2, "reduction": 5},
-        9 * 20 + 2 * 20 + 2 * 20 * 4,
-        2 * (9 * 20 + 2 * 20 * 4) * (4 * 3),
-    ),
-    ("ge", {"extent": 0, "map_size": (7, 5)}, 20 * 7 * 5 + 2 * 20, 2 * 20 * 7 * 5),
-    ("gc", {}, 20 + 2 * 20 * 1 + 2 * 1, 2 * (20 * 35 + 20 * 35 + 2 * 20 * 1)),
-    ("gc", {"reduction": 4, "bias": True}, 21 + (20 * 5 + 5) + 2 * 5 + (5 * 20 + 20), 2 * (2 * 20 * 35 + 2 * 20 * 5)),
-    (
-        "sk",
-        {"reduction": 4},
-        2 * (9 * 20 * 20 + 2 * 20) + 20 * 5 + 2 * 5 + 5 * 2 * 20,
-        2 * (2 * 9 * 20 * 20 * 35 + 3 * 20 * 5),
-    ),
-    (
-        "sk",
-        {"branches": 3, "kernel": 5, "groups": 20, "reduction": 4, "stride": 2, "bias": True},
-        3 * (25 * 20 + 2 * 20) + (20 * 5 + 5) + 2 * 5 + (5 * 3 * 20 + 3 * 20),
-        2 * (3 * 25 * 20 * (4 * 3) + 20 * 5 + 5 * 3 * 20),
-    ),
-]
 
 
-@pytest.mark.parametrize(("name", "options", "params", "macs"), HAND)
-def test_parameters_and_macs_by_hand(name, options, params, macs):
+@pytest.mark.parametrize(("name", "by_hand"), [(name, row) for name, case in CASES.items() for row in case.by_hand])
+def test_parameters_and_macs_by_hand(name, by_hand):
+    options, params, macs = by_hand
     cost = derive(name, M20, options)
     assert (cost.params, cost.macs) == (params, macs)
+    options = {**get_mechanism(name).built_for(M20[2:], **options), **options}
     assert sum(p.numel() for p in build_attention(name, 20, **options).parameters()) == params
-
-
-def test_every_mechanism_is_drawn_by_hand():
-    assert {name for name, *_ in HAND} == set(REGISTERED)
 
 
 # What DCANet's counting rule gives at the last map of ResNet50's first stage, C = 256, 7 x 7 positions after pooling.

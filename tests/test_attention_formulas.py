@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sympy
+from mechanisms import CASES, fitted
 from sympy.parsing.sympy_parser import (
     convert_xor,
     implicit_multiplication_application,
@@ -13,55 +14,7 @@ from sympy.parsing.sympy_parser import (
 from ulsam_cost.arrays import exact_array
 from ulsam_cost.formulas.attention import REGISTERED, attention_cost, get_mechanism
 
-# The docstring's closed form as it stands there, symbol by symbol: options, parameters, biases, MACs, definitions.
-SYMBOLIC = {
-    "non_local": ({}, ["4 m d"], "3 d + m", "n (4 m d p + 2 d p^2)", {"d": "floor(m / 2)"}),
-    "a2": (
-        {"maps": "t"},
-        ["2 m (c + t)"],
-        "c + 2 t + m",
-        "n p (2 m (c + t) + 2 c t)",
-        {"c": "floor(m / 4)"},
-    ),
-    "se": ({"reduction": "r"}, ["2 m d"], "m + d", "2 n m d", {"d": "floor(m / r)"}),
-    "bam": (
-        {"reduction": "r"},
-        ["3 m d + 18 d^2 + d", "2 m + 8 d + 2"],
-        "m + 4 d + 1",
-        "n (2 m d + (m d + 18 d^2 + d) p)",
-        {"d": "floor(m / r)"},
-    ),
-    "cbam": (
-        {"reduction": "r"},
-        ["2 m d + 2 k^2 + 2"],
-        "m + d",
-        "n (4 m d + 2 k^2 p)",
-        {"d": "floor(m / r)", "k": "7"},
-    ),
-    "ulsam": ({"groups": 1}, ["2 m"], None, "2 n m h w", {}),
-    "aw": (
-        {"reduction": "r"},
-        ["k^2 m^2 + t (m + q) + 2 (t + q)"],
-        "t + q",
-        "n (k^2 m^2 p + t (m + q) k^2)",
-        {"t": "floor(m / r)", "q": "m", "k": "3"},
-    ),
-    "ge": (
-        {"style": "theta-plus", "extent": 0, "reduction": "r"},
-        ["m h w + 2 m", "2 m d"],
-        "d + m",
-        "n m h w + 2 n m d",
-        {"d": "floor(m / r)"},
-    ),
-    "gc": ({"reduction": "r"}, ["2 m d + m + 2 d"], "m + d + 1", "n (2 m p + 2 m d)", {"d": "floor(m / r)"}),
-    "sk": (
-        {"reduction": "r"},
-        ["B m (m/G) k^2 + 2 B m", "(B + 1) m d + 2 d"],
-        "d + B m",
-        "n (B m (m/G) k^2 p' + (B + 1) m d)",
-        {"d": "floor(m / r)", "B": "2", "G": "1", "k": "3", "p'": "h w"},
-    ),
-}
+LETTERS = tuple("nmhwrtckqdpeBGKRH")
 
 
 def symbol(name):
@@ -69,7 +22,7 @@ def symbol(name):
 
 
 def read_formula(text, definitions):
-    names = {name: symbol(name) for name in "nmhwrtckqdpBG"} | {"pp": symbol("pp")}
+    names = {name: symbol(name) for name in (*LETTERS, "pp")}
     transformations = (*standard_transformations, convert_xor, implicit_multiplication_application)
     expression = parse_expr(text.replace("p'", "pp"), local_dict=names, transformations=transformations)
     for letter, meaning in {"p": "h w", **definitions}.items():
@@ -80,19 +33,26 @@ def read_formula(text, definitions):
 
 @pytest.mark.parametrize("name", REGISTERED)
 def test_on_symbols_the_cost_is_the_docstrings_formula(name):
-    options, params, biases, macs, definitions = SYMBOLIC[name]
+    formula = CASES[name].formula
     docstring = " ".join(get_mechanism(name).cost.__doc__.split())
-    symbols = {key: symbol(value) if value in {"r", "t"} else value for key, value in options.items()}
+    symbols = {key: symbol(value) if value in LETTERS else value for key, value in formula.options.items()}
     sizes = {"channels": symbol("m"), "height": symbol("h"), "width": symbol("w"), "batch": symbol("n")}
     cost = attention_cost(name, **sizes, **symbols)
-    assert sympy.expand(cost.params - sum(read_formula(text, definitions) for text in params)) == 0
-    assert sympy.expand(cost.macs - read_formula(macs, definitions)) == 0
-    assert all(text in docstring for text in params)
-    assert all(part in docstring for part in ([macs] if name != "ge" else macs.split(" + ")))
-    if biases:
+    for total, texts in ((cost.params, formula.params), (cost.macs, formula.macs)):
+        assert sympy.expand(total - sum(read_formula(text, formula.where) for text in texts)) == 0
+        assert all(text in docstring for text in texts)
+    if formula.biases:
         biased = attention_cost(name, **sizes, **symbols, bias=True)
-        assert sympy.expand(biased.params - cost.params - read_formula(biases, definitions)) == 0
-        assert f"+ {biases}" in docstring
+        assert sympy.expand(biased.params - cost.params - read_formula(formula.biases, formula.where)) == 0
+        assert f"+ {formula.biases}" in docstring
+
+
+def test_bam_as_released_on_symbols():
+    m, h, w, n, r = map(symbol, "mhwnr")
+    cost = attention_cost("bam", channels=m, height=h, width=w, batch=n, reduction=r, style="release")
+    written = "3 m d + 18 d^2 + m + 13 d + 1"
+    assert sympy.expand(cost.params - read_formula(written, {"d": "floor(m / r)"})) == 0
+    assert f"release: {written} in all" in " ".join(get_mechanism("bam").cost.__doc__.split())
 
 
 def test_gathering_by_convolutions_on_symbols():
@@ -108,19 +68,21 @@ def test_gathering_by_convolutions_on_symbols():
 def test_symbols_and_numbers_agree():
     for name in REGISTERED:
         m, h, w, n = map(symbol, "mhwn")
-        options = {"extent": 2} if name == "ge" else {"groups": 3} if name == "ulsam" else {}
-        symbolic = attention_cost(name, channels=m, height=h, width=w, batch=n, **options)
-        plain = attention_cost(name, channels=51, height=9, width=4, batch=2, **options)
-        values = {m: 51, h: 9, w: 4, n: 2}
+        channels = fitted(name, (2, 51, 9, 5))[1]
+        symbolic = attention_cost(name, channels=m, height=h, width=w, batch=n)
+        plain = attention_cost(name, channels=channels, height=9, width=5, batch=2)
+        values = {m: channels, h: 9, w: 5, n: 2}
         for unit in ("params", "macs", "reads", "writes"):
-            assert getattr(symbolic, unit).subs(values) == getattr(plain, unit)
+            assert sympy.sympify(getattr(symbolic, unit)).subs(values) == getattr(plain, unit)
 
 
 class TestArrays:
     @pytest.mark.parametrize("dtype", ["int64", "int32", "int16", "uint16"])
     @pytest.mark.parametrize("name", REGISTERED)
     def test_each_element_is_what_its_own_number_gives(self, name, dtype):
-        channels, heights = np.arange(16, 2000, 68, dtype=dtype), np.arange(9, 39, dtype=dtype)
+        multiple = get_mechanism(name).multiple
+        channels = (-(-np.arange(16, 2000, 68) // multiple) * multiple).astype(dtype)
+        heights = np.arange(9, 39, dtype=dtype)
         cost = attention_cost(name, channels=channels, height=heights, width=7, batch=2)
         for index, (m, h) in enumerate(zip(channels.tolist(), heights.tolist(), strict=True)):
             one = attention_cost(name, channels=m, height=h, width=7, batch=2)
@@ -135,7 +97,7 @@ class TestArrays:
         for index, m in enumerate(channels):
             one = attention_cost(name, channels=m, height=int(sizes["height"][index]), width=2**21, batch=2**20)
             for unit in ("params", "macs", "reads", "writes"):
-                assert int(getattr(cost, unit)[index]) == getattr(one, unit)
+                assert int(np.broadcast_to(getattr(cost, unit), len(channels))[index]) == getattr(one, unit)
             assert int(cost.bytes(8)[index]) == one.bytes(8)
 
     def test_an_unsigned_array_above_int64_is_exact(self):

@@ -6,12 +6,14 @@ from importlib.resources import files
 import pytest
 import torch
 from counting import Call, count_both_ways, zeros
+from mechanisms import fitted
 from torch import nn
 from torch.nn import functional as F
 
 import ulsam_cost as uc
 from ulsam_cost.conventions import CONVENTIONS, Convention, register
 from ulsam_cost.formulas.attention import REGISTERED as ATTENTION
+from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.networks import REGISTERED as NETWORKS
 from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.peers import PEERS, is_installed, read_peer, read_peers, run_peer
@@ -23,7 +25,9 @@ PLACEMENTS = (("mv1", "8:1,9:1,11", "equation"), ("mv2", "14,17", "release"))
 def modules():
     """Name, model and inputs of everything that this project can build."""
     for name in ATTENTION:
-        yield f"attention {name}", build_attention(name, 32), zeros(1, 32, 14, 14)
+        shape = fitted(name, (1, 32, 14, 14))
+        options = get_mechanism(name).built_for(shape[2:])
+        yield f"attention {name}", build_attention(name, shape[1], **options), zeros(*shape)
     for name in NETWORKS:
         yield name, uc.build(name), zeros(1, 3, 96, 96)
     for name, positions, style in PLACEMENTS:
@@ -58,6 +62,8 @@ KNOWN_MISSES = {("attention aw", "torchprofile"): 2}
 @pytest.mark.parametrize("tool", [name for name in PEERS if name not in LIVE])
 @pytest.mark.parametrize("name", NAMES)
 def test_the_recorded_tool_said_the_same(built, name, tool):
+    if name not in RECORDED["totals"]:
+        pytest.skip("not recorded yet: analyses/counters_recorded.py, with the tools of the dev extra, does")
     miss = KNOWN_MISSES.get((name, tool), 0)
     assert CONVENTIONS[tool].number(built[name][2]) + miss == RECORDED["totals"][name][tool]
 

@@ -339,12 +339,6 @@ def test_the_callers_mode_does_not_matter(mode):
             assert count_both_ways(model, X).macs == CONV
 
 
-@pytest.mark.filterwarnings("ignore:Complex modules")
-def test_a_complex_convolution_is_three_real_ones():
-    layer = nn.Conv2d(4, 6, 3, bias=False).to(torch.complex64)
-    assert count_both_ways(layer, X.to(torch.complex64)).macs == 3 * CONV
-
-
 @pytest.mark.filterwarnings("ignore:.*nested tensors")
 def test_nested_tensors_are_uncounted_products():
     def forward(x):

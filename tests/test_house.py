@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ulsam_cost"
 # Rooms from the vocabulary up: a room imports itself and those before it.
 ROOMS = [
-    ("errors", "units", "arrays", "cost", "conventions", "placement"),
+    ("errors", "plain_text", "units", "arrays", "cost", "conventions", "placement"),
     ("formulas",),
     ("nn",),
     ("profiler",),
@@ -25,9 +25,10 @@ HOMES = {
     "matplotlib": ("report",),
     "fvcore": ("peers",),
     "thop": ("peers",),
+    "psutil": ("profiler",),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
-HEAVY = ("torch", "numpy", "pandas", "matplotlib", "sympy", "fvcore", "thop")
+HEAVY = ("torch", "numpy", "pandas", "matplotlib", "sympy", "fvcore", "thop", "psutil")
 
 
 def room(path):

@@ -11,7 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from ulsam_cost.nn.attention.ulsam import ULSAM
-from ulsam_cost.profiler import roofline
+from ulsam_cost.profiler import latency, roofline
 from ulsam_cost.profiler.latency import Effort
 
 SCRIPT = Path(__file__).parents[1] / "analyses" / "latency.py"
@@ -28,7 +28,8 @@ def study():
 
 @pytest.fixture
 def small(study, monkeypatch, tmp_path):
-    """Maps and effort too small to take time."""
+    """Maps and effort too small to take time, on a machine that is never busy."""
+    monkeypatch.setattr(latency, "busy_reason", lambda timings, load: None)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     roof = roofline.Roof(device="d", dtype="float32", bytes_per_second=1e9, flops_per_second=1e9)
     monkeypatch.setattr(roofline, "_calibrate", lambda device, dtype: roof)
@@ -142,6 +143,34 @@ def test_a_ratio_with_a_wide_interval_is_measured_again_in_its_place(small):
         small.measure_all([wide, other], record, 60, lambda: None)
     assert [row["facts"]["number"] for row in record["rows"]] == [1, 2]
     assert record["rows"][0]["latency"]["ratio"]["high"] == 1.02
+
+
+@pytest.mark.parametrize("where", [lambda busy: {"latency": {"busy": busy}}, lambda busy: {"busy": busy}])
+def test_a_row_that_was_taken_on_a_busy_machine_is_measured_again(small, where):
+    answers = iter([where("others used 2 of 2 cores"), where(None)])
+    task = small.Task(facts={"section": "own"}, run=lambda effort: next(answers))
+    record = {"machine": {}, "rows": [], "tasks": 1}
+    for _ in range(3):
+        small.measure_all([task], record, 60, lambda: None)
+    assert record["rows"] == [{"facts": {"section": "own"}, **where(None)}]
+
+
+def test_rows_of_a_slower_machine_are_measured_again_and_no_others(small):
+    plain_ms, taken = {1: [10.0], 2: [16.0, 10.2], 3: [10.4]}, []
+
+    def task(groups):
+        def run(effort):
+            taken.append(groups)
+            return {"latency": {"baseline": {"median_ms": plain_ms[groups].pop(0)}}}
+
+        facts = {"section": "placement", "network": "mv1", "width": 1.0, "positions": "11", "groups": groups}
+        return small.Task(facts=facts, run=run)
+
+    record = {"machine": {}, "rows": [], "tasks": 3}
+    for _ in range(3):
+        small.measure_all([task(groups) for groups in plain_ms], record, 60, lambda: None)
+    assert taken == [1, 2, 3, 2]
+    assert [row["latency"]["baseline"]["median_ms"] for row in record["rows"]] == [10.0, 10.2, 10.4]
 
 
 def test_it_needs_neither_fvcore_nor_thop(tmp_path):

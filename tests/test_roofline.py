@@ -1,4 +1,4 @@
-"""The least time of counted work, and the limits kept in the cache folder."""
+"""The roofline estimate of counted work, and the limits kept in the cache folder."""
 
 import json
 
@@ -7,7 +7,7 @@ import torch
 
 from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.profiler import roofline
-from ulsam_cost.profiler.roofline import Roof, cache_folder, device_roof, least_time
+from ulsam_cost.profiler.roofline import Roof, cache_folder, device_roof, roofline_estimate
 
 CPU = torch.device("cpu")
 ROOF = Roof(device="d", dtype="float32", bytes_per_second=1e9, flops_per_second=8e9)
@@ -28,17 +28,17 @@ def cost(macs, reads, writes):
     return Cost((OpCost(path="", kind=OpKind.CONV, operator="", output=(1,), macs=macs, reads=reads, writes=writes),))
 
 
-def test_the_larger_of_two_times_is_the_least():
+def test_the_larger_of_two_times_is_the_estimate():
     # 2 * 4e6 FLOPs at 8e9 a second: 1 ms; 4 * (1e6 + 1e6) bytes at 1e9 a second: 8 ms
-    least = least_time(cost(4_000_000, 1_000_000, 1_000_000), ROOF, 4)
-    assert (least.compute_ms, least.memory_ms, least.ms, least.limit) == (1.0, 8.0, 8.0, "memory")
-    assert least.intensity == 1.0
-    assert least_time(cost(4_000_000, 10, 10), ROOF, 4).limit == "compute"
+    estimate = roofline_estimate(cost(4_000_000, 1_000_000, 1_000_000), ROOF, 4)
+    assert (estimate.compute_ms, estimate.memory_ms, estimate.ms, estimate.limit) == (1.0, 8.0, 8.0, "memory")
+    assert estimate.intensity == 1.0
+    assert roofline_estimate(cost(4_000_000, 10, 10), ROOF, 4).limit == "compute"
     assert ROOF.ridge == 8.0
 
 
 def test_half_the_bytes_take_half_the_time():
-    assert least_time(cost(0, 1000, 1000), ROOF, 2).ms == least_time(cost(0, 1000, 1000), ROOF, 4).ms / 2
+    assert roofline_estimate(cost(0, 1000, 1000), ROOF, 2).ms == roofline_estimate(cost(0, 1000, 1000), ROOF, 4).ms / 2
 
 
 def test_a_roof_is_measured_once(calibrated):

@@ -32,6 +32,7 @@ class OpKind(StrEnum):
     UNUSED = "unused"
 
 
+REAL_MACS = 4  # of a complex MAC: (a + bi)(c + di) is ac - bd and ad + bc
 PRODUCT_KINDS = frozenset({OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL})
 
 
@@ -44,7 +45,8 @@ class OpCost:
     that it belongs to writes the result; `elements` then says to how many elements it was added.
     `params` are charged to the operation that uses them first. `reduction` is the number of elements
     that go into one element of the result: a pooling window, the length of a softmax row.
-    `module` is the torch.nn class that ran it, empty for a functional call.
+    `module` is the torch.nn class that ran it, empty for a functional call. `macs` are real ones: where a product
+    `is_complex`, each of its MACs is 4 of them.
     """
 
     path: str
@@ -57,6 +59,12 @@ class OpCost:
     params: int = 0
     reduction: int = 1
     module: str = ""
+    is_complex: bool = False
+
+    @property
+    def own_macs(self) -> int:
+        """MACs of the numbers that are multiplied: a complex one counts once, as tools count it."""
+        return self.macs // REAL_MACS if self.is_complex else self.macs
 
     @property
     def elements(self) -> int:
@@ -76,17 +84,18 @@ _writers = (getattr(OpCost, field.name).__set__ for field in fields(OpCost))
     _write_params,
     _write_reduction,
     _write_module,
+    _write_is_complex,
 ) = _writers
 
 
 # An OpCost's fields, in order.
-Row = tuple[str, OpKind, str, tuple[int, ...], int, int, int, int, int, str]
+Row = tuple[str, OpKind, str, tuple[int, ...], int, int, int, int, int, str, bool]
 
 
 def op_of(row: Row) -> OpCost:
     """The operation of these fields; networks have thousands, and this takes less than half a constructor's time."""
     op: OpCost = object.__new__(OpCost)
-    path, kind, operator, output, macs, reads, writes, params, reduction, module = row
+    path, kind, operator, output, macs, reads, writes, params, reduction, module, is_complex = row
     _write_path(op, path)
     _write_kind(op, kind)
     _write_operator(op, operator)
@@ -97,12 +106,13 @@ def op_of(row: Row) -> OpCost:
     _write_params(op, params)
     _write_reduction(op, reduction)
     _write_module(op, module)
+    _write_is_complex(op, is_complex)
     return op
 
 
 def _renamed(op: OpCost, path: str) -> OpCost:
     sizes = op.output, op.macs, op.reads, op.writes, op.params, op.reduction
-    return op_of((path, op.kind, op.operator, *sizes, op.module))
+    return op_of((path, op.kind, op.operator, *sizes, op.module, op.is_complex))
 
 
 @dataclass(frozen=True, slots=True)

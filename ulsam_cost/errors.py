@@ -38,6 +38,22 @@ class OutputError(CostError):
     """A file or folder that cannot be written."""
 
 
+_TOO_LARGE = ("overflow", "can't allocate memory", "not enough memory", "out of memory")
+
+
+def says_too_large(error: BaseException) -> bool:
+    """Whether an error of Python's or PyTorch's says that something has no room: in a number, or in memory."""
+    if isinstance(error, OverflowError | MemoryError):
+        return True
+    said = str(error).lower()
+    return isinstance(error, RuntimeError | TypeError | ValueError) and any(words in said for words in _TOO_LARGE)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says in its first line, or else what it is."""
+    return str(error).strip().split("\n", maxsplit=1)[0].removesuffix(".") or type(error).__name__
+
+
 def _natural(name: str) -> list[tuple[int, str]]:
     """Table 2 before Table 10."""
     return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]

@@ -4,7 +4,6 @@ A tool that fails is a reading with its error. Whatever a tool leaves behind, in
 """
 
 import contextlib
-import copy
 import io
 import logging
 import warnings
@@ -21,6 +20,9 @@ from torch.nn import functional as F
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import CostError
+from ulsam_cost.profiler.preserve import preserve_state
+from ulsam_cost.profiler.runner import as_arguments
+from ulsam_cost.profiler.twin import Twins, copy_of
 
 Inputs = tuple[Any, ...]
 Run = Callable[[nn.Module, Inputs, dict[str, Any]], int]
@@ -65,7 +67,7 @@ def read_peer(name: str, model: nn.Module, inputs: Any, cost: Cost) -> Reading:
     number, error = None, ""
     try:
         number = run_peer(name, model, inputs)
-    except Exception as raised:
+    except (Exception, SystemExit) as raised:
         error = f"{type(raised).__name__}: {str(raised).strip().split(chr(10))[0]}"
     by_kind = {
         kind: extra
@@ -90,10 +92,8 @@ def run_peer(name: str, model: nn.Module, inputs: Any) -> int:
     Raises:
         Exception: whatever the tool raises.
     """
-    twin, inputs = copy.deepcopy((model, inputs))
-    args, kwargs = ((), inputs) if isinstance(inputs, dict) else (inputs, {})
-    args = args if isinstance(args, tuple) else (args,)
-    with _nothing_left_behind(), torch.no_grad():
+    value = (model, *as_arguments(inputs))
+    with preserve_state(Twins(copy_of), value) as (twin, args, kwargs), _nothing_left_behind(), torch.no_grad():
         return PEERS[name](twin.eval(), args, kwargs)
 
 
@@ -102,7 +102,6 @@ def _nothing_left_behind() -> Iterator[None]:
     places: list[Any] = [torch, F, Tensor]
     before = [dict(vars(place)) for place in places]
     with contextlib.ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(warnings.catch_warnings())
         stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
         stack.enter_context(contextlib.redirect_stderr(io.StringIO()))

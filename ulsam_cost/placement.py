@@ -130,6 +130,38 @@ def _refuse_twice(layers: list[int], what: str, way_out: str) -> None:
             raise PlacementError(f"layer {layer} is {what}: {way_out}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a layer stands in the body of its network: layers whose maps have one size are a stage."""
+
+    channels: int  # of its output
+    stride: int  # of its output, from the input on
+    index: int  # in its stage
+    ends: bool  # whether it is the last of its stage
+    last: bool  # whether its stage is
+
+
+def standings(slots: Sequence[Slot]) -> dict[int, Standing]:
+    """Where each layer stands but the stem, the classifier and what comes between the last block and it."""
+    blocks = [slot for slot in slots if slot.places]
+    strides, stride = {}, 1
+    found: dict[int, Standing] = {}
+    for slot in slots:
+        stride *= slot.stride
+        strides[slot.layer] = stride
+    index = 0
+    for slot, following in zip(blocks, [*blocks[1:], None], strict=True):
+        index = 0 if slot.stride > 1 else index + bool(found)
+        found[slot.layer] = Standing(
+            channels=slot.out_channels,
+            stride=strides[slot.layer],
+            index=index,
+            ends=following is None or following.stride > 1,
+            last=strides[slot.layer] == strides[blocks[-1].layer],
+        )
+    return found
+
+
 def arrange(network: str, slots: Sequence[Slot], placement: Placement) -> tuple[Step, ...]:
     """The network's body under a placement, module by module.
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from reprlib import repr as shortened
 
 from ulsam_cost.errors import CostError
 
@@ -18,6 +19,15 @@ class Printed:
     resolution: Decimal
 
 
+class AtLeast(int):
+    """A count that leaves something out: tables show it as `at least 1,234`, CSV and JSON as the number."""
+
+
+def at_least(value: int, *, unless: bool) -> int:
+    """A count marked as a lower bound, unless it is whole."""
+    return value if unless else AtLeast(value)
+
+
 def parse_printed(text: str) -> Printed:
     """Read a printed number such as `4.122G` or `569M`, with the precision it was printed at.
 
@@ -26,7 +36,9 @@ def parse_printed(text: str) -> Printed:
     """
     match = _NUMBER.fullmatch(text.strip())
     if match is None:
-        raise CostError(f"{text!r} is no number: digits with at most one of K, M, G, T are accepted, as in 4.122G")
+        raise CostError(
+            f"{shortened(text)} is no number: digits with at most one of K, M, G, T are accepted, as in 4.122G"
+        )
     digits, factor = Decimal(match[1]), Decimal(FACTORS[match[2]])
     exponent = digits.as_tuple().exponent
     return Printed(value=digits * factor, resolution=Decimal(1).scaleb(int(exponent)) * factor)

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
-from math import floor
 from typing import Generic, TypeVar
 
 from ulsam_cost.published import Cell, Claim
@@ -82,24 +81,25 @@ def register_reading(reading: Reading) -> Reading:
 
 def meets(printed: Fraction, resolution: Fraction, computed: Fraction) -> Verdict | None:
     """Whether a number rounds to the printed one, truncates to it, or misses its last digit by one."""
-    target, steps = printed / resolution, computed / resolution
-    rounded = floor(steps + Fraction(1, 2))
+    target = printed / resolution
+    whole, rest = divmod(computed, resolution)
+    rounded = whole + (2 * rest >= resolution)
     if rounded == target:
         return Verdict.MATCH
-    if floor(steps) == target:
+    if whole == target:
         return Verdict.TRUNCATED
     return Verdict.LAST_DIGIT if abs(rounded - target) == 1 else None
 
 
 def judge(subject: Subject, tried: Iterable[Computed]) -> Finding[Subject]:
     """The best verdict that any computed number gives, the strictest reading first among equals."""
-    tried = list(tried)
     printed, resolution = Fraction(subject.value), Fraction(subject.resolution)
+    verdicts = [(meets(printed, resolution, computed.number), computed) for computed in tried]
     for verdict in REPRODUCED:
-        for computed in tried:
-            if meets(printed, resolution, computed.number) is verdict:
+        for found, computed in verdicts:
+            if found is verdict:
                 return Finding(subject=subject, verdict=verdict, computed=computed)
-    nearest = min(tried, key=lambda computed: abs(computed.number - printed), default=None)
+    nearest = min((computed for _, computed in verdicts), key=lambda c: abs(c.number - printed), default=None)
     return Finding(subject=subject, verdict=Verdict.UNEXPLAINED, computed=nearest)
 
 

@@ -1,11 +1,14 @@
 """Anyone's paper: a CSV file with the columns of `cells.csv` and a MODEL column, checked cell by cell."""
 
 import csv
+import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from reprlib import repr as shortened
 
 from ulsam_cost.audit import Computed, Finding, judge
 from ulsam_cost.conventions import CONVENTIONS
@@ -18,6 +21,8 @@ from ulsam_cost.units import parse_printed
 
 REQUIRED = ("source", "table", "row", "metric", "printed", "MODEL")
 METRICS = ("params", "macs")
+# as many digits as `parse_printed` reads, and an exponent that exact arithmetic can bear
+_DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,101 +38,141 @@ class UserCell:
 def read_cells(path: Path) -> list[UserCell]:
     """The cells of a file; columns of `cells.csv` that are not needed may be left out.
 
-    `printed` may end in K, M or G; where `value` and `resolution` stand they are taken instead. A column `input`
+    `printed` may end in K, M or G; where `value` and `resolution` are given, they are taken instead. A column `input`
     holds shapes, separated by spaces, for models that give none.
 
     Raises:
-        CostError: with the line, for a missing column, a number that cannot be read, a metric that is none, a
-            cell that stands twice; and for a file that cannot be read.
+        CostError: with the line on which the row begins, for a row that the csv module does not read, a missing
+            column, a number that cannot be read, a metric that is not one of METRICS, a cell that is given twice; and
+            for a file that cannot be read.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            text = file.read()
     except (OSError, UnicodeDecodeError) as error:
         raise CostError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    reader = csv.DictReader(text.splitlines(), restval="")
-    missing = [name for name in REQUIRED if name not in (reader.fieldnames or ())]
-    if missing:
-        raise CostError(f"{path} line 1: no column {', '.join(missing)}; needed are {', '.join(REQUIRED)}")
-    return list(_checked(path, reader))
+    rows = _rows(path, text)
+    line, header = next(rows, (1, []))
+    if missing := [name for name in REQUIRED if name not in header]:
+        raise CostError(f"{path} line {line}: no column {', '.join(missing)}; needed are {', '.join(REQUIRED)}")
+    if repeated := [name for name in REQUIRED if header.count(name) > 1]:
+        raise CostError(f"{path} line {line}: column {repeated[0]} is given twice")
+    return list(_checked(path, header, rows))
 
 
-def _checked(path: Path, reader: "csv.DictReader[str]") -> Iterator[UserCell]:
+def _rows(path: Path, text: str) -> Iterator[tuple[int, list[str]]]:
+    """Each row that is not empty, with the line on which it begins: a quoted field may span several lines."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 1
+    try:
+        for row in reader:
+            if row:
+                yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise CostError(f"{path} line {line}: the row that begins here cannot be read as CSV: {error}") from error
+
+
+def _checked(path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]]) -> Iterator[UserCell]:
     seen: dict[tuple[str, ...], int] = {}
-    for row in reader:
-        line = reader.line_num
+    for line, fields_of_row in rows:
         try:
-            cell = _cell(row)
+            user = _user_cell(line, _named(header, fields_of_row))
         except CostError as error:
             raise CostError(f"{path} line {line}: {error}") from error
+        cell = user.cell
         key = (cell.source, cell.table, cell.row, cell.model, cell.metric, cell.dataset, cell.groups)
         if key in seen:
             twice = f"{cell.table} row {cell.row} {cell.metric} stands in line {seen[key]} too"
             raise CostError(f"{path} line {line}: {twice}")
         seen[key] = line
-        yield UserCell(line=line, cell=cell, model=row["MODEL"].strip(), inputs=tuple((row.get("input") or "").split()))
+        yield user
 
 
-def _cell(row: dict[str, str]) -> Cell:
+def _named(header: list[str], row: list[str]) -> dict[str, str]:
+    if len(row) > len(header):
+        raise CostError(f"{len(row)} fields: the header names {len(header)}; quote a field that holds a comma")
+    return dict.fromkeys(header, "") | dict(zip(header, row, strict=False))
+
+
+def _user_cell(line: int, row: dict[str, str]) -> UserCell:
     if row["metric"] not in METRICS:
-        raise CostError(f"metric {row['metric']!r}: accepted are {', '.join(METRICS)}")
-    if not row["MODEL"].strip():
+        raise CostError(f"metric {shortened(row['metric'])}: accepted are {', '.join(METRICS)}")
+    model = row["MODEL"].strip()
+    if not model:
         raise CostError("MODEL is empty: a network's name, FILE.py:NAME or package.module:NAME is accepted")
-    printed = parse_printed(row["printed"]) if not row.get("value") else None
-    value = printed.value if printed else _decimal("value", row["value"])
-    resolution = printed.resolution if printed else _decimal("resolution", row.get("resolution", ""))
+    value, resolution = _number(row)
+    texts = {name: row.get(name, "") for name in {field.name for field in fields(Cell)} - {"value", "resolution"}}
+    cell = Cell(**texts, value=value, resolution=resolution)
+    return UserCell(line=line, cell=cell, model=model, inputs=tuple(row.get("input", "").split()))
+
+
+def _number(row: dict[str, str]) -> tuple[Decimal, Decimal]:
+    """The printed number and the weight of its last digit."""
+    if not row.get("value"):
+        printed = parse_printed(row["printed"])
+        return printed.value, printed.resolution
+    value, resolution = _decimal("value", row["value"]), _decimal("resolution", row.get("resolution", ""))
     if resolution <= 0:
         raise CostError(f"resolution {resolution}: a positive number is accepted")
-    texts = {name: row.get(name) or "" for name in {field.name for field in fields(Cell)} - {"value", "resolution"}}
-    return Cell(**texts, value=value, resolution=resolution)
+    if Fraction(value) % Fraction(resolution):
+        raise CostError(f"value {value} is not a multiple of resolution {resolution}, the weight of its last digit")
+    return value, resolution
 
 
 def _decimal(column: str, text: str) -> Decimal:
-    try:
-        number = Decimal(text)
-    except InvalidOperation as error:
-        raise CostError(f"{column} {text!r} is no number") from error
-    if not number.is_finite():
-        raise CostError(f"{column} {text!r} is no number")
-    return number
+    if not _DECIMAL.fullmatch(text.strip()):
+        raise CostError(
+            f"{column} {shortened(text)}: a number of at most 30 digits on either side of the point, "
+            "with an exponent of at most two digits, is accepted"
+        )
+    return Decimal(text)
 
 
-def check_cells(path: Path) -> list[Finding[Cell]]:
+def check_cells(path: Path, *, allow_code: bool = True) -> list[Finding[Cell]]:
     """The verdict on every cell of a file: each convention is a reading, plain MACs first.
 
+    Args:
+        path: the CSV file.
+        allow_code: whether a MODEL may be `FILE.py:NAME` or `package.module:NAME`, whose code is imported and run.
+
     Raises:
-        CostError: as `read_cells`, and with the line for a model that cannot be costed.
+        CostError: as `read_cells`, and with the line for a model that cannot be costed or is not allowed.
     """
-    costs: dict[tuple[str, ...], Cost] = {}
+    computed: dict[tuple[str, ...], dict[str, list[Computed]]] = {}
     findings = []
     for user in read_cells(path):
         key = (user.model, *user.inputs)
-        if key not in costs:
+        if key not in computed:
             try:
-                costs[key] = _model_cost(user)
+                computed[key] = _computed(_model_cost(user, allow_code=allow_code))
             except CostError as error:
                 raise CostError(f"{path} line {user.line}: {error}") from error
-        findings.append(judge(user.cell, _computed(user.cell, costs[key])))
+        findings.append(judge(user.cell, computed[key][user.cell.metric]))
     return findings
 
 
-def _model_cost(user: UserCell) -> Cost:
+def _model_cost(user: UserCell, *, allow_code: bool) -> Cost:
     if names_network(user.model) and not user.inputs:
         return layers_cost(network_layers(spec_from_text(user.model)))
+    if not allow_code and not names_network(user.model):
+        raise CostError(f"MODEL {user.model!r} would import code: only a network's name, with its options, is allowed")
     from ulsam_cost.nn.loading import load_model
-    from ulsam_cost.profiler.trace import count
+    from ulsam_cost.profiler.loaded import count_loaded
 
-    loaded = load_model(user.model, inputs=user.inputs)
-    return count(loaded.model, loaded.inputs).cost
+    return count_loaded(load_model(user.model, inputs=user.inputs)).cost
 
 
-def _computed(cell: Cell, cost: Cost) -> list[Computed]:
-    if cell.metric == "params":
-        return [Computed(reading="network", convention="macs", number=Fraction(cost.params))]
-    return [
-        Computed(
-            reading="network" if name == "macs" else f"network under {name}",
-            convention=name,
-            number=Fraction(convention.number(cost)),
-        )
-        for name, convention in CONVENTIONS.items()
-    ]
+def _computed(cost: Cost) -> dict[str, list[Computed]]:
+    """What each reading gives for a model, by metric."""
+    return {
+        "params": [Computed(reading="network", convention="macs", number=Fraction(cost.params))],
+        "macs": [
+            Computed(
+                reading="network" if name == "macs" else f"network under {name}",
+                convention=name,
+                number=Fraction(convention.number(cost)),
+            )
+            for name, convention in CONVENTIONS.items()
+        ],
+    }

@@ -1,14 +1,20 @@
 """The command line: one file a command, loaded when the command runs."""
 
 import os
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
 from click.exceptions import NoArgsIsHelpError
 
-from ulsam_cost.errors import CostError, OutputError
+from ulsam_cost.cli.output import leave_output_to_nobody, say
+from ulsam_cost.errors import CostError, OutputError, first_line, says_too_large
 
 # torch's profiler, which measures memory, would speak on standard error
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
@@ -53,7 +59,8 @@ class CommandGroup(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, standalone_mode=False, **extra)
         try:
-            status = super().main(args, prog_name, standalone_mode=False, **extra)
+            with _interrupted_once():
+                status = super().main(args, prog_name, standalone_mode=False, **extra)
         except click.Abort:
             _fail("interrupted", 130)
         except NoArgsIsHelpError as error:
@@ -65,12 +72,38 @@ class CommandGroup(click.Group):
             _fail(f"cannot write: {error.strerror or error}", 1)
         except CostError as error:
             _fail(str(error), 1 if isinstance(error, OutputError) else 2)
+        except Exception as error:
+            if not says_too_large(error):
+                raise
+            _fail(f"smaller sizes than the given are accepted: {first_line(error)}", 2)
+        leave_output_to_nobody()
         sys.exit(status if isinstance(status, int) else 0)
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    click.echo(f"Error: {message}", err=True)
+    say(f"Error: {message}")
+    leave_output_to_nobody()
     sys.exit(status)
+
+
+@contextmanager
+def _interrupted_once() -> Iterator[None]:
+    """Let Ctrl-C interrupt the program as ever; a second one, while it ends, ends it at once without a word."""
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not usual or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    signal.signal(signal.SIGINT, _interrupt)
+    try:
+        yield
+    finally:
+        if signal.getsignal(signal.SIGINT) is _interrupt:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 @click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -3,10 +3,11 @@
 import click
 
 from ulsam_cost.cli.options import POSITIVE, format_option, options
+from ulsam_cost.cli.output import data_command, echo, say
 from ulsam_cost.report.formats import render, to_json
 
 
-@click.command("compare")
+@data_command("compare")
 @click.argument("models", nargs=-1, required=True, metavar="A B [C ...]")
 @options(
     click.option("--input", "inputs", multiple=True, help="Shape of each input of a MODEL that brings none."),
@@ -24,18 +25,17 @@ def command(models: tuple[str, ...], inputs: tuple[str, ...], depth: int, layers
 
     record = compare(models, inputs=inputs, depth=depth)
     if style_of_output == "json":
-        click.echo(to_json(record))
+        echo(to_json(record))
         return
     tables = [totals_table(record), layers_table(record)]
     if style_of_output == "table":
         tables = [narrow_totals_table(record), *(narrow_layers_tables(record) if record["layers"] else [])]
     if style_of_output == "csv":  # one table
         tables = tables[1:] if layers else tables[:1]
-    click.echo("\n\n".join(render(table, style_of_output) for table in tables))
+    echo("\n\n".join(render(table, style_of_output) for table in tables))
     for network in record["networks"]:
         if network["uncounted"]:
-            click.echo(
+            say(
                 f"{network['network']}: {network['uncounted']} kinds of operations are not counted: "
-                f"ulsam-cost count names them",
-                err=True,
+                f"ulsam-cost count names them"
             )

@@ -1,17 +1,17 @@
 """`ulsam-cost count`."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ulsam_cost.cli.options import POSITIVE, format_option, options
+from ulsam_cost.cli.output import data_command, echo, say
 from ulsam_cost.errors import CostError
-from ulsam_cost.report.formats import render
+from ulsam_cost.report.formats import prose, render
 
 
-@click.command("count")
+@data_command("count")
 @click.argument("model")
 @options(
     click.option("--input", "inputs", multiple=True, help="Shape of each input: 1x3x224x224, or 1x128:int64."),
@@ -25,7 +25,7 @@ from ulsam_cost.report.formats import render
     ),
     click.option("--train", is_flag=True, help="Forward and backward, instead of forward alone."),
     click.option("--peers", is_flag=True, help="Run the installed tools on copies, and say why they differ."),
-    click.option("--strict", is_flag=True, help="End with 1 if an operation that looks like a product has no rule."),
+    click.option("--strict", is_flag=True, help="End with 1 if an operation that looks like a product is not counted."),
     click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="PNG of where the cost is."),
     format_option,
 )
@@ -39,7 +39,7 @@ def command(
     strict: bool,
     figure: Path | None,
     style_of_output: str,
-) -> None:
+) -> int:
     """What any model costs: its MACs, parameters and activations, and its number under each convention.
 
     MODEL is a network's name with its options in one string, FILE.py:NAME or package.module:NAME, where NAME is an
@@ -47,7 +47,7 @@ def command(
     """
     from ulsam_cost.nn.loading import load_model
     from ulsam_cost.peers import read_peers
-    from ulsam_cost.profiler.severity import Severity
+    from ulsam_cost.profiler.loaded import count_loaded
     from ulsam_cost.report import count
     from ulsam_cost.report.figures_count import count_figure
     from ulsam_cost.report.files import require_writable, write_files
@@ -57,15 +57,16 @@ def command(
     if figure is not None:
         require_writable(figure.parent)
     loaded = load_model(model, inputs=inputs, device="cpu" if peers else "meta")
-    counted = count.count_loaded(loaded, train=train)
+    counted = count_loaded(loaded, train=train)
     record = count.count_record(loaded, counted, depth)
     readings = read_peers(loaded.model, loaded.inputs, counted.cost) if peers else []
     if figure is not None:
         write_files(figure.parent, {figure.name: count_figure(record)})
     _print(record, counted, by, readings, style_of_output)
-    if strict and any(operation.severity is Severity.PRODUCT for operation in counted.uncounted):
-        click.echo("an operation that looks like a product has no rule", err=True)
-        sys.exit(1)
+    if strict and not counted.complete:
+        say(f"the count is incomplete: {counted.left_out()}")
+        return 1
+    return 0
 
 
 def _print(record: dict[str, Any], counted: Any, by: str, readings: list[Any], style: str) -> None:
@@ -76,16 +77,17 @@ def _print(record: dict[str, Any], counted: Any, by: str, readings: list[Any], s
     else:
         rows = count.group_table(counted, by)
     if style == "json":
-        peers = {"peers": list(count.peers_table(readings).records)} if readings else {}
-        click.echo(render(rows, style, record | peers))
+        peers = {"peers": list(count.peers_table(readings, counted).records)} if readings else {}
+        echo(render(rows, style, record | peers))
         return
     if style == "csv":
-        click.echo(render(count.peers_table(readings) if readings else rows, style))
+        echo(render(count.peers_table(readings, counted) if readings else rows, style))
         return
     parts = [count.head_lines(record)] if style == "table" else []
     parts += [render(rows, style), render(count.totals_table(record), style)]
     if readings:
-        parts += [render(count.peers_table(readings), style), count.peers_text(readings)]
+        parts += [render(count.peers_table(readings, counted), style)]
+        parts += [prose(count.peers_text(readings, counted), style)]
     if record["uncounted"]:
-        parts += ["Uncounted, because no rule is known:", render(count.uncounted_table(record), style)]
-    click.echo("\n\n".join(parts))
+        parts += ["Not counted:", render(count.uncounted_table(record), style)]
+    echo("\n\n".join(parts))

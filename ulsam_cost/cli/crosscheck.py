@@ -1,6 +1,5 @@
 """`ulsam-cost crosscheck`."""
 
-import sys
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -8,22 +7,37 @@ from typing import Any
 import click
 
 from ulsam_cost.cli.options import format_option, options
+from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.report.formats import render
 
 
-@click.command("crosscheck")
+@data_command("crosscheck")
 @options(
     click.option("--source", help="One paper alone: ulsam, ulsam_poster, aw or dca."),
     click.option("--table", "table_name", help="One of its tables alone, as in 'Table 8'."),
     click.option("--only", help="One verdict alone: match, truncated, last_digit, explained or unexplained."),
-    click.option("--cells", type=click.Path(path_type=Path), help="Your own table: a CSV file with a MODEL column."),
+    click.option(
+        "--cells",
+        type=click.Path(path_type=Path),
+        help="Your own table: a CSV file with a MODEL column. A MODEL that is FILE.py:NAME or package.module:NAME "
+        "imports that code and runs it: check a file from elsewhere with --no-code.",
+    ),
+    click.option(
+        "--no-code", is_flag=True, help="Refuse a MODEL of --cells that is not the name of one of the networks."
+    ),
     click.option("--claims", is_flag=True, help="The numbers of the papers' text instead of their tables."),
     format_option,
 )
 def command(
-    source: str | None, table_name: str | None, only: str | None, claims: bool, cells: Path | None, style_of_output: str
-) -> None:
+    source: str | None,
+    table_name: str | None,
+    only: str | None,
+    claims: bool,
+    cells: Path | None,
+    no_code: bool,
+    style_of_output: str,
+) -> int:
     """Every printed cost beside the computed one, and whether the paper is right.
 
     Ends with 1 if a number is unexplained.
@@ -38,7 +52,7 @@ def command(
     if cells is not None:
         if claims:
             raise CostError("--cells or --claims is accepted, not both")
-        own = {finding.subject: finding for finding in check_cells(cells)}
+        own = {finding.subject: finding for finding in check_cells(cells, allow_code=not no_code)}
         findings = [own[cell] for cell in crosscheck.chosen(list(own), source, table_name)]
     elif claims:
         findings = [check_claim(claim) for claim in crosscheck.chosen(published_claims(), source, table_name)]
@@ -48,11 +62,10 @@ def command(
         raise UnknownNameError.among("verdict", only, Verdict)
     shown = [finding for finding in findings if only in (None, finding.verdict)]
     if style_of_output == "table":
-        click.echo(render(crosscheck.terminal_table(shown), style_of_output))
+        echo(render(crosscheck.terminal_table(shown), style_of_output))
         for line in crosscheck.explanation_lines(shown):
-            click.echo(f"\n{fill(line, 98)}")
-        click.echo(f"\n{render(crosscheck.summary_table(findings), style_of_output)}")
+            echo(f"\n{fill(line, 98)}")
+        echo(f"\n{render(crosscheck.summary_table(findings), style_of_output)}")
     else:
-        click.echo(render(crosscheck.findings_table(shown), style_of_output))
-    if any(finding.verdict is Verdict.UNEXPLAINED for finding in findings):
-        sys.exit(1)
+        echo(render(crosscheck.findings_table(shown), style_of_output))
+    return int(any(finding.verdict is Verdict.UNEXPLAINED for finding in findings))

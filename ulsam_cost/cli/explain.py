@@ -3,11 +3,12 @@
 import click
 
 from ulsam_cost.cli.options import format_option, options
+from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
-from ulsam_cost.report.formats import render, to_json
+from ulsam_cost.report.formats import prose, render, to_json
 
 
-@click.command("explain")
+@data_command("explain")
 @click.argument("source", required=False)
 @click.argument("table", required=False)
 @click.argument("row", required=False)
@@ -50,17 +51,17 @@ def _explain_row(source: str, table: str, row: str, style: str) -> None:
     cells = explain.row_cells(source, table, row)
     stories = [explain.cell_story(cell) for cell in cells]
     if style == "json":
-        click.echo(to_json(stories))
+        echo(to_json(stories))
         return
     parts = []
     for cell, story in zip(cells, stories, strict=True):
-        parts.append(explain.story_text(check_cell(cell)))
+        parts.append(prose(explain.story_text(check_cell(cell)), style))
         parts.append(render(explain.readings_table(story), style))
         if "by_kind" in story:
             parts.append(render(explain.kinds_table(story), style))
         if "conventions" in story:
             parts.append(render(explain.conventions_table(story), style))
-    click.echo("\n\n".join(parts))
+    echo("\n\n".join(parts))
 
 
 def _explain_models(
@@ -70,7 +71,7 @@ def _explain_models(
         raise CostError(f"{len(models)} models and {len(numbers)} printed numbers: one for each is accepted")
     from ulsam_cost.audit.solve import solve
     from ulsam_cost.nn.loading import load_model
-    from ulsam_cost.profiler.trace import count
+    from ulsam_cost.profiler.loaded import count_loaded
     from ulsam_cost.report import explain
     from ulsam_cost.units import parse_printed
 
@@ -79,10 +80,9 @@ def _explain_models(
         raise CostError(f"printed {', '.join(numbers)}: positive numbers are accepted")
     costs = []
     for text in models:
-        loaded = load_model(text, inputs=inputs)
-        costs.append(count(loaded.model, loaded.inputs).cost)
+        costs.append(count_loaded(load_model(text, inputs=inputs)).cost)
     rules = solve(costs, printed)
     if style == "table":
-        click.echo(explain.rules_text(rules, models, numbers, most))
+        echo(explain.rules_text(rules, models, numbers, most))
     else:
-        click.echo(render(explain.rules_table(rules[:most]), style))
+        echo(render(explain.rules_table(rules[:most]), style))

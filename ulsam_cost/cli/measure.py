@@ -7,6 +7,7 @@ import click
 
 from ulsam_cost.cli.networks import LIST, given_options, network_options, numbered_layers
 from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar, show
+from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED, network_spec
 from ulsam_cost.formulas.networks.text import names_network, spec_from_text
@@ -45,7 +46,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         return share
 
 
-@click.command("measure")
+@data_command("measure")
 @click.argument("model")
 @options(
     *network_options,
@@ -81,7 +82,11 @@ class Share(click.ParamType):  # type: ignore[type-arg]
     click.option("--max-seconds", type=float, default=10.0, show_default=True, help="But not longer than this, a row."),
     click.option("--memory", is_flag=True, help="Peak memory, and the least for the activations."),
     click.option("--layers", is_flag=True, help="Time of each layer, and what the hooks cost."),
-    click.option("--roofline", is_flag=True, help="Measured over least time of each layer."),
+    click.option(
+        "--roofline",
+        is_flag=True,
+        help="Time of each layer over its roofline estimate, which caches, fused kernels and padding can beat.",
+    ),
     click.option("--recalibrate", is_flag=True, help="Measure the device's limits again."),
     click.option("--picture", type=click.Path(path_type=Path), help="PNG of the layers on the roofline."),
     click.option("--kernels", is_flag=True, help="Kernels and operators by module, from torch.profiler."),
@@ -118,7 +123,8 @@ def command(
 
     MODEL is a network's name, alone or with its options as in "resnet50 --attention se", or FILE.py:NAME. A
     network with attention and the plain one are measured in turn, and their ratio is given pair by pair; --baseline
-    sets any other model beside it.
+    sets any other model beside it. Where other programs kept the machine busy, the times are shown and no verdict
+    is given.
     """
     from ulsam_cost.profiler import sweep as measure
 
@@ -212,23 +218,23 @@ def _draw(picture: Path | None, record: dict[str, Any]) -> None:
 
 def _show(record: dict[str, Any], style: str) -> None:
     from ulsam_cost.report import measured
-    from ulsam_cost.report.formats import render
+    from ulsam_cost.report.formats import prose, render
 
     rows = record["rows"]
     if not any(row["network"] or row["error"] == "interrupted" for row in rows):
         return
     if style in ("json", "csv"):
-        click.echo(render(measured.latency_table(rows), style, record))
+        echo(render(measured.latency_table(rows), style, record))
         return
     parts = [render(measured.times_table(rows), style)]
     if any(row["ratio"] for row in rows):
         parts.append(render(measured.ratios_table(rows), style))
-    parts.append(measured.error_sentences(rows))
+    parts += [prose(said(rows), style) for said in (measured.busy_sentences, measured.error_sentences)]
     if any(row["memory"] for row in rows):
-        parts += [render(measured.memory_table(rows), style), measured.memory_notes(rows)]
+        parts += [render(measured.memory_table(rows), style), prose(measured.memory_notes(rows), style)]
     for row in rows:
         if row["layers"]:
-            parts += [render(measured.layer_table(row["layers"]), style), measured.layer_sentences(row)]
+            parts += [render(measured.layer_table(row["layers"]), style), prose(measured.layer_sentences(row), style)]
         if row["kernels"]:
             parts.append(render(measured.kernel_table(row), style))
     if any(row["energy"] for row in rows):
@@ -237,4 +243,4 @@ def _show(record: dict[str, Any], style: str) -> None:
         against = f", in turn with {record['baseline']}" if record["baseline"] else ""
         machine = measured.machine_sentence(record["machine"])
         parts.insert(0, f"{record['model']}{against}\n{machine}\n{measured.case_sentence(rows)}")
-    click.echo("\n\n".join(filter(None, parts)))
+    echo("\n\n".join(filter(None, parts)))

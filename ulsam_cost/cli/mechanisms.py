@@ -2,7 +2,8 @@
 
 import click
 
-from ulsam_cost.formulas.attention import REGISTERED, Mechanism, get_mechanism
+from ulsam_cost.formulas.attention import REGISTERED, get_mechanism
+from ulsam_cost.formulas.attention.mechanism import Mechanism
 from ulsam_cost.report.table1 import printed_mechanisms
 
 mechanisms_option = click.option(

@@ -24,7 +24,7 @@ network_options = (
     click.option("--resolution", type=SIZE, help="Of the input: 224 or 192x160.  [default: 224]"),
     click.option("--classes", type=POSITIVE, help="Of the classifier.  [default: 1000]"),
     click.option("--variant", help="Of ResNets: v1.5 (stride in the 3x3) or v1 (in the 1x1)."),
-    click.option("--sites", help="Where in the blocks of mv1: pointwise, depthwise or both."),
+    click.option("--sites", help="Where in the blocks: paper or block; in those of mv1 pointwise, depthwise or both."),
     click.option("--connection", help="dca joins each attention with the one before, aw attends the weights."),
     click.option("--option", "extra", multiple=True, metavar="NAME=VALUE", help="Of the mechanism or the connection."),
 )

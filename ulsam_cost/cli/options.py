@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from ulsam_cost.cli.output import echo
 from ulsam_cost.report.formats import FORMATS, Table, render
 
 _SIZE = re.compile(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", re.ASCII)
@@ -78,6 +79,6 @@ def options(*decorators: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def show(table: Table, style: str, data: Any = None, *, notes: str = "") -> None:
     """Print a table; notes below it belong to the terminal alone."""
-    click.echo(render(table, style, data))
+    echo(render(table, style, data))
     if notes and style == "table":
-        click.echo("\n" + "\n".join(fill(line, 98, subsequent_indent="  ") for line in notes.splitlines()))
+        echo("\n" + "\n".join(fill(line, 98, subsequent_indent="  ") for line in notes.splitlines()))

@@ -8,6 +8,7 @@ import click
 
 from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
+from ulsam_cost.cli.output import data_command
 from ulsam_cost.formulas.attention.ulsam import STYLES
 from ulsam_cost.report.overhead import overhead_note, overhead_records, overhead_table
 
@@ -42,7 +43,7 @@ class Sweep(click.ParamType):  # type: ignore[type-arg]
         return [self.kind.convert(str(number), param, ctx) for number in range(start, stop + 1, step)]
 
 
-@click.command("overhead")
+@data_command("overhead")
 @options(
     click.option(
         "--m",

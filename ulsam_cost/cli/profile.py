@@ -6,11 +6,12 @@ import click
 
 from ulsam_cost.cli.networks import LIST, batch_options, network_options, numbered_layers, spec_of
 from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar, show
+from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.report.formats import render
 
 
-@click.command("profile")
+@data_command("profile")
 @click.argument("network")
 @options(
     *network_options,
@@ -28,7 +29,8 @@ def command(
 
     NETWORK is one of those that `--positions list` shows the layers of: mv1, mv2, resnet50, resnet101, resnet152,
     mnasnet1_0, resnet101_fpn. Parameters and MACs are counted from the real network and held against the derived
-    ones; latency is that of baseline and network, measured in turn.
+    ones; latency is that of baseline and network, measured in turn. Where other programs kept the machine busy, the
+    times are shown and no verdict is given.
     """
     if given["positions"] == LIST:
         show(numbered_layers(network, given), style_of_output)
@@ -60,7 +62,7 @@ def _print(record: dict[str, Any], layers: bool, style: str) -> None:
 
     tables = [profile.layer_table(record)] if layers else []
     if style == "json":
-        click.echo(render(profile.layer_table(record), style, record))
+        echo(render(profile.layer_table(record), style, record))
         return
     if not (style == "csv" and layers):  # CSV is one table
         tables.insert(0, profile.summary_table(record))
@@ -68,11 +70,11 @@ def _print(record: dict[str, Any], layers: bool, style: str) -> None:
     if isinstance(latency, dict) and style != "csv":
         tables.append(profile.latency_table(latency))
     if style == "table":
-        click.echo(profile.title(record))
-    click.echo("\n\n".join(render(table, style) for table in tables))
+        echo(profile.title(record))
+    echo("\n\n".join(render(table, style) for table in tables))
     if style == "table" and isinstance(latency, dict):
-        click.echo(profile.ratio_sentence(latency))
+        echo(profile.ratio_sentence(latency))
     if style == "table" and record["memory"]:
-        click.echo(profile.memory_sentence(record["memory"]))
+        echo(profile.memory_sentence(record["memory"]))
     if style == "table" and record["uncounted"]:
-        click.echo(f"uncounted:\n{render(uncounted_table(record), style)}")
+        echo(f"uncounted:\n{render(uncounted_table(record), style)}")

@@ -1,14 +1,14 @@
 """`ulsam-cost report`."""
 
-import sys
 from pathlib import Path
 
 import click
 
 from ulsam_cost.cli.options import POSITIVE, options, progress_bar
+from ulsam_cost.cli.output import data_command, echo, say
 
 
-@click.command("report")
+@data_command("report")
 @options(
     click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder."),
     click.option("--check", is_flag=True, help="Write nothing; end with 1 if the files are not what would be written."),
@@ -16,7 +16,7 @@ from ulsam_cost.cli.options import POSITIVE, options, progress_bar
     click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Pairs of runs that are measured."),
     click.option("--no-latency", is_flag=True, help="Measure nothing, and leave the pages of timings as they are."),
 )
-def command(out: Path, check: bool, device: str, repeats: int, no_latency: bool) -> None:
+def command(out: Path, check: bool, device: str, repeats: int, no_latency: bool) -> int:
     """Write the report, or check the one that stands.
 
     The report sets the papers' printed costs beside derived, counted and measured ones: Markdown and PNG, and one
@@ -29,11 +29,11 @@ def command(out: Path, check: bool, device: str, repeats: int, no_latency: bool)
     if check:
         stale = build.stale_files(out, build.report_files(out))
         for name in stale:
-            click.echo(f"{out / name} is not what would be written now", err=True)
+            say(f"{out / name} is not what would be written now")
         if stale:
-            sys.exit(1)
-        click.echo(f"{out} is what would be written now")
-        return
+            return 1
+        echo(f"{out} is what would be written now")
+        return 0
     resolve_device(device)
     require_writable(out)
     files = build.report_files(out)
@@ -42,4 +42,5 @@ def command(out: Path, check: bool, device: str, repeats: int, no_latency: bool)
             measured = build.measure_placements(device=device, repeats=repeats, progress=progress)
         files |= build.measured_files(measured)
     write_files(out, files)
-    click.echo(f"Wrote {len(files)} files into {out}")
+    echo(f"Wrote {len(files)} files into {out}")
+    return 0

@@ -4,11 +4,12 @@ import click
 
 from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
+from ulsam_cost.cli.output import data_command
 from ulsam_cost.formulas.attention.ulsam import STYLES
 from ulsam_cost.report.table1 import TABLE1_NOTE, table1_letters, table1_records, table1_table
 
 
-@click.command("table1")
+@data_command("table1")
 @options(
     click.option("--m", type=POSITIVE, default=512, show_default=True, help="Channels of the map."),
     click.option("--hw", type=SIZE, default=(14, 14), show_default="14", help="Size of the map: 14, or 14x7."),

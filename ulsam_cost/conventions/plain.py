@@ -5,10 +5,11 @@ from ulsam_cost.conventions.registry import Convention, register
 MACS = register(
     Convention(
         name="macs",
-        source="one multiply-accumulate of a convolution, linear layer or matrix product is one MAC",
+        source="one multiply-accumulate of a convolution, linear layer or matrix product is one MAC, a complex one 4",
         unit="MACs",
         counts="1 a MAC; no bias, norm, activation, pooling or element-wise work",
         weigh=lambda op: op.macs,
+        products_only=True,
     )
 )
 FLOPS = register(
@@ -19,5 +20,6 @@ FLOPS = register(
         counts="2 a MAC; nothing else",
         weigh=lambda op: 2 * op.macs,
         per_mac=2,
+        products_only=True,
     )
 )

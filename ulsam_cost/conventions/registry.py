@@ -11,7 +11,8 @@ from ulsam_cost.errors import UnknownNameError
 class Convention:
     """A rule from an operation to a number.
 
-    `unit` is what the tool calls the number, `counts` says in a phrase what goes into it, `per_mac` what a MAC is.
+    `unit` is what the tool calls the number, `counts` says in a phrase what goes into it, `per_mac` what a MAC is;
+    `products_only` whether nothing but products goes into it.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Convention:
     counts: str
     weigh: Callable[[OpCost], int]
     per_mac: int = 1
+    products_only: bool = False
 
     def number(self, cost: Cost) -> int:
         """The number that this convention gives for a cost."""

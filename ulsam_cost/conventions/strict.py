@@ -56,8 +56,8 @@ STRICT = register(
         unit="operations",
         counts="2 a MAC, bias 1; batch norm in evaluation 2 an element (folded), norms with statistics of their own 8; "
         "activations 1 (ReLU) to 5 (SiLU, GELU); softmax 5n - 2 a row; pools of n: n - 1 (max), n (average); products "
-        "and sums of elements 1; interpolation of n: 2n - 1; a comparison, division, exp, log, erf or tanh is one "
-        "operation; moving data is none",
+        "and sums of elements 1; interpolation of n: 2n - 1; a complex MAC 8, other work on complex elements as on "
+        "real ones; a comparison, division, exp, log, erf or tanh is one operation; moving data is none",
         weigh=_strict,
         per_mac=2,
     )

@@ -5,7 +5,8 @@ the function as it was called, which is what tells those tools apart that patch 
 of a leaf module, which is what those tools see that hook modules.
 Not reproduced: recurrent layers and MultiheadAttention under ptflops, torchinfo and calflops, which charge them as
 a whole; what tools that trace a graph drop (an unused branch) or see besides (the arithmetic of sizes); products
-that broadcast and einsums that sum first under fvcore; `x.mul(y)` and the like, which cannot be told from `x * y`.
+that broadcast and einsums that sum first under fvcore; sparse products, which tools that see them count as dense;
+`x.mul(y)` and the like, which cannot be told from `x * y`. A complex MAC is one MAC to every tool.
 """
 
 from math import prod
@@ -51,7 +52,7 @@ def _transposed_weight(op: OpCost) -> int:
 def _fvcore(op: OpCost) -> int:
     if op.kind in PRODUCT_KINDS:
         seen = op.operator in ("linear", "matmul", "@", "mm", "bmm", "addmm", "einsum")
-        return op.macs if seen or (op.kind is OpKind.CONV and not op.operator.endswith(PADDED_BY_A_WORD)) else 0
+        return op.own_macs if seen or (op.kind is OpKind.CONV and not op.operator.endswith(PADDED_BY_A_WORD)) else 0
     if op.kind is OpKind.NORM and op.operator in NORMS:
         return _norm_in_inference(op)
     if op.operator == "adaptive_avg_pool2d":
@@ -79,9 +80,9 @@ def _thop(op: OpCost) -> int:
     if op.kind is OpKind.CONV and module.startswith("ConvTranspose"):
         return op.elements * _transposed_weight(op) // op.output[1]
     if module in ("Conv1d", "Conv2d", "Conv3d", "Linear"):
-        return op.macs
+        return op.own_macs
     if module in RECURRENT:
-        return op.elements if op.kind in (OpKind.BIAS, OpKind.ADD, OpKind.MULTIPLY) else op.macs
+        return op.elements if op.kind in (OpKind.BIAS, OpKind.ADD, OpKind.MULTIPLY) else op.own_macs
     if op.kind is OpKind.NORM and module in (*NORMS_OF_MODULES, *INSTANCE_NORMS):
         return op.elements * (4 if affine(op) else 2)
     if op.kind is OpKind.SOFTMAX and module == "Softmax":
@@ -111,7 +112,7 @@ THOP = register(
 def _torch(op: OpCost) -> int:
     if op.operator in ("mv", "dot", "vdot", "addmv", "addbmm", "bilinear") or op.operator.endswith(VECTOR_KERNELS):
         return 0
-    return 0 if op.operator in ("addmm_", "baddbmm_", "addmv_", "addbmm_") else 2 * op.macs
+    return 0 if op.operator in ("addmm_", "baddbmm_", "addmv_", "addbmm_") else 2 * op.own_macs
 
 
 TORCH = register(
@@ -122,6 +123,7 @@ TORCH = register(
         counts="2 a MAC of convolutions and matrix products; blind to products with vectors and products in place",
         weigh=_torch,
         per_mac=2,
+        products_only=True,
     )
 )
 
@@ -130,9 +132,9 @@ def _ptflops(op: OpCost) -> int:
     module = op.module
     if op.kind in PRODUCT_KINDS:
         if module.startswith("Conv") or module == "Linear":
-            return op.macs
+            return op.own_macs
         seen = ("matmul", "mm", "bmm", "addmm", "baddbmm")
-        return op.macs if op.operator in seen else 0
+        return op.own_macs if op.operator in seen else 0
     if op.kind is OpKind.BIAS:
         return op.elements if module.startswith("Conv") or module == "Linear" else 0
     if op.kind is OpKind.NORM:
@@ -171,12 +173,12 @@ def _torchinfo(op: OpCost) -> int:
     if op.kind is OpKind.CONV and module.startswith("ConvTranspose"):
         return op.output[0] * prod(op.output[2:]) * _transposed_weight(op)
     if op.kind is OpKind.CONV:
-        return op.macs if module else 0
+        return op.own_macs if module else 0
     if op.kind is OpKind.BIAS and module.startswith("Conv"):
         return op.elements
     if module == "Linear":  # the rows between the batch and the features are not seen
         rows = prod(op.output[1:-1])
-        return (op.elements if op.kind is OpKind.BIAS else op.macs) // rows
+        return (op.elements if op.kind is OpKind.BIAS else op.own_macs) // rows
     if op.kind is OpKind.NORM and op.operator in NORMS and module:
         statistics = 2 * op.output[1] if op.operator == "batch_norm" and op.reduction == 1 else 0
         return op.output[0] * (op.reads - op.writes - statistics)
@@ -210,7 +212,7 @@ def _torchprofile(op: OpCost) -> int:
             channels = _transposed_weight(op) // op.reduction
             return op.elements * (op.reduction if op.output[1] == channels else channels * _transposed_taps(op))
         seen = op.operator.partition(":")[0] in TORCHPROFILE_PRODUCTS
-        return op.macs if seen or (op.kind is OpKind.CONV and not op.operator.endswith(PADDED_BY_A_WORD)) else 0
+        return op.own_macs if seen or (op.kind is OpKind.CONV and not op.operator.endswith(PADDED_BY_A_WORD)) else 0
     if op.kind is OpKind.NORM and op.operator in NORMS:
         return op.elements if affine(op) else 0
     if op.kind is OpKind.UPSAMPLE:
@@ -232,10 +234,10 @@ TORCHPROFILE = register(
 
 def _calflops(op: OpCost) -> int:
     if op.kind is OpKind.CONV:
-        return 2 * op.macs
+        return 2 * op.own_macs
     if op.kind in PRODUCT_KINDS:
         seen = ("linear", "matmul", "addmm", "einsum", "baddbmm")
-        return 2 * op.macs if op.operator in seen else 0
+        return 2 * op.own_macs if op.operator in seen else 0
     if op.kind is OpKind.BIAS:
         return op.elements if op.operator.startswith("conv") or op.operator in ("addmm", "baddbmm") else 0
     if op.kind is OpKind.NORM and op.operator in NORMS:

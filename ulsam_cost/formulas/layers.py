@@ -89,6 +89,30 @@ def conv2d_cost(
     return Cost((conv, _bias(conv, out_channels))) if bias else Cost((conv,))
 
 
+def conv1d_cost(
+    path: str, x: Shape, out_channels: Any, *, kernel: Any, padding: Any = 0, module: str = "Conv1d"
+) -> Cost:
+    """A one-dimensional convolution of [n, c, l], without bias.
+
+    Closed form: MACs n * out * lo * c * k, parameters out * c * k.
+    """
+    n, c, length = x
+    output = (n, out_channels, length + 2 * padding - kernel + 1)
+    # [n, out, lo] = [n, c, l] * [out, c, k]
+    weights = out_channels * c * kernel
+    return _single(
+        path,
+        OpKind.CONV,
+        "conv1d",
+        output,
+        reads=prod(x) + weights,
+        macs=prod(output) * c * kernel,
+        params=weights,
+        reduction=c * kernel,
+        module=module,
+    )
+
+
 def linear_cost(path: str, x: Shape, out_features: Any, *, bias: bool = True, module: str = "Linear") -> Cost:
     """A linear layer on the last dimension of [..., in].
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ulsam_cost.errors import CostError, UnknownNameError
+from ulsam_cost.errors import CostError, UnknownNameError, says_too_large
 from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec
 from ulsam_cost.formulas.networks.text import names_network, spec_from_text
 from ulsam_cost.nn.networks import build_network
@@ -85,7 +85,12 @@ def _tensor(text: str, device: str) -> torch.Tensor:
     if match is None or not isinstance(dtype, torch.dtype):
         raise CostError(f"input {text!r}: a shape such as 1x3x224x224, or 1x128:int64, is accepted")
     shape = tuple(map(int, match[1].split("x")))
-    return torch.zeros(shape, dtype=dtype, device=device)
+    try:
+        return torch.zeros(shape, dtype=dtype, device=device)
+    except Exception as error:
+        if not says_too_large(error):
+            raise
+        raise CostError(f"input {text!r} does not fit into the memory: a smaller shape is accepted") from error
 
 
 def _found(text: str) -> Any:

@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.recorder import Recorder
-from ulsam_cost.profiler.rules import FREE, VIEWS, Rule, rule_of, tensors_of
+from ulsam_cost.profiler.rules import FREE, SPARSE, VIEWS, Rule, is_plain, rule_of, tensors_of
 from ulsam_cost.profiler.scope import Scope
 from ulsam_cost.profiler.standins import META, MOST_CONSTANT, StandIns
 
@@ -44,7 +44,7 @@ class DispatchNet(TorchDispatchMode):
 
     def _run(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         rule = rule_of(operator)
-        if rule is None and operator.overloadpacket not in FREE and not _any_nested(args):
+        if rule is None and operator.overloadpacket not in FREE and _are_plain(args):
             with self:
                 result = operator.decompose(*args, **kwargs)
             if result is not NotImplemented:
@@ -101,15 +101,26 @@ class DispatchNet(TorchDispatchMode):
         if packet in FREE:
             if packet in VIEWS and args:
                 self._tensors.alias(args[0], out)
-        elif record.muted:
             return
-        elif rule is None or _any_nested(args, out):
+        if record.muted:
+            return
+        if not _are_plain(args, out):
+            rule = self._rule_of_sparse(packet, args, out)
+        if rule is None:
             record.without_rule(packet._qualified_op_name, tensors_of(args, kwargs), tensors_of(out))
         else:
             function, kernel = record.operator, packet.__name__
             record.operator = f"{function}:{kernel}" if function and kernel in KERNELS else function or kernel
             record.by_rule(rule, packet._qualified_op_name, out, args, kwargs)
             record.operator = function
+
+    def _rule_of_sparse(self, packet: Any, *tensors: Any) -> Rule | None:
+        """The rule of an operation on tensors that are not plain; what a sparse one stores is known for real only."""
+        if any(tensor.is_nested for tensor in tensors_of(*tensors)):
+            return None
+        if not self._values and not self._tensors.are_constants(*tensors):
+            self._record.refuse(f"{packet._qualified_op_name} of a sparse tensor")
+        return SPARSE.get(packet)
 
 
 def _without_results(operator: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -120,9 +131,9 @@ def _without_results(operator: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in kwargs.items() if name not in results}
 
 
-def _any_nested(*values: Any) -> bool:
-    """Whether a tensor is nested: those have no shape, and rules and decompositions do not hold for them."""
-    return any(tensor.is_nested for tensor in tensors_of(*values))
+def _are_plain(*values: Any) -> bool:
+    """Whether no tensor is nested or sparse: rules and decompositions do not hold for those."""
+    return all(map(is_plain, tensors_of(*values)))
 
 
 def _meta_options(kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from torch import nn
 from ulsam_cost.errors import DeviceError
 from ulsam_cost.profiler.device import refusals_in_a_sentence
 from ulsam_cost.profiler.nvml import nvml_handle
+from ulsam_cost.profiler.preserve import preserves_state
 from ulsam_cost.profiler.runner import Run, Setting, on_device, prepare, synchronize
 
 LOAD_SECONDS, IDLE_SECONDS, SETTLE_SECONDS = 3.0, 1.0, 0.5
@@ -33,6 +34,7 @@ class Energy:
         return asdict(self)
 
 
+@preserves_state
 def measure_energy(
     model: nn.Module, inputs: Any, *, setting: Setting, seconds: float = LOAD_SECONDS, nvml: Any = None
 ) -> Energy:

@@ -23,6 +23,7 @@ from ulsam_cost.profiler.rules.registry import Record, Rule
 
 Shape = tuple[int, ...]
 Answer = Shape | Tensor | None
+STRIDED = torch.strided
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +93,15 @@ def _conv2d_sizes(
     return (n, out, ho, wo), elements, elements * taps, prod(shape) + out * taps, taps
 
 
+def _multiply(a: Tensor, b: Tensor) -> bool:
+    """Whether a product of these is one of real numbers of one kind, all of which are stored."""
+    dtype = a.dtype
+    return dtype is b.dtype and dtype.is_floating_point and a.layout is STRIDED and b.layout is STRIDED
+
+
 def linear(record: Recorder, x: Tensor, weight: Tensor, bias: Any = None) -> Answer:
     shape, weights = x.shape, weight.shape
-    if len(weights) != 2 or not shape or shape[-1] != weights[1] or x.dtype is not weight.dtype:
+    if len(weights) != 2 or not shape or shape[-1] != weights[1] or not _multiply(x, weight):
         return None
     result = (*shape[:-1], weights[0])
     products.product(record, result, x, weight, bias, length=weights[1])
@@ -103,7 +110,7 @@ def linear(record: Recorder, x: Tensor, weight: Tensor, bias: Any = None) -> Ans
 
 def matmul(record: Recorder, a: Tensor, b: Tensor) -> Answer:
     left, right = a.shape, b.shape
-    if len(left) < 2 or len(right) < 2 or left[-1] != right[-2] or a.dtype is not b.dtype:
+    if len(left) < 2 or len(right) < 2 or left[-1] != right[-2] or not _multiply(a, b):
         return None
     batch: Shape | None = left[:-2]
     if len(right) > 2 and batch != right[:-2]:
@@ -250,7 +257,7 @@ def elementwise(kind: OpKind) -> Callable[..., Answer]:
     """The answer of a binary operation whose operands have one dtype, or whose second is a plain number."""
 
     def answer(record: Recorder, a: Any, b: Any) -> Answer:
-        if not isinstance(a, Tensor) or not a.is_contiguous():
+        if not isinstance(a, Tensor) or a.layout is not STRIDED or not a.is_contiguous():
             return None
         shape: Shape | None = a.shape
         if not isinstance(b, Tensor):
@@ -258,7 +265,7 @@ def elementwise(kind: OpKind) -> Callable[..., Answer]:
                 return None
             record.known(kind, a.shape, a.numel(), 0, a.numel(), 1, (a,))
             return shape
-        if a.dtype is not b.dtype or not b.is_contiguous():
+        if a.dtype is not b.dtype or b.layout is not STRIDED or not b.is_contiguous():
             return None
         if a.shape != b.shape:
             shape = _broadcast(a.shape, b.shape)

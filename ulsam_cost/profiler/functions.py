@@ -13,7 +13,7 @@ from torch.overrides import TorchFunctionMode
 from ulsam_cost.profiler.fast import FAST, Fast, Shape
 from ulsam_cost.profiler.leaves import LEAVES, Leaf
 from ulsam_cost.profiler.recorder import Recorder
-from ulsam_cost.profiler.rules import RULES, Rule, first_tensor, operands_of, tensors_of
+from ulsam_cost.profiler.rules import RULES, Rule, first_tensor, is_plain, operands_of, tensors_of
 from ulsam_cost.profiler.scope import UNANSWERED, Scope
 from ulsam_cost.profiler.standins import META, StandIns
 
@@ -97,7 +97,7 @@ class FunctionNet(TorchFunctionMode):
             if result is not UNANSWERED:
                 return result
         name = _named(entry.operator, args, kwargs)
-        if entry.whole is None or _is_transformed() or any(tensor.is_nested for tensor in tensors_of(args, kwargs)):
+        if entry.whole is None or _is_transformed() or not all(map(is_plain, tensors_of(args, kwargs))):
             return self._run(func, name, args, kwargs)
         return self._run_whole(func, name, entry.whole, args, kwargs, in_order=entry.in_order)
 

@@ -17,7 +17,9 @@ import torch
 from torch import nn
 
 from ulsam_cost.errors import CostError, require_size
+from ulsam_cost.profiler.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
 from ulsam_cost.profiler.device import dtype_name, refusals_in_a_sentence
+from ulsam_cost.profiler.preserve import preserves_state
 from ulsam_cost.profiler.runner import Ready, Run, Setting, forget_compiled, in_force, make_setting, on_device, prepare
 from ulsam_cost.profiler.samples import Interval, Timing, ratio_interval
 
@@ -51,6 +53,7 @@ class ModelTiming:
     batch: int
     dtype: torch.dtype
     timing: Timing
+    load: Load | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of one model's latency, with the keys of a pair's."""
@@ -58,6 +61,7 @@ class ModelTiming:
             **_where(self),
             "network": self.timing.to_dict(),
             **dict.fromkeys(("baseline", "ratio", "verdict")),
+            "busy": busy_reason({"the model": self.timing}, self.load),
         }
 
 
@@ -70,6 +74,7 @@ class PairTiming:
     dtype: torch.dtype
     network: Timing
     baseline: Timing
+    load: Load | None = None
 
     @property
     def ratio(self) -> Interval:
@@ -77,9 +82,14 @@ class PairTiming:
         return ratio_interval(self.network.times_ms, self.baseline.times_ms)
 
     @property
+    def busy(self) -> str | None:
+        """Why the machine was too busy for a verdict; None where it was not."""
+        return busy_reason({"the network": self.network, "the baseline": self.baseline}, self.load)
+
+    @property
     def verdict(self) -> str:
-        """What the interval of the ratio shows: `faster`, `slower`, `no difference shown`, or that runs are too few."""
-        return verdict_of(self.ratio)
+        """What the interval of the ratio shows, `faster`, `slower` or `no difference shown`, or why there is none."""
+        return BUSY if self.busy else verdict_of(self.ratio)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `profile`'s latency."""
@@ -89,6 +99,7 @@ class PairTiming:
             "baseline": self.baseline.to_dict(),
             "ratio": ratio_dict(self.ratio),
             "verdict": self.verdict,
+            "busy": self.busy,
         }
 
 
@@ -98,15 +109,21 @@ class GroupTiming:
 
     model: Timing
     others: tuple[Timing, ...]
+    load: Load | None = None
 
     def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
         """The times under these names, and the model's over each, pair by pair."""
         others = dict(zip(names, self.others, strict=True))
         ratios = {name: ratio_interval(self.model.times_ms, other.times_ms) for name, other in others.items()}
+        busy = busy_reason({"the model": self.model, **others}, self.load)
         return {
             "model": self.model.to_dict(),
             **{name: other.to_dict() for name, other in others.items()},
-            **{f"over_{name}": {**ratio_dict(ratio), "verdict": verdict_of(ratio)} for name, ratio in ratios.items()},
+            **{
+                f"over_{name}": {**ratio_dict(ratio), "verdict": BUSY if busy else verdict_of(ratio)}
+                for name, ratio in ratios.items()
+            },
+            "busy": busy,
         }
 
 
@@ -148,6 +165,7 @@ class InterruptedMeasurement(KeyboardInterrupt):
         self.partial = partial
 
 
+@preserves_state
 def measure(
     model: nn.Module,
     inputs: Any,
@@ -160,8 +178,8 @@ def measure(
     forget_compiled()
     ready = prepare(model, inputs, setting)
 
-    def result(times: list[Timing]) -> ModelTiming:
-        return ModelTiming(setting=setting, batch=ready.batch, dtype=ready.dtype, timing=times[0])
+    def result(times: list[Timing], load: Load | None) -> ModelTiming:
+        return ModelTiming(setting=setting, batch=ready.batch, dtype=ready.dtype, timing=times[0], load=load)
 
     return _measure([ready], setting, effort or Effort(), progress, result)
 
@@ -210,6 +228,7 @@ def measure_pair(
     return measure_in_turn(baseline, network, inputs, setting=setting, effort=effort, progress=progress)
 
 
+@preserves_state
 def measure_in_turn(
     baseline: nn.Module,
     network: nn.Module,
@@ -223,22 +242,27 @@ def measure_in_turn(
     forget_compiled()
     readies = [prepare(baseline, inputs, setting), prepare(network, inputs, setting)]
 
-    def result(times: list[Timing]) -> PairTiming:
-        first = readies[0]
-        return PairTiming(setting=setting, batch=first.batch, dtype=first.dtype, baseline=times[0], network=times[1])
+    def result(times: list[Timing], load: Load | None) -> PairTiming:
+        first, (plain, changed) = readies[0], times
+        return PairTiming(
+            setting=setting, batch=first.batch, dtype=first.dtype, baseline=plain, network=changed, load=load
+        )
 
     return _measure(readies, setting, effort or Effort(), progress, result)
 
 
+@preserves_state
 def measure_together(
     model: nn.Module, others: Sequence[nn.Module], inputs: Any, *, setting: Setting, effort: Effort | None = None
 ) -> GroupTiming:
     """Time a model and several others on the same inputs, in turn; errors as in `measure_pair`."""
     forget_compiled()
     readies = [prepare(one, inputs, setting) for one in (model, *others)]
-    return _measure(
-        readies, setting, effort or Effort(), None, lambda times: GroupTiming(model=times[0], others=tuple(times[1:]))
-    )
+
+    def result(times: list[Timing], load: Load | None) -> GroupTiming:
+        return GroupTiming(model=times[0], others=tuple(times[1:]), load=load)
+
+    return _measure(readies, setting, effort or Effort(), None, result)
 
 
 def make_effort(*, repeats: int | None = None, precision: float = 0.01, max_seconds: float = 10.0) -> Effort:
@@ -262,9 +286,16 @@ def _measure(
     setting: Setting,
     effort: Effort,
     progress: Progress | None,
-    result: Callable[[list[Timing]], Result],
+    result: Callable[[list[Timing], Load | None], Result],
 ) -> Result:
     times: list[list[float]] = [[] for _ in readies]
+    threads = torch.get_num_threads() if setting.device.type == "cpu" else 1
+    start = ProcessorTime.now()
+
+    def so_far(rounds: int | None = None) -> Result:
+        load = load_between(start, ProcessorTime.now(), threads=threads)
+        return result([Timing(times_ms=tuple(column[:rounds])) for column in times], load)
+
     try:
         with refusals_in_a_sentence(setting.device, str(setting)), in_force(setting):
             take_times([ready.run for ready in readies], setting.device, effort, times, progress)
@@ -272,8 +303,8 @@ def _measure(
         rounds = min(map(len, times))
         if not rounds:
             raise
-        raise InterruptedMeasurement(result([Timing(times_ms=tuple(column[:rounds])) for column in times])) from None
-    return result([Timing(times_ms=tuple(column)) for column in times])
+        raise InterruptedMeasurement(so_far(rounds)) from None
+    return so_far()
 
 
 def take_times(

@@ -19,6 +19,7 @@ from ulsam_cost.cost import is_under
 from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.device import refusals_in_a_sentence
 from ulsam_cost.profiler.latency import Effort, Progress, take_times
+from ulsam_cost.profiler.preserve import preserves_state
 from ulsam_cost.profiler.runner import Run, Setting, in_force, prepare
 from ulsam_cost.profiler.samples import Interval, Timing, ratio_interval
 
@@ -69,6 +70,7 @@ def _sums(laps: Mapping[str, float], name_of: Callable[[str], str]) -> dict[str,
     return sums
 
 
+@preserves_state
 def measure_layers(
     model: nn.Module, inputs: Any, *, setting: Setting, effort: Effort | None = None, progress: Progress | None = None
 ) -> LayerTiming:
@@ -211,6 +213,7 @@ class KernelTime:
 _SCOPE = "ulsam_cost:"
 
 
+@preserves_state
 def attribute_kernels(model: nn.Module, inputs: Any, *, setting: Setting, runs: int = 5) -> list[KernelTime]:
     """Kernels on a CUDA device, operators on a CPU, under the module that ran them, as torch.profiler sees them.
 

@@ -22,12 +22,12 @@ def _conv2d(record: Recorder, m: nn.Conv2d, x: Tensor) -> Answer:
     if m.padding_mode != "zeros":
         return None
     own = given_tensors(m._parameters)
-    return fast.conv2d(record, x, own["weight"], own["bias"], m.stride, m.padding, m.dilation, m.groups)  # type: ignore[arg-type]
+    return fast.conv2d(record, x, own["weight"], own["bias"], m.stride, m.padding, m.dilation, m.groups)
 
 
 def _linear(record: Recorder, m: nn.Linear, x: Tensor) -> Answer:
     own = given_tensors(m._parameters)
-    return fast.linear(record, x, own["weight"], own["bias"])  # type: ignore[arg-type]
+    return fast.linear(record, x, own["weight"], own["bias"])
 
 
 def _batch_norm(record: Recorder, m: nn.BatchNorm2d, x: Tensor) -> Answer:

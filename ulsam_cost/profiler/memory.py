@@ -6,7 +6,6 @@ Everything is over the weights and the inputs, which are there before the run be
 import gc
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from pathlib import Path
@@ -19,8 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ulsam_cost.errors import DeviceError
 from ulsam_cost.profiler.allocator import give_back
 from ulsam_cost.profiler.device import refusals_in_a_sentence
+from ulsam_cost.profiler.preserve import preserve_state, preserves_state
 from ulsam_cost.profiler.rules import tensors_of
 from ulsam_cost.profiler.runner import Setting, as_arguments, on_device, prepare, synchronize
+from ulsam_cost.profiler.standins import mapped
+from ulsam_cost.profiler.twin import Twins, meta_of
 
 LABELS = {
     "weights_bytes": "parameters and buffers",
@@ -58,6 +60,7 @@ class LiveSet:
     operator: str
 
 
+@preserves_state
 def measure_memory(model: nn.Module, inputs: Any, *, setting: Setting) -> Memory:
     """Measure the memory of one run after another has warmed up; a CUDA graph is measured as the run that it holds.
 
@@ -193,15 +196,17 @@ def largest_live_set(
         None where the model cannot run without data.
     """
     try:
-        copy = deepcopy(model).to(device="meta", dtype=dtype).train(train)
-        args, kwargs = _on_meta(args, dtype), _on_meta(kwargs or {}, dtype)
-        lifetimes = _Lifetimes((*copy.parameters(), *copy.buffers(), *tensors_of(args, kwargs)))
-        with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(train), lifetimes:
-            outputs = copy(*args, **kwargs)
-            if train:
-                torch.stack([out.sum().float() for out in tensors_of(outputs) if out.requires_grad]).sum().backward()
-                learned = [parameter for parameter in copy.parameters() if parameter.grad is not None]
-                torch.optim.SGD(learned, lr=0.0).step()
+        with preserve_state(Twins(meta_of), (model, args, kwargs or {})) as (twin, own_args, own_kwargs):
+            twin.to(dtype=dtype).train(train)
+            placed, named = _in_dtype(own_args, dtype), _in_dtype(own_kwargs, dtype)
+            lifetimes = _Lifetimes((*twin.parameters(), *twin.buffers(), *tensors_of(placed, named)))
+            with torch.set_grad_enabled(train), lifetimes:
+                outputs = twin(*placed, **named)
+                if train:
+                    sums = [out.sum().float() for out in tensors_of(outputs) if out.requires_grad]
+                    torch.stack(sums).sum().backward()
+                    learned = [parameter for parameter in twin.parameters() if parameter.grad is not None]
+                    torch.optim.SGD(learned, lr=0.0).step()
         if not train:
             lifetimes.keep_to_the_end(outputs)
     except (RuntimeError, NotImplementedError, TypeError):
@@ -209,15 +214,8 @@ def largest_live_set(
     return lifetimes.largest()
 
 
-def _on_meta(value: Any, dtype: torch.dtype | None) -> Any:
-    if isinstance(value, Tensor):
-        kind = dtype if dtype and value.is_floating_point() else value.dtype
-        return torch.empty_strided(value.shape, value.stride(), dtype=kind, device="meta")
-    if isinstance(value, tuple | list):
-        return type(value)(_on_meta(item, dtype) for item in value)
-    if isinstance(value, dict):
-        return {key: _on_meta(item, dtype) for key, item in value.items()}
-    return value
+def _in_dtype(value: Any, dtype: torch.dtype | None) -> Any:
+    return mapped(value, lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -4,6 +4,8 @@ from collections import Counter
 
 from torch import nn
 
+from ulsam_cost.profiler.rules import stored_elements
+
 
 def module_classes(model: nn.Module) -> dict[str, str]:
     """The class of each submodule by its path, in the model's order."""
@@ -15,6 +17,7 @@ def split_params(model: nn.Module) -> dict[str, int]:
     names = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
     split = {"trainable": 0, "frozen": 0, "shared": 0}
     for parameter in model.parameters():
-        split["trainable" if parameter.requires_grad else "frozen"] += parameter.numel()
-        split["shared"] += parameter.numel() if names[id(parameter)] > 1 else 0
+        size = stored_elements(parameter)
+        split["trainable" if parameter.requires_grad else "frozen"] += size
+        split["shared"] += size if names[id(parameter)] > 1 else 0
     return split

@@ -4,16 +4,19 @@ import random
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
 from ulsam_cost.profiler.light import UNCHANGING
-from ulsam_cost.profiler.twin import Twins
+from ulsam_cost.profiler.twin import Twins, meta_of
 
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
 _NOT_STATE = UNCHANGING | {types.FunctionType, types.BuiltinFunctionType}
 _FOREIGN = ("torch", "builtins", "abc", "typing", "collections", "enum")
 # A module's call takes more frames while it is counted than PyTorch takes for it.
@@ -29,9 +32,20 @@ def preserve_state(twins: Twins, value: Any) -> Iterator[Any]:
         stack.enter_context(_random_state())
         stack.enter_context(_deep_calls.entered())
         twin = twins.of(value)
-        for kind in {base for kind in twins.classes for base in kind.__mro__ if _is_users(base)}:
+        for kind in {base for derived in twins.classes for base in derived.__mro__ if _is_users(base)}:
             stack.enter_context(_class_attributes(kind, twins))
         yield twin
+
+
+def preserves_state(function: Callable[Params, Result]) -> Callable[Params, Result]:
+    """Let a function that runs copies of the models that it is given leave what they change beside them as it was."""
+
+    @wraps(function)
+    def call(*args: Params.args, **kwargs: Params.kwargs) -> Result:
+        with preserve_state(Twins(meta_of), (args, kwargs)):
+            return function(*args, **kwargs)
+
+    return call
 
 
 def _is_users(kind: type) -> bool:
@@ -66,7 +80,7 @@ class _DeepCalls:
     """Python's limit to nested calls, raised while anything runs."""
 
     runs: int = 0
-    limit: int = field(default=0)
+    limit: int = 0
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -97,7 +111,10 @@ def _class_attributes(kind: type, twins: Twins) -> Iterator[None]:
         if _running[kind] == 1:
             _before[kind] = dict(vars(kind))
             for name, value in _before[kind].items():
-                if type(value) not in _NOT_STATE and not name.startswith("__") and (own := twins.of(value)) is not value:
+                if type(value) in _NOT_STATE or name.startswith("__"):
+                    continue
+                own = twins.of(value)
+                if own is not value:
                     setattr(kind, name, own)
     try:
         yield

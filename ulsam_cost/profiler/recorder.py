@@ -7,17 +7,13 @@ from typing import Any, NoReturn
 
 from torch import Tensor
 
-from ulsam_cost.cost import OpKind, Row
+from ulsam_cost.cost import REAL_MACS, OpKind, Row
 from ulsam_cost.profiler.rules.registry import Rule, first_tensor, shape_of, tensors_of
 from ulsam_cost.profiler.scope import Scope
-from ulsam_cost.profiler.standins import StandIns
+from ulsam_cost.profiler.standins import NeedsValuesError, StandIns
 
 Shapes = tuple[tuple[int, ...], ...]
 NO_TENSORS: tuple[Any, ...] = ()
-
-
-class NeedsValuesError(RuntimeError):
-    """The run asks for values, which no meta tensor has."""
 
 
 class Recorder:
@@ -29,11 +25,12 @@ class Recorder:
 
     def __init__(self, scope: Scope, tensors: StandIns) -> None:
         self.rows: list[Row] = []
-        self.uncounted: Counter[tuple[str, str, Shapes, Shapes]] = Counter()
+        self.uncounted: Counter[tuple[str, str, Shapes, Shapes, str]] = Counter()  # the last: what its rule raised
         self.needs = ""  # the operation that asked for values which are not there
         self.operator = ""
         self.muted = False
         self.learned = False  # whether what runs is the backward of a product with a parameter
+        self._operands: Any = ()  # of the operation whose rule is at work
         self._scope, self._tensors = scope, tensors
 
     def __call__(
@@ -47,9 +44,14 @@ class Recorder:
         params: Iterable[Any] = NO_TENSORS,
         writes: int | None = None,
     ) -> None:
-        """Record an operation: what the rules call. It writes its output, unless another number is given."""
+        """Record an operation: what the rules call. It writes its output, unless another number is given.
+
+        The MACs are those of the operands' own numbers: complex ones are turned into real ones here.
+        """
         elements = prod(output) if writes is None else writes
-        self.known(kind, output, elements, macs, reads, reduction, params)
+        is_complex = macs > 0 and any(operand.is_complex() for operand in tensors_of(self._operands))
+        macs *= REAL_MACS if is_complex else 1
+        self.known(kind, output, elements, macs, reads, reduction, params, is_complex=is_complex)
 
     def known(
         self,
@@ -60,6 +62,8 @@ class Recorder:
         reads: int,
         reduction: int,
         params: Iterable[Any],
+        *,
+        is_complex: bool = False,
     ) -> None:
         """Record an operation of which everything is known."""
         scope = self._scope
@@ -75,6 +79,7 @@ class Recorder:
                 self._tensors.claim(params),
                 reduction,
                 scope.module,
+                is_complex,
             )
         )
 
@@ -96,15 +101,21 @@ class Recorder:
 
     def by_rule(self, rule: Rule, operator: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Record an operation by its rule; where the rule fails, what it had recorded stands, and so does a row."""
+        self._operands = args, kwargs
         try:
             rule(self, first_tensor(result), *args, **kwargs)
-        except Exception:  # a fault of the rule's is none of the model's
-            self.without_rule(operator, tensors_of(args, kwargs), tensors_of(result))
+        except Exception as error:  # a fault of the rule's is none of the model's
+            raised = f"{type(error).__name__}: {error}"
+            self.without_rule(operator, tensors_of(args, kwargs), tensors_of(result), raised)
+        finally:
+            self._operands = ()
 
-    def without_rule(self, operator: str, operands: Iterable[Tensor], results: Iterable[Tensor]) -> None:
-        """Record an operation that has no rule."""
+    def without_rule(
+        self, operator: str, operands: Iterable[Tensor], results: Iterable[Tensor], raised: str = ""
+    ) -> None:
+        """Record an operation that has no rule, or whose rule raised an error."""
         shapes, made = tuple(map(shape_of, operands)), tuple(map(shape_of, results))
-        self.uncounted[(operator, self._scope.path, shapes, made)] += 1
+        self.uncounted[(operator, self._scope.path, shapes, made, raised)] += 1
 
     def refuse(self, operation: str) -> NoReturn:
         """Stop the run: it asks for values.

@@ -1,4 +1,4 @@
-"""The least time that a device needs for counted work: what it can compute and what it can move in a second.
+"""A roofline estimate of the time that counted work takes: what a device can compute and move in a second.
 
 Source: Williams, Waterman, Patterson, Roofline, CACM 2009. The two limits are measured once for a device, its
 driver and a version of PyTorch, and kept in the user's cache folder.
@@ -51,8 +51,8 @@ class Roof:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LeastTime:
-    """The least time of counted work under a roof.
+class RooflineEstimate:
+    """The time of counted work at the speeds of a roof: an estimate, and no lower bound.
 
     Counted: 2 FLOPs a MAC; the bytes of every operation, each operand read once and each result written once.
     Not counted: what a fused kernel saves, and what stays in a cache: a layer whose maps fit into one can be faster.
@@ -80,10 +80,10 @@ class LeastTime:
         return self.flops / self.bytes if self.bytes else 0.0
 
 
-def least_time(cost: Cost, roof: Roof, itemsize: int) -> LeastTime:
-    """The least time of a counted cost, at `itemsize` bytes an element."""
+def roofline_estimate(cost: Cost, roof: Roof, itemsize: int) -> RooflineEstimate:
+    """The roofline estimate of a counted cost, at `itemsize` bytes an element."""
     flops, moved = get_convention("flops").number(cost), cost.bytes(itemsize)
-    return LeastTime(
+    return RooflineEstimate(
         flops=flops,
         bytes=moved,
         compute_ms=1e3 * flops / roof.flops_per_second,

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +13,7 @@ from ulsam_cost.errors import CostError, DeviceError, UnknownNameError
 from ulsam_cost.profiler.allocator import KEEP, freed_memory, resolve_allocator
 from ulsam_cost.profiler.device import dtype_name, refusal, refusals_in_a_sentence, resolve_device, resolve_dtype
 from ulsam_cost.profiler.rules import tensors_of
+from ulsam_cost.profiler.twin import Twins, copy_of
 
 COMPILED, CAPTURED = ("compile", "compile-graph"), ("graph", "compile-graph")
 MODES = ("eager", "graph", "compile", "compile-graph")
@@ -112,14 +112,11 @@ def prepare(model: nn.Module, inputs: Any, setting: Setting) -> Ready:
         DeviceError: if the device has not the memory, the number format or the compiler.
     """
     try:
-        copy = deepcopy(model)
+        copy, args, kwargs = Twins(copy_of).of((model, *as_arguments(inputs)))
     except (RuntimeError, TypeError) as error:
         raise CostError(f"the model cannot be copied, and only a copy is measured: {error}") from error
-    args, kwargs = (
-        ((), inputs) if isinstance(inputs, dict) else (inputs if isinstance(inputs, tuple) else (inputs,), {})
-    )
     with refusals_in_a_sentence(setting.device, str(setting)):
-        copy.train(setting.train).to(device=setting.device, memory_format=MEMORY_FORMATS[setting.memory_format])  # type: ignore[call-overload]
+        copy.train(setting.train).to(device=setting.device, memory_format=MEMORY_FORMATS[setting.memory_format])
         if setting.dtype is not None:
             copy.to(dtype=setting.dtype)
         placed, named = _placed(args, setting), _placed(kwargs, setting)
@@ -135,8 +132,8 @@ def _first_run(run: Run, setting: Setting) -> Run:
         run = _capture(run, setting.device) if setting.mode in CAPTURED else run
         run()
         synchronize(setting.device)
-    except Exception as error:
-        if isinstance(error, CostError | MemoryError) or refusal(error) is not None:
+    except (Exception, SystemExit) as error:
+        if isinstance(error, CostError | MemoryError) or (isinstance(error, Exception) and refusal(error)):
             raise
         last = (str(error).strip().splitlines() or [""])[-1]
         raise CostError(f"the model does not run on these inputs: {type(error).__name__}: {last}") from error

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ulsam_cost.profiler.index import ModelIndex
-from ulsam_cost.profiler.rules import tensors_of
+from ulsam_cost.profiler.rules import SPARSE_LAYOUTS, stored_elements, tensors_of
 from ulsam_cost.profiler.twin import Twins
 
 META = torch.device("meta")
@@ -32,6 +32,11 @@ def mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, list):
         return [mapped(item, function) for item in value]
     return value
+
+
+class NeedsValuesError(RuntimeError):
+    """The run asks for values, which no meta tensor has."""
+
 
 def _outside_transforms() -> AbstractContextManager[Any]:
     """Where a new tensor belongs to no transform of torch.func's."""
@@ -66,7 +71,7 @@ class StandIns:
         for tensor in tensors:
             parameter = self._parameter_of.get(id(tensor))
             if parameter is not None and parameter in self._unclaimed:
-                total += self._unclaimed.pop(parameter)[1].numel()
+                total += stored_elements(self._unclaimed.pop(parameter)[1])
         return total
 
     def leaves(self, inputs: Any) -> list[Tensor]:
@@ -79,7 +84,7 @@ class StandIns:
 
     def unclaimed(self) -> list[tuple[str, int]]:
         """The paths and sizes of the parameters that nothing has used."""
-        return [(path, parameter.numel()) for path, parameter in self._unclaimed.values()]
+        return [(path, stored_elements(parameter)) for path, parameter in self._unclaimed.values()]
 
     def alias(self, tensor: Any, views: Any) -> None:
         """Remember that views of a parameter are that parameter."""
@@ -143,6 +148,8 @@ class StandIns:
     def _stand_in(self, tensor: Tensor) -> Tensor:
         if functorch.is_functorch_wrapped_tensor(tensor):
             return self._wrapped(tensor)
+        if tensor.layout in SPARSE_LAYOUTS:
+            raise NeedsValuesError("what a sparse tensor stores is known for real only")
         found = self._stand_ins.get(id(tensor))
         if found is None:
             with torch._C._DisableTorchDispatch(), _outside_transforms():

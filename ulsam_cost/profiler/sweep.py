@@ -20,7 +20,7 @@ from ulsam_cost.profiler.energy import energy_counter, measure_energy
 from ulsam_cost.profiler.latency import Effort, InterruptedMeasurement, Progress, measure, measure_in_turn
 from ulsam_cost.profiler.layers import REST, LayerTiming, attribute_kernels, measure_layers, require_hooks
 from ulsam_cost.profiler.memory import measure_memory, require_memory_for
-from ulsam_cost.profiler.roofline import device_roof, least_time
+from ulsam_cost.profiler.roofline import device_roof, roofline_estimate
 from ulsam_cost.profiler.rules import tensors_of
 from ulsam_cost.profiler.runner import Setting, make_setting, settle_norms
 from ulsam_cost.profiler.trace import count
@@ -245,7 +245,9 @@ def _empty_row(case: Case) -> dict[str, Any]:
         "mode": setting.mode,
         "train": setting.train,
         "allocator": setting.allocator,
-        **dict.fromkeys(("network", "baseline", "ratio", "verdict", "memory", "layers", "kernels", "energy", "error")),
+        **dict.fromkeys(
+            ("network", "baseline", "ratio", "verdict", "busy", "memory", "layers", "kernels", "energy", "error")
+        ),
     }
 
 
@@ -277,7 +279,7 @@ def _parts(
         layers = timed_layers(timing, subject)
         yield {"layers": layers}
         if wanted.roofline:
-            add_least_times(
+            add_roofline_estimates(
                 layers, subject, count(model, inputs).cost, row["dtype"], setting, recalibrate=wanted.recalibrate
             )
     if wanted.kernels:
@@ -315,10 +317,10 @@ def timed_layers(timing: LayerTiming, subject: Subject) -> dict[str, Any]:
     }
 
 
-def add_least_times(
+def add_roofline_estimates(
     layers: dict[str, Any], subject: Subject, cost: Cost, dtype: str, setting: Setting, *, recalibrate: bool = False
 ) -> None:
-    """Set beside each layer's time the least that the device needs for its counted cost."""
+    """Set the roofline estimate of its counted cost beside each layer's time."""
     number_format = resolve_dtype(dtype)
     roof = device_roof(setting.device, number_format, recalibrate=recalibrate)
     costs = split_by_layer(cost, subject.layers) if subject.layers else _by_depth(cost)
@@ -326,14 +328,14 @@ def add_least_times(
     for row in layers["rows"]:
         if not (part := costs.get(row["layer"])) or not part.ops:
             continue
-        least = least_time(part, roof, number_format.itemsize)
+        estimate = roofline_estimate(part, roof, number_format.itemsize)
         row.update(
             macs=part.macs,
-            bytes=least.bytes,
-            intensity=least.intensity,
-            least_ms=least.ms,
-            limit=least.limit,
-            over_least=row["median_ms"] / least.ms if least.ms else None,
+            bytes=estimate.bytes,
+            intensity=estimate.intensity,
+            least_ms=estimate.ms,
+            limit=estimate.limit,
+            over_least=row["median_ms"] / estimate.ms if estimate.ms else None,
         )
 
 

@@ -9,6 +9,7 @@ from torch.utils.benchmark import Timer
 
 from ulsam_cost.errors import DeviceError
 from ulsam_cost.profiler.latency import Effort, GroupTiming, take_times
+from ulsam_cost.profiler.preserve import preserves_state
 from ulsam_cost.profiler.runner import Run, Setting, in_force, prepare
 from ulsam_cost.profiler.samples import Timing
 
@@ -21,6 +22,7 @@ def timer_of(device: torch.device) -> str:
     return DO_BENCH if device.type == "cuda" else TIMER
 
 
+@preserves_state
 def compare_timers(model: nn.Module, inputs: Any, *, setting: Setting, effort: Effort | None = None) -> GroupTiming:
     """Time a model by this package and by the timer of `timer_of`, a time of each in every round.
 

@@ -4,6 +4,7 @@ The model runs as it is, on meta tensors in place of its inputs (`tracer`). Wher
 meta tensors do not have, a copy of it really runs, and the count says so.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,27 +18,35 @@ from ulsam_cost.errors import CostError
 from ulsam_cost.profiler.index import ModelIndex
 from ulsam_cost.profiler.light import WrittenTableError
 from ulsam_cost.profiler.preserve import preserve_state
-from ulsam_cost.profiler.recorder import NeedsValuesError
 from ulsam_cost.profiler.rules import tensors_of
 from ulsam_cost.profiler.severity import Severity, severity_of
+from ulsam_cost.profiler.standins import NeedsValuesError
 from ulsam_cost.profiler.tracer import Tracer
 from ulsam_cost.profiler.twin import Twins, copy_of, view_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uncounted:
-    """An operation without a rule: where it ran, on which shapes, how often, and whether it could matter."""
+    """An operation without a rule: where it ran, on which shapes, how often, and whether it could matter.
+
+    `error` is what its rule raised, type and text, where it has a rule that failed: such an operation counts as a
+    product, whatever it looks like.
+    """
 
     operator: str
     path: str
     shapes: tuple[tuple[int, ...], ...]
     calls: int
     severity: Severity
+    error: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Count:
     """What a model's run costs, and what in it has no rule.
+
+    Where a product has no rule, `macs` and `activations` are lower bounds, and `complete` is false. Parameters are
+    always whole.
 
     `rows` are the operations as they were taken down, of the forward pass, of the backward pass, and of the
     parameters that nothing used: `cost` is made of them when it is asked for. `real_run` is empty where nothing was
@@ -58,6 +67,35 @@ class Count:
         """The part of the cost that is the backward pass."""
         start = len(self.rows[0])
         return Cost(self.cost.ops[start : start + len(self.rows[1])])
+
+    @property
+    def complete(self) -> bool:
+        """Whether `macs` and `activations` are whole: every operation that looks like a product is counted."""
+        return not self.uncounted_products
+
+    @property
+    def uncounted_products(self) -> tuple[Uncounted, ...]:
+        """The operations without a rule that look like products: those that `macs` and `activations` leave out."""
+        return tuple(operation for operation in self.uncounted if operation.severity is Severity.PRODUCT)
+
+    def complete_under(self, convention: str) -> bool:
+        """Whether the number under a convention is whole.
+
+        Raises:
+            UnknownNameError: for a convention that does not exist.
+        """
+        return not self.left_out(convention)
+
+    def left_out(self, convention: str = "macs") -> str:
+        """What a convention's number leaves out, as in `64 operations without a rule`; empty where it is whole.
+
+        A convention that counts nothing but products lacks the operations that look like products. Any other may
+        lack every operation without a rule: which of them do arithmetic is only a guess from names and shapes.
+
+        Raises:
+            UnknownNameError: for a convention that does not exist.
+        """
+        return _in_words(self.uncounted_products if get_convention(convention).products_only else self.uncounted)
 
     @property
     def macs(self) -> int:
@@ -89,6 +127,13 @@ class Count:
             UnknownNameError: for a convention that does not exist.
         """
         return get_convention(convention).number(self.cost)
+
+
+def _in_words(operations: Sequence[Uncounted]) -> str:
+    without = sum(operation.calls for operation in operations if not operation.error)
+    failed = sum(operation.calls for operation in operations if operation.error)
+    parts = ((without, "without a rule"), (failed, "whose rule failed"))
+    return " and ".join(f"{calls:,} operation{'s' if calls > 1 else ''} {which}" for calls, which in parts if calls)
 
 
 def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = True) -> Count:
@@ -178,7 +223,9 @@ def _run(tracer: Tracer, model: nn.Module, args: Any, kwargs: Any, *, gradients:
         if train:
             tracer.run_backward(results, (args, kwargs))
     except SystemExit as stop:
-        raise CostError(f"the model's forward calls sys.exit({stop.code!r}): a forward that returns is accepted") from stop
+        raise CostError(
+            f"the model's forward calls sys.exit({stop.code!r}): a forward that returns is accepted"
+        ) from stop
     except Exception as error:
         path = tracer.scope.failed(error)
         if path is not None:
@@ -220,12 +267,19 @@ def _sentence(error: Exception) -> str:
 
 
 def _result(tracer: Tracer, forward: int, real_run: str = "") -> Count:
-    unused = tuple((path, OpKind.UNUSED, "", (), 0, 0, 0, size, 1, "") for path, size in tracer.tensors.unclaimed())
+    unused = tuple(
+        (path, OpKind.UNUSED, "", (), 0, 0, 0, size, 1, "", False) for path, size in tracer.tensors.unclaimed()
+    )
     uncounted = tuple(
         Uncounted(
-            operator=operator, path=path, shapes=shapes, calls=calls, severity=severity_of(operator, shapes, results)
+            operator=operator,
+            path=path,
+            shapes=shapes,
+            calls=calls,
+            severity=Severity.PRODUCT if error else severity_of(operator, shapes, results),
+            error=error,
         )
-        for (operator, path, shapes, results), calls in tracer.record.uncounted.items()
+        for (operator, path, shapes, results, error), calls in tracer.record.uncounted.items()
     )
     rows = tracer.record.rows
     return Count(rows=(tuple(rows[:forward]), tuple(rows[forward:]), unused), uncounted=uncounted, real_run=real_run)

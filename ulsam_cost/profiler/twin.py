@@ -14,7 +14,7 @@ import warnings
 import weakref
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from enum import Enum
 from typing import Any
 
@@ -116,13 +116,28 @@ def copy_of(tensor: Tensor, twins: Twins) -> Tensor:
     """A tensor of its own on memory of its own; what shares memory does so afterwards too."""
     if is_lazy(tensor):
         return tensor
-    own: Tensor = copy.deepcopy(tensor.detach(), twins.memo)
+    own = tensor.detach()
+    own = copy.deepcopy(own, twins.memo) if own.layout is torch.strided else own.clone()
     if isinstance(tensor, _Parameter):
         own = _as_subclass(type(tensor), own, tensor.requires_grad)
     own.requires_grad_(tensor.requires_grad)
     if tensor.is_leaf and tensor.grad is not None:
         own.grad = twins.of(tensor.grad)
     return own
+
+
+def meta_of(tensor: Tensor, twins: Twins) -> Tensor:
+    """A tensor without memory."""
+    if is_lazy(tensor):
+        return tensor
+    own: Tensor = (
+        tensor.detach().to("meta")
+        if tensor.layout != torch.strided
+        else torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
+    )
+    if isinstance(tensor, _Parameter):
+        own = _as_subclass(_Parameter, own, tensor.requires_grad)
+    return own.requires_grad_(tensor.requires_grad)
 
 
 def _tensor(twins: Twins, tensor: Tensor) -> Tensor:
@@ -140,11 +155,16 @@ def _module(twins: Twins, module: nn.Module) -> nn.Module:
     own, of = twin.__dict__, twins.of
     own.update(module.__dict__)
     parts = own["_modules"]
-    if twins.shared_tables is not None and twins.shared_tables.lighten(own, twins) and LIGHT.issuperset(map(type, own.values())):
+    if (
+        twins.shared_tables is not None
+        and twins.shared_tables.lighten(own, twins)
+        and LIGHT.issuperset(map(type, own.values()))
+    ):
         if parts:
             own["_modules"] = twins.table(parts)
         return twin
     own.pop(COMPILED_CALL, None)  # what was compiled in place runs as it was written
+    own["_modules"] = None
     for name, value in own.items():
         kind = type(value)
         if kind in LIGHT or (kind is tuple and UNCHANGING.issuperset(map(type, value))):
@@ -155,8 +175,7 @@ def _module(twins: Twins, module: nn.Module) -> nn.Module:
             own[name] = twins.table(value)
         else:
             own[name] = of(value)
-    if parts:
-        own["_modules"] = twins.table(parts)
+    own["_modules"] = twins.table(parts)
     return twin
 
 
@@ -164,63 +183,59 @@ def _script(twins: Twins, module: torch.jit.ScriptModule) -> Any:
     """The twin of a scripted or traced module, whose state is not Python's."""
     with _OwnClones(twins), torch.no_grad():
         twin = copy.deepcopy(module)
-    for part, own in zip(module.modules(), twin.modules(), strict=True):
-        twins.keep(part, own)
-    for tensor, own in zip((*module.parameters(), *module.buffers()), (*twin.parameters(), *twin.buffers()), strict=True):
+    for part, own_part in zip(module.modules(), twin.modules(), strict=True):
+        twins.keep(part, own_part)
+    tensors, copies = (*module.parameters(), *module.buffers()), (*twin.parameters(), *twin.buffers())
+    for tensor, own in zip(tensors, copies, strict=True):
         twins.keep_tensor(tensor, own)
         own.requires_grad_(tensor.requires_grad)
     return twin
 
 
 def _dict(twins: Twins, value: dict[Any, Any]) -> dict[Any, Any]:
-    twin, of = {}, twins.of
-    twins.memo[id(value)] = twin
+    twin: dict[Any, Any] = twins.keep(value, {})
+    of = twins.of
     for key, item in value.items():
         twin[key if type(key) is str else of(key)] = item if type(item) in UNCHANGING else of(item)
     return twin
 
 
-def _ordered_dict(twins: Twins, value: Any) -> Any:
-    twin, of = OrderedDict(), twins.of
-    twins.memo[id(value)] = twin
-    for key, item in value.items():
-        twin[of(key)] = of(item)
-    return twin
+def _ordered_dict(twins: Twins, value: OrderedDict[Any, Any]) -> Any:
+    return _filled(twins, value, twins.keep(value, OrderedDict()))
 
 
 def _default_dict(twins: Twins, value: Any) -> Any:
-    twin, of = defaultdict(value.default_factory), twins.of
-    twins.memo[id(value)] = twin
-    twin.default_factory = of(value.default_factory)
+    twin = twins.keep(value, defaultdict())
+    twin.default_factory = twins.of(value.default_factory)
+    return _filled(twins, value, twin)
+
+
+def _filled(twins: Twins, value: dict[Any, Any], twin: Any) -> Any:
     for key, item in value.items():
-        twin[of(key)] = of(item)
+        twin[twins.of(key)] = twins.of(item)
     return twin
 
 
 def _list(twins: Twins, value: list[Any]) -> list[Any]:
-    twin, of = [], twins.of
-    twins.memo[id(value)] = twin
-    twin.extend([item if type(item) in UNCHANGING else of(item) for item in value])
+    twin: list[Any] = twins.keep(value, [])
+    twin.extend([item if type(item) in UNCHANGING else twins.of(item) for item in value])
     return twin
 
 
 def _set(twins: Twins, value: set[Any]) -> set[Any]:
-    twin = twins.keep(value, set())
+    twin: set[Any] = twins.keep(value, set())
     twin.update([twins.of(item) for item in value])
     return twin
 
 
-def _tuple(twins: Twins, value: tuple[Any, ...]) -> tuple[Any, ...]:
-    for item in value:
-        if type(item) not in UNCHANGING:
-            break
-    else:
+def _tuple(twins: Twins, value: tuple[Any, ...]) -> Any:
+    if UNCHANGING.issuperset(map(type, value)):
         return value
     twin = tuple([twins.of(item) for item in value])
     return twins.memo.get(id(value)) or twins.keep(value, twin)  # a tuple in one of its own items is made there
 
 
-def _frozen_set(twins: Twins, value: frozenset[Any]) -> frozenset[Any]:
+def _frozen_set(twins: Twins, value: frozenset[Any]) -> Any:
     return value if UNCHANGING.issuperset(map(type, value)) else twins.keep(value, frozenset(map(twins.of, value)))
 
 
@@ -270,7 +285,7 @@ def _cached_function(twins: Twins, function: Any) -> Any:
     return twins.keep(function, functools.lru_cache(**function.cache_parameters())(function.__wrapped__))
 
 
-def _generator(twins: Twins, generator: torch.Generator) -> torch.Generator:
+def _generator(twins: Twins, generator: torch.Generator) -> Any:
     return twins.keep(generator, generator.clone_state())
 
 
@@ -299,11 +314,11 @@ def _object(twins: Twins, value: Any) -> Any:
 
 
 def _remade(twins: Twins, value: Any) -> Any:
-    reduced = value.__reduce_ex__(4)
+    reduced: Any = value.__reduce_ex__(4)
     twins.alive.append(reduced)
     if isinstance(reduced, str):  # the name of a global
         return value
-    make, args, state, items, pairs, *_ = (*reduced, None, None, None)
+    make, args, state, items, pairs = (*reduced, None, None, None)[:5]
     twin = twins.keep(value, make(*[twins.of(arg) for arg in args]))
     if state is not None:
         _give_state(twin, twins.of(state))

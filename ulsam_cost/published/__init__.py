@@ -5,6 +5,7 @@ weight of its last digit. `claims.csv` has a row a number that a paper states in
 """
 
 import csv
+import io
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from fractions import Fraction
@@ -87,8 +88,8 @@ def published_claims() -> tuple[Claim, ...]:
 
 def read_rows(name: str) -> list[dict[str, str]]:
     """The rows of one of the package's data files."""
-    lines = (files(__name__) / name).read_text(encoding="utf-8").splitlines()
-    return list(csv.DictReader(lines))
+    text = (files(__name__) / name).read_text(encoding="utf-8")
+    return list(csv.DictReader(io.StringIO(text)))
 
 
 def make_cell(row: dict[str, str]) -> Cell:

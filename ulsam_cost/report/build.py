@@ -17,7 +17,7 @@ from ulsam_cost.report.build_opening import opening_page, opening_pictures
 from ulsam_cost.report.build_papers import paper_page
 from ulsam_cost.report.build_table1 import OVERHEADS, records_of_table1, table1_page
 from ulsam_cost.report.formats import Table, number, signed_pct, words
-from ulsam_cost.report.pages import Grid, Link, Page, Paragraph, Section, Text
+from ulsam_cost.report.pages import Grid, Link, Page, Paragraph, Section, Text, bullets
 from ulsam_cost.report.pages_html import html
 from ulsam_cost.report.pages_markdown import markdown
 
@@ -112,6 +112,7 @@ def measured_page(measured: dict[str, dict[str, Any]]) -> Page:
         for name, item in measured.items()
     ]
     latency = next(iter(measured.values()))["latency"]
+    busy = {name: item for name, item in measured.items() if item["latency"]["busy"]}
     columns = (
         words("network", "network"),
         number("macs_pct", "MACs", signed_pct),
@@ -131,6 +132,7 @@ def measured_page(measured: dict[str, dict[str, Any]]) -> Page:
                 "interval holds 1, no difference is shown. These numbers hold for the machine that wrote this page, "
                 "and are not checked."
             ),
+            *bullets([f"{name}: the machine was busy: {item['latency']['busy']}." for name, item in busy.items()]),
             Grid(Table(columns=columns, records=records)),
         ),
     )

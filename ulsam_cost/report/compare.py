@@ -9,7 +9,7 @@ from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import layers_cost, network_layers, split_by_layer
 from ulsam_cost.formulas.networks.text import names_network
 from ulsam_cost.nn.loading import LoadedModel, load_model
-from ulsam_cost.profiler.trace import count
+from ulsam_cost.profiler.loaded import count_loaded
 from ulsam_cost.report.formats import Column, Table, number, signed, signed_pct, words
 
 UNITS = {"params": "parameters", "macs": "MACs", "activations": "activations"}
@@ -33,7 +33,7 @@ def compare(texts: Sequence[str], *, inputs: Sequence[str] = (), depth: int = DE
     if not 2 <= len(texts) <= MOST_MODELS:
         raise CostError(f"{len(texts)} to compare: two to {MOST_MODELS} networks are accepted, each in one string")
     loaded = [load_model(text, inputs=() if names_network(text) else inputs) for text in texts]
-    counts = [count(each.model, each.inputs) for each in loaded]
+    counts = [count_loaded(each) for each in loaded]
     costs = [counted.cost for counted in counts]
     for each, cost in zip(loaded, costs, strict=True):
         _require_derived(each, cost)

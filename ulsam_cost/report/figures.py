@@ -9,6 +9,7 @@ matplotlib.use("agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from ulsam_cost.audit import Verdict
@@ -24,7 +25,8 @@ STYLE: Any = {
     "figure.dpi": 130,
 }
 PLAIN, CHANGED = "#9aa5b1", "#c2410c"
-# Paul Tol's muted scheme, which colour-blind readers tell apart; ULSAM has the accent, the plain network grey.
+# Paul Tol's muted scheme, which colour-blind readers tell apart; ULSAM has the accent, the plain network grey. Where
+# it ends it starts again, a third darker and then a third lighter.
 _PALETTE = ("#332288", "#88ccee", "#117733", "#882255", "#aa4499", "#44aa99", "#999933", "#ddcc77", "#cc6677")
 VERDICT_COLOURS = {
     Verdict.MATCH: "#0f766e",
@@ -39,8 +41,17 @@ def mechanism_colour(name: str) -> str:
     """The colour of a mechanism, by its place in the registry; grey of none."""
     if name not in REGISTERED:
         return PLAIN
-    others = [other for other in REGISTERED if other != "ulsam"]
-    return CHANGED if name == "ulsam" else _PALETTE[others.index(name) % len(_PALETTE)]
+    if name == "ulsam":
+        return CHANGED
+    turn, place = divmod([other for other in REGISTERED if other != "ulsam"].index(name), len(_PALETTE))
+    return to_hex(_shaded(to_rgb(_PALETTE[place]), turn))
+
+
+def _shaded(colour: tuple[float, float, float], turn: int) -> tuple[float, float, float]:
+    """A colour as it is, then darker and lighter by turns, and more so each time."""
+    towards, share = (0.0 if turn % 2 else 1.0), 1 - (2 / 3) ** ((turn + 1) // 2)
+    red, green, blue = (part + (towards - part) * share for part in colour)
+    return red, green, blue
 
 
 def set_grid(axis: Axes, which: Literal["both", "x", "y"]) -> None:

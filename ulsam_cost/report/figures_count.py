@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib import pyplot as plt
 
 from ulsam_cost.report.figures import CHANGED, STYLE, set_grid, set_heading, to_png
-from ulsam_cost.units import format_count
+from ulsam_cost.units import AtLeast, format_count
 
 MOST_MODULES = 30
 PANELS = (("macs", "MACs"), ("params", "parameters"), ("activations", "activations"))
@@ -24,7 +24,8 @@ def count_figure(record: dict[str, Any]) -> bytes:
             for place, value in enumerate(values):
                 axis.text(value, place, f" {format_count(value, 1)}", va="center", fontsize=7)
             axis.set_xlim(right=1.25 * max(*values, 1))
-            axis.set_title(f"{label}: {format_count(record[key])}")
+            bound = "at least " if isinstance(record[key], AtLeast) else ""
+            axis.set_title(f"{label}: {bound}{format_count(record[key])}")
             set_grid(axis, "x")
         axes[0].set_yticks(range(len(rows)), names, fontsize=8)
         axes[0].invert_yaxis()

@@ -30,7 +30,7 @@ def _roofline_panel(axis: Axes, row: Mapping[str, Any]) -> None:
     rates = [2 * layer["macs"] / layer["median_ms"] / 1e6 for layer in layers]
     ridge = top / slope
     ends = [min([*intensities, ridge]) / 2, max([*intensities, ridge]) * 4]
-    axis.plot([ends[0], ridge, ends[1]], [ends[0] * slope, top, top], color=PLAIN, label="least time")
+    axis.plot([ends[0], ridge, ends[1]], [ends[0] * slope, top, top], color=PLAIN, label="roofline")
     for names, intensity, rate, attends in _clusters(layers, intensities, rates):
         axis.scatter(intensity, rate, s=24, color=CHANGED if attends else "black")
         axis.annotate(", ".join(names), (intensity, rate), textcoords="offset points", xytext=(4, 3), fontsize=7)
@@ -105,7 +105,10 @@ def _savings(axis: Axes, points: Sequence[Mapping[str, Any]], marker: str, label
 
 
 def mechanisms_figure(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
-    """Measured and least time of each mechanism, a panel a batch; a row has `mechanism`, `batch`, `ms`, `least_ms`."""
+    """Measured time and roofline estimate of each mechanism, a panel a batch.
+
+    A row has `mechanism`, `batch`, `ms` and `least_ms`, the estimate.
+    """
     batches = sorted({row["batch"] for row in rows})
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, len(batches), figsize=(6 * len(batches), 4), layout="constrained", squeeze=False)
@@ -113,7 +116,9 @@ def mechanisms_figure(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
             own = [row for row in rows if row["batch"] == batch]
             names = [str(row["mechanism"]) for row in own]
             axis.barh(names, [row["ms"] for row in own], color=[mechanism_colour(name) for name in names])
-            axis.scatter([row["least_ms"] for row in own], names, marker="|", s=160, color="black", label="least time")
+            axis.scatter(
+                [row["least_ms"] for row in own], names, marker="|", s=160, color="black", label="roofline estimate"
+            )
             axis.set_xscale("log")
             axis.invert_yaxis()
             axis.set_xlabel("ms")

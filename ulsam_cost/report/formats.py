@@ -13,7 +13,13 @@ from typing import Any
 
 import tabulate
 
+from ulsam_cost.plain_text import visible_json, visible_line
+from ulsam_cost.units import AtLeast
+
 FORMATS = ("table", "markdown", "csv", "json", "latex")
+# What a spreadsheet takes for a formula, in letters of either width; printed numbers such as -3.4M are none.
+_FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
+_SIGNED_NUMBER = re.compile(r"[+-][0-9][0-9.,]*\s?[KMG%]?", re.ASCII)
 _STYLES = {"table": "simple", "markdown": "pipe", "latex": "latex_booktabs"}
 
 
@@ -21,6 +27,8 @@ def exact(value: Any) -> str:
     """A count digit by digit; empty for what is absent, two digits for what is no whole number."""
     if value is None:
         return ""
+    if isinstance(value, AtLeast):
+        return f"at least {int(value):,}"
     if isinstance(value, float | Fraction):
         return f"{float(value):,.2f}"
     return f"{value:,}"
@@ -43,11 +51,12 @@ def text(value: Any) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column: the record's key, the heading, how a value is shown, and whether it is a number."""
+    """A column: the record's key, the heading, how a value is shown, and whether it stands in CSV alone."""
 
     key: str
     heading: str
     show: Callable[[Any], str] = text
+    csv_only: bool = False
 
     @property
     def is_number(self) -> bool:
@@ -65,12 +74,20 @@ def words(key: str, heading: str) -> Column:
     return Column(key=key, heading=heading)
 
 
+COMPLETE = Column(key="complete", heading="complete", csv_only=True)  # whether a row's numbers are whole
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """Records and the columns that show them."""
 
     columns: tuple[Column, ...]
     records: Sequence[Mapping[str, Any]]
+
+    @property
+    def shown(self) -> tuple[Column, ...]:
+        """The columns that a reader sees."""
+        return tuple(column for column in self.columns if not column.csv_only)
 
 
 def render(table: Table, style: str, data: Any = None) -> str:
@@ -80,14 +97,17 @@ def render(table: Table, style: str, data: Any = None) -> str:
     if style == "csv":
         return to_csv(table)
     escape = escape_markdown if style == "markdown" else str
-    rows = [[escape(column.show(record.get(column.key))) for column in table.columns] for record in table.records]
-    headings = [escape(column.heading if style == "table" else on_one_line(column.heading)) for column in table.columns]
+    columns = table.shown
+    rows = [
+        [visible_line(escape(column.show(record.get(column.key)))) for column in columns] for record in table.records
+    ]
+    headings = [escape(column.heading if style == "table" else on_one_line(column.heading)) for column in columns]
     with _narrow_headings():
         return tabulate.tabulate(
             rows,
             headers=headings,
             tablefmt=_STYLES[style],
-            colalign=[("right" if column.is_number else "left") for column in table.columns] if rows else None,
+            colalign=[("right" if column.is_number else "left") for column in columns] if rows else None,
             disable_numparse=True,
         )
 
@@ -107,19 +127,36 @@ def on_one_line(text: str) -> str:
     return text.replace("\n", " ")
 
 
+def prose(text: str, style: str) -> str:
+    """Sentences between tables, as text of that format."""
+    if style == "markdown":
+        return "\n".join(map(escape_markdown, text.splitlines()))
+    if style == "latex":
+        return "".join(tabulate.LATEX_ESCAPE_RULES.get(character, character) for character in text)
+    return text
+
+
 def to_json(data: Any) -> str:
-    """JSON with plain numbers."""
-    return json.dumps(data, indent=2, default=_plain, ensure_ascii=False)
+    """JSON with plain numbers, and no raw control character."""
+    return visible_json(json.dumps(data, indent=2, default=_plain, ensure_ascii=False))
 
 
 def to_csv(table: Table) -> str:
-    """CSV with the records' keys as the header."""
+    """CSV with the records' keys as the header; a word that a spreadsheet would compute has an apostrophe before it."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([column.key for column in table.columns])
     for record in table.records:
-        writer.writerow([_plain(record.get(column.key)) for column in table.columns])
+        writer.writerow([_csv_cell(_plain(record.get(column.key))) for column in table.columns])
     return file.getvalue().rstrip("\n")
+
+
+def _csv_cell(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    is_formula = _FORMULA.match(value) and not _SIGNED_NUMBER.fullmatch(value)
+    lines = (f"'{value}" if is_formula else value).split("\n")  # which CSV quotes
+    return "\n".join(map(visible_line, lines))
 
 
 def _plain(value: Any) -> Any:
@@ -133,4 +170,4 @@ def _plain(value: Any) -> Any:
 def escape_markdown(value: str) -> str:
     """Text that Markdown shows as it stands: no character of it is read as markup, no line break is kept."""
     one_line = re.sub(r"\s*[\r\n]\s*", " ", html.escape(value, quote=False))
-    return re.sub(r"([\\`*_|\[\]~])", r"\\\1", one_line)
+    return re.sub(r"([\\`*_|\[\]~$])", r"\\\1", one_line)

@@ -3,11 +3,13 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
+from ulsam_cost.profiler.regimes import TOLERANCE, slowdowns
 from ulsam_cost.report.figures_measured import mechanisms_figure, roofline_figure, savings_figure
-from ulsam_cost.report.formats import Table, number, signed_pct, words
-from ulsam_cost.report.measured import layer_table, machine_sentence, milliseconds, ratio
+from ulsam_cost.report.formats import Column, Table, number, signed_pct, words
+from ulsam_cost.report.measured import ROOFLINE_ESTIMATE, layer_table, machine_sentence, milliseconds, ratio
 from ulsam_cost.report.pages import Block, Bullets, Grid, Page, Paragraph, Picture, Section, Strong
 from ulsam_cost.report.pages_markdown import markdown
 
@@ -24,7 +26,8 @@ def device_slug(device_type: str, machine: Mapping[str, Any]) -> str:
 
 def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
     """The page and its pictures, from what has been measured so far."""
-    rows = [{**row["facts"], **row} for row in record["rows"]]
+    slowed = slowdowns(record["rows"])
+    rows = [{**row["facts"], **row, "slowed": factor} for row, factor in zip(record["rows"], slowed, strict=True)]
     measured = [row for row in rows if "error" not in row]
     section = {key: [row for row in measured if row["section"] == key] for key in _SECTIONS}
     pictures = _pictures(section, record["machine"], name)
@@ -72,7 +75,7 @@ def _pictures(section: Mapping[str, Sequence[Row]], machine: Mapping[str, Any], 
         pictures[f"latency_{name}_roofline_{network}.png"] = roofline_figure(rows, title)
     if section["mechanism"]:
         rows = [{**row, "ms": row["latency"]["network"]["median_ms"]} for row in section["mechanism"]]
-        title = f"{machine['name']}: time and least time of the mechanisms"
+        title = f"{machine['name']}: time and roofline estimate of the mechanisms"
         pictures[f"latency_{name}_mechanisms.png"] = mechanisms_figure(
             [row for row in rows if row["mode"] == "eager"], title
         )
@@ -112,11 +115,38 @@ def _placements(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -
         number("high", "high", ratio),
         words("verdict", "time"),
         number("runs", "pairs"),
+        _SLOWED,
     )
     for (mode, batch), group in _by(rows, "mode", "batch").items():
         records = [{**row, **_pair_numbers(row["latency"])} for row in group]
-        parts += [Paragraph((Strong(f"{mode}, batch {batch}"),)), Grid(Table(columns=columns, records=records))]
+        parts += [Paragraph((Strong(f"{mode}, batch {batch}"),)), *_slowed_rows(group), _grid(columns, records)]
     return parts
+
+
+_SLOWED = number("slowed", "slowed", lambda factor: "" if factor is None else f"x {factor:.2f}")
+
+
+def _grid(columns: tuple[Column, ...], records: Sequence[Row]) -> Grid:
+    """A table, with the column of slowed rows where there are any."""
+    shown = tuple(column for column in columns if column is not _SLOWED or any(row["slowed"] for row in records))
+    return Grid(Table(columns=shown, records=records))
+
+
+def _slowed_rows(rows: Sequence[Row]) -> list[Block]:
+    """What the column `slowed` says, where rows of a table were not measured on a machine in one state."""
+    slowed = [row for row in rows if row["slowed"]]
+    if not slowed:
+        return []
+    which = {f"{row['network']} x{row['width']:g}": row["slowed"] for row in sorted(slowed, key=itemgetter("slowed"))}
+    most = ", ".join(f"{name} up to {factor:.2f} times" for name, factor in which.items())
+    return [
+        Paragraph(
+            f"Slowed rows: {len(slowed)} of {len(rows)}. In these the plain network took over {100 * TOLERANCE:g} % "
+            f"longer than the same network in its fastest row ({most}): the machine was in a slower state. Their times "
+            "cannot be compared with those of other rows; their ratios compare networks that were slowed together. "
+            f"The next run of {WRITTEN_BY} measures these rows again."
+        )
+    ]
 
 
 def _pair_numbers(latency: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,9 +187,10 @@ def _networks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> 
         number("batch", "batch"),
         number("macs", "MACs an image"),
         *_TIMES,
+        _SLOWED,
     )
     records = [{**row, **row["latency"]["network"]} for row in rows]
-    return [Grid(Table(columns=columns, records=records))]
+    return [*_slowed_rows(rows), _grid(columns, records)]
 
 
 _TIMES = (
@@ -170,17 +201,24 @@ _TIMES = (
 )
 
 
-_LEAST_TIME = (
-    "Least time: the larger of FLOPs (2 a MAC) over the throughput of a matrix product and bytes over the bandwidth of "
-    "a copy, each operation reading its operands and writing its result once. What stays in a cache or is fused can be "
-    "faster, and so can a convolution whose kernel leaves out the products with padding, which are counted: 9 % of a "
-    "3 x 3 convolution on 14 x 14, 18 % of one dilated by 2."
-)
+_PADDING = " Those are 9 % of a 3 x 3 convolution on 14 x 14, and 18 % of one dilated by 2."
+
+
+def _roofline_paragraph(times_over: Mapping[str, float | None]) -> Paragraph:
+    """What the estimate is, and what here was faster, from measured time over estimate by name."""
+    beaten = [f"{name} ({over:.2f})" for name, over in times_over.items() if over is not None and over < 1]
+    found = f" Faster than their estimate here: {', '.join(beaten)}." if beaten else ""
+    return Paragraph(ROOFLINE_ESTIMATE + _PADDING + found)
 
 
 def _layers(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    over = {
+        f"layer {layer['layer']} of {row['network']} at batch {row['batch']}": layer.get("over_least")
+        for row in rows
+        for layer in row["layers"]["rows"]
+    }
     parts: list[Block] = [
-        Paragraph(_LEAST_TIME),
+        _roofline_paragraph(over),
         *_of_name(pictures, "roofline", "The layers under the roofline; ULSAM in colour."),
     ]
     for row in rows:
@@ -203,17 +241,18 @@ def _mechanisms(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -
         number("batch", "batch"),
         number("macs", "MACs"),
         *_TIMES,
-        number("least_ms", "least ms", milliseconds),
+        number("least_ms", "roofline ms", milliseconds),
         words("limit", "limit"),
-        number("over_least", "measured / least", lambda value: f"{value:.1f}"),
+        number("over_least", "measured / roofline", lambda value: f"{value:.1f}"),
     )
     records = []
     for row in rows:
         times = row["latency"]["network"]
         records.append({**row, **times, "over_least": times["median_ms"] / row["least_ms"]})
-    caption = "Measured time of each mechanism, and the least time that its counted cost needs."
+    caption = "Measured time of each mechanism, and the roofline estimate of its counted cost."
+    over = {f"{record['mechanism']} at batch {record['batch']}": record["over_least"] for record in records}
     return [
-        Paragraph(_LEAST_TIME),
+        _roofline_paragraph(over),
         *_of_name(pictures, "mechanisms", caption),
         Grid(Table(columns=columns, records=records)),
     ]

@@ -4,10 +4,17 @@ from collections.abc import Mapping, Sequence
 from textwrap import fill
 from typing import Any
 
+from ulsam_cost.profiler.busy import BUSY
 from ulsam_cost.profiler.memory import LABELS
 from ulsam_cost.report.formats import Column, Table, exact, number, text, words
 
 KERNELS_SHOWN = 15
+ROOFLINE_ESTIMATE = (
+    "The roofline estimate is the larger of FLOPs (2 a MAC) over the throughput of a matrix product and bytes over the "
+    "bandwidth of a copy, each operation reading its operands and writing its result once. It is no lower bound: maps "
+    "that stay in a cache and fused kernels move fewer bytes, and a convolution may leave out the products with "
+    "padding, which are counted."
+)
 WIDTH = 98
 
 
@@ -116,15 +123,24 @@ def latency_record(row: Mapping[str, Any]) -> dict[str, Any]:
         "ratio": paired.get("median"),
         "ratio_low": paired.get("low"),
         "ratio_high": paired.get("high"),
-        "said": "see below" if row["error"] else row["verdict"],
+        "said": "see below" if row["error"] else row["verdict"] or (BUSY if row["busy"] else None),
         "error": row["error"],
     }
 
 
+def busy_sentences(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Which rows were measured on a busy machine, and how that is known."""
+    busy = (f"{_case_words(row)}: the machine was busy: {row['busy']}; measure again" for row in rows if row["busy"])
+    return "\n".join(fill(line, WIDTH, subsequent_indent="  ") for line in busy)
+
+
 def error_sentences(rows: Sequence[Mapping[str, Any]]) -> str:
     """Why rows are empty, or end early."""
-    failed = (row for row in rows if row["error"])
-    return "\n".join(f"batch {row['batch']}, {row['dtype']}, {row['mode']}: {row['error']}" for row in failed)
+    return "\n".join(f"{_case_words(row)}: {row['error']}" for row in rows if row["error"])
+
+
+def _case_words(row: Mapping[str, Any]) -> str:
+    return f"batch {row['batch']}, {row['dtype']}, {row['mode']}"
 
 
 def _is_used(column: Column, records: Sequence[Mapping[str, Any]]) -> bool:
@@ -147,7 +163,7 @@ def memory_notes(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def layer_table(layers: Mapping[str, Any]) -> Table:
-    """The layers' times, and the least times where they were asked for."""
+    """The layers' times, and their roofline estimates where they were asked for."""
     columns = [
         words("layer", "layer"),
         number("median_ms", "median ms", milliseconds),
@@ -156,9 +172,9 @@ def layer_table(layers: Mapping[str, Any]) -> Table:
         number("share_pct", "%", _rounded(1)),
         number("macs", "MACs"),
         number("bytes", "bytes"),
-        number("least_ms", "least ms", milliseconds),
+        number("least_ms", "roofline ms", milliseconds),
         words("limit", "limit"),
-        number("over_least", "over least", _rounded(1)),
+        number("over_least", "over roofline", _rounded(1)),
     ]
     used = tuple(column for column in columns if _is_used(column, layers["rows"]))
     return Table(columns=used, records=layers["rows"])
@@ -176,9 +192,9 @@ def layer_sentences(row: Mapping[str, Any]) -> str:
     if roof := layers["roof"]:
         lines.append(
             f"{roof['device']}: copies {roof['bytes_per_second'] / 1e9:.1f} GB/s, multiplies "
-            f"{roof['flops_per_second'] / 1e9:.1f} GFLOP/s in {roof['dtype']}; a layer whose maps stay in a cache "
-            "can be faster than its least time from memory"
+            f"{roof['flops_per_second'] / 1e9:.1f} GFLOP/s in {roof['dtype']}"
         )
+        lines.append(ROOFLINE_ESTIMATE)
     return "\n".join(fill(line, WIDTH) for line in lines)
 
 

@@ -6,7 +6,8 @@ from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import CostError, SizeError
-from ulsam_cost.formulas.attention import Mechanism, attention_cost
+from ulsam_cost.formulas.attention import attention_cost
+from ulsam_cost.formulas.attention.mechanism import Mechanism
 from ulsam_cost.report.formats import Table, number, words
 from ulsam_cost.report.table1 import table1_letters
 

@@ -80,7 +80,7 @@ def _picture(pictures: Mapping[str, bytes], name: str) -> dict[str, Any]:
 
 
 def _rows(table: Table) -> list[list[dict[str, str | None]]]:
-    return [[_cell(column, record.get(column.key)) for column in table.columns] for record in table.records]
+    return [[_cell(column, record.get(column.key)) for column in table.shown] for record in table.records]
 
 
 def _cell(column: Column, value: Any) -> dict[str, str | None]:

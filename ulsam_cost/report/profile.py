@@ -1,6 +1,7 @@
 """A network under a placement, beside the plain one: counted, derived, layer by layer."""
 
 from dataclasses import asdict
+from textwrap import fill
 from typing import Any
 
 from ulsam_cost.cost import Cost
@@ -8,6 +9,7 @@ from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.networks import (
     NO_ATTENTION,
+    PAPERS_SITES,
     LayerCost,
     NetworkSpec,
     layers_cost,
@@ -17,7 +19,7 @@ from ulsam_cost.formulas.networks import (
 from ulsam_cost.placement import EMPTY
 from ulsam_cost.profiler.networks import count_network
 from ulsam_cost.report.formats import Table, exact, number, signed, signed_pct, words
-from ulsam_cost.report.measured import mebibytes
+from ulsam_cost.report.measured import WIDTH, mebibytes
 
 
 def profile_network(spec: NetworkSpec) -> dict[str, Any]:
@@ -151,7 +153,8 @@ def title(record: dict[str, Any]) -> str:
     if any(layer["kind"] == "classifier" for layer in record["layers"]):
         parts.append(f"{record['classes']} classes")
     if record["attention"] != NO_ATTENTION:
-        place = record["positions"] if record["positions"] != EMPTY else record["sites"] or "its places"
+        sites = "its paper's places" if record["sites"] == PAPERS_SITES else record["sites"]
+        place = record["positions"] if record["positions"] != EMPTY else sites
         parts.append(f"{record['attention']} at {place}")
     if record["connection"]:
         parts.append(f"connection {record['connection']}")
@@ -162,7 +165,8 @@ def ratio_sentence(latency: dict[str, Any]) -> str:
     """What the paired ratio shows, with its interval."""
     ratio = latency["ratio"]
     interval = f"{ratio['median']:.3f} [{ratio['low']:.3f}, {ratio['high']:.3f}]"
-    return f"network / baseline, pair by pair: {interval}: {latency['verdict']}"
+    why = f" ({latency['busy']})" if latency["busy"] else ""
+    return fill(f"network / baseline, pair by pair: {interval}: {latency['verdict']}{why}", WIDTH)
 
 
 def _milliseconds(value: float) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import require_divides, require_size
-from ulsam_cost.formulas.attention import Mechanism, attention_cost, get_mechanism, hidden_width, mechanisms, whole
+from ulsam_cost.formulas.attention import attention_cost, get_mechanism, mechanisms
+from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width, whole
 from ulsam_cost.report.formats import Column, Table, exact, number, words
 
 REFERENCE = "ulsam"

@@ -4,7 +4,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import require_size
-from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, hidden_width
+from ulsam_cost.formulas.attention.mechanism import Mechanism, PrintedFormula, Term, hidden_width
 from ulsam_cost.formulas.layers import add_cost, conv2d_cost, matmul_cost, softmax_cost
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import SizeError, holds, require_divides, require_size
-from ulsam_cost.formulas.attention import Mechanism, hidden_width, require_odd_kernel
+from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width, require_odd_kernel
 from ulsam_cost.formulas.layers import (
     Pair,
     Shape,

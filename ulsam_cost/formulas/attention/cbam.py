@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
-from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, hidden_width, require_odd_kernel
+from ulsam_cost.formulas.attention.mechanism import Mechanism, PrintedFormula, Term, hidden_width, require_odd_kernel
 from ulsam_cost.formulas.layers import (
     Shape,
     add_cost,

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ulsam_cost.cost import Cost
-from ulsam_cost.formulas.attention import Mechanism, hidden_width
+from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width
 from ulsam_cost.formulas.layers import add_cost, conv2d_cost, layer_norm_cost, matmul_cost, relu_cost, softmax_cost
 
 

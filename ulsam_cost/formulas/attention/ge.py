@@ -4,7 +4,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import SizeError, holds, require_int
-from ulsam_cost.formulas.attention import Mechanism, hidden_width, require_one_of
+from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width, require_one_of
 from ulsam_cost.formulas.layers import (
     Shape,
     as_pair,
@@ -134,5 +134,6 @@ MECHANISM = Mechanism(
     title="GE",
     source="Hu et al., NeurIPS 2018",
     cost=ge_cost,
+    built_for=lambda size, *, extent=None, **_: {"map_size": size} if extent == GLOBAL else {},
     from_table1=lambda *, r, **_: {"reduction": r},
 )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
-from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, hidden_width
+from ulsam_cost.formulas.attention.mechanism import Mechanism, PrintedFormula, Term, hidden_width
 from ulsam_cost.formulas.layers import global_avg_pool_cost, linear_cost, multiply_cost, relu_cost, sigmoid_cost
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import SizeError, require_int, require_size
-from ulsam_cost.formulas.attention import Mechanism, hidden_width, require_odd_kernel, require_one_of
+from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width, require_odd_kernel, require_one_of
 from ulsam_cost.formulas.layers import (
     Shape,
     add_cost,

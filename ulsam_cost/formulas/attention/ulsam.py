@@ -4,7 +4,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import require_divides, require_size
-from ulsam_cost.formulas.attention import Mechanism, PrintedFormula, Term, require_one_of
+from ulsam_cost.formulas.attention.mechanism import Mechanism, PrintedFormula, Term, require_one_of
 from ulsam_cost.formulas.layers import (
     add_cost,
     batch_norm_cost,
@@ -69,6 +69,7 @@ MECHANISM = Mechanism(
     title="ULSAM",
     source="Saini et al., WACV 2020, Eq. 2 to 4",
     cost=ulsam_cost,
+    multiple=4,
     printed=PrintedFormula(
         params_text="2m",
         macs_text="2mhw",

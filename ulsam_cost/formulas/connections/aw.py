@@ -6,7 +6,7 @@ Source: Zhu et al., ICANN 2021, Section 3.4.
 from typing import Any
 
 from ulsam_cost.errors import CostError, require_size
-from ulsam_cost.formulas.attention import hidden_width
+from ulsam_cost.formulas.attention.mechanism import hidden_width
 
 OPTIONS = ("aw_reduction", "aw_literal")
 

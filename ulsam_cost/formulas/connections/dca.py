@@ -11,7 +11,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.errors import CostError, UnknownNameError, require_size
-from ulsam_cost.formulas.attention import hidden_width, require_one_of
+from ulsam_cost.formulas.attention.mechanism import hidden_width, require_one_of
 from ulsam_cost.formulas.layers import (
     Shape,
     add_cost,

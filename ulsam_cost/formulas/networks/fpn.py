@@ -108,6 +108,7 @@ NETWORKS = {
         layers=layers,
         variants=VARIANTS,
         sites=("pyramid",),
+        in_blocks=False,
         beyond=pyramid_sites,
         classifies=False,
         connections=("aw",),

@@ -1,8 +1,8 @@
 """What a caller names and what it means: which attention stands where, set as the papers set it.
 
-At the papers' places the options are the papers', where none are given: SE, CBAM and GC have biases there, and
-each backbone its reductions (DCANet, Section 4 and Table 4, as its cost columns count them; AW-convolution,
-Section 4.1). At chosen positions they are the mechanism's own.
+At the papers' places the options are the papers', where none are given: SE, CBAM and GC have biases there, BAM is
+its authors' code, and each backbone has its reductions (DCANet, Section 4 and Table 4, as its cost columns count
+them; AW-convolution, Section 4.1). At chosen positions they are the mechanism's own.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,18 @@ from typing import Any
 
 from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.formulas.attention import get_mechanism, mechanisms
+from ulsam_cost.formulas.attention.mechanism import Places
 from ulsam_cost.formulas.connections import aw, dca
-from ulsam_cost.formulas.networks.spec import IN_PLACE, NO_ATTENTION, NO_POSITIONS, Network
-from ulsam_cost.placement import Placement
+from ulsam_cost.formulas.networks.spec import (
+    IN_PLACE,
+    NO_ATTENTION,
+    NO_POSITIONS,
+    PAPERS_SITES,
+    Network,
+    NetworkSpec,
+    chooses,
+)
+from ulsam_cost.placement import Placement, standings
 
 DEFAULT_ATTENTION = "ulsam"
 CONNECTION_OPTIONS = {"dca": dca.OPTIONS, "aw": aw.OPTIONS}
@@ -54,9 +63,9 @@ def settings(
         connection, attention = _aw_as_connection(connection), NO_ATTENTION
         given = {AW_NAMES.get(key, key): value for key, value in given.items()}
     if attention == NO_ATTENTION:
-        placement, sites = NO_POSITIONS, ""
+        placement, sites, at_papers_places = NO_POSITIONS, "", False
     else:
-        sites = _checked_sites(network, attention, placement, sites)
+        placement, sites, at_papers_places = _placed(network, attention, placement, sites, connection)
         attention = attention if placement or sites else NO_ATTENTION
     attends, connects = _routed(attention, connection, given)
     _require_connection_of(network, connection)
@@ -64,7 +73,7 @@ def settings(
         dca.require_dca_options(attention, connects)
     elif connection == "aw":
         aw.require_aw_options(attention, connects)
-    if sites:
+    if at_papers_places:
         attends = _paper_attention(network.name, attention, connection) | attends
     if connection == "dca":
         connects = _paper_connection(network.name if sites else "", attention) | connects
@@ -99,19 +108,34 @@ def _aw_as_connection(connection: str) -> str:
     return "aw"
 
 
-def _checked_sites(network: Network, attention: str, placement: Placement, sites: str | None) -> str:
-    get_mechanism(attention)
+def _placed(
+    network: Network, attention: str, placement: Placement, sites: str | None, connection: str
+) -> tuple[Placement, str, bool]:
+    """Where attention stands: at positions, or at sites; and whether these are its paper's places."""
+    places = get_mechanism(attention).places
     if placement:
         if sites:
             raise CostError(f"positions {placement} and sites {sites!r}: one of the two is accepted")
-        return ""
+        return placement, "", False
     if sites:
-        if sites not in network.sites:
-            raise UnknownNameError.among(f"sites of {network.name}", sites, network.sites)
-        return sites
+        accepted = (*network.sites, PAPERS_SITES) if network.in_blocks else network.sites
+        if sites not in accepted:
+            raise UnknownNameError.among(f"sites of {network.name}", sites, accepted)
+        return placement, sites, True
     if attention in network.by_positions:
-        return ""
-    return "depthwise" if attention in IN_PLACE and "depthwise" in network.sites else network.sites[0]
+        return placement, "", False
+    if places.where == "layers":
+        return _after_layers(network, places), "", True
+    if places.blocks is not None and connection != "dca" and network.in_blocks:
+        return placement, PAPERS_SITES, True
+    return placement, "depthwise" if attention in IN_PLACE and "depthwise" in network.sites else network.sites[0], True
+
+
+def _after_layers(network: Network, places: Places) -> Placement:
+    """One module after each of the layers that its paper chooses."""
+    standing = standings(network.slots(NetworkSpec(network=network.name)))
+    chosen = [layer for layer, at in standing.items() if chooses(places, network.name, at)]
+    return Placement(inserted=tuple((layer, 1) for layer in chosen))
 
 
 def _routed(attention: str, connection: str, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -143,6 +167,8 @@ def _require_known(key: str) -> None:
 
 def _paper_attention(network: str, attention: str, connection: str) -> dict[str, Any]:
     options: dict[str, Any] = {"bias": True} if attention in BIASED else {}
+    if attention != NO_ATTENTION:
+        options |= get_mechanism(attention).places.options
     reduction = PAPER_REDUCTIONS.get((network, attention, connection))
     return options if reduction is None else {**options, "reduction": reduction}
 

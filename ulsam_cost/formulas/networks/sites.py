@@ -4,18 +4,18 @@
 place of layers or after them where `spec.placement` does. Both wings read it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import CostError, PlacementError
-from ulsam_cost.formulas.attention import attention_cost
+from ulsam_cost.formulas.attention import attention_cost, get_mechanism
 from ulsam_cost.formulas.connections.dca import Link, connected_cost
 from ulsam_cost.formulas.layers import Shape
-from ulsam_cost.formulas.networks.spec import IN_PLACE, LayerCost, NetworkSpec, get_network
-from ulsam_cost.placement import Place, Slot, Step, arrange
+from ulsam_cost.formulas.networks.spec import IN_PLACE, PAPERS_SITES, LayerCost, NetworkSpec, chooses, get_network
+from ulsam_cost.placement import Place, Slot, Standing, Step, arrange, standings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +46,15 @@ def sites(spec: NetworkSpec) -> dict[str, Site]:
     found: dict[str, Site] = {}
     stride, before = 1, (0, 0)
     network = get_network(spec.network)
-    for step in arrange(spec.network, network.slots(spec), spec.placement):
+    slots = network.slots(spec)
+    standing = standings(slots)
+    for step in arrange(spec.network, slots, spec.placement):
         slot = step.slot
         if step.attends:
             places = [Place(name="", path=step.path(spec.attention), channels=slot.out_channels)]
         else:
             stride *= slot.stride
-            places = _chosen_places(spec, slot)
+            places = _chosen_places(spec, slot, standing)
         for place in places:
             previous, at = before if found else (place.channels if step.attends else slot.in_channels, stride)
             label = place_label(step.label, place)
@@ -74,8 +76,11 @@ def place_label(layer: str, place: Place) -> str:
     return layer if place.name in ("", "block") else f"{layer} {place.name}"
 
 
-def _chosen_places(spec: NetworkSpec, slot: Slot) -> list[Place]:
-    chosen = [place for place in slot.places if spec.sites in (place.name, "both")]
+def _chosen_places(spec: NetworkSpec, slot: Slot, standing: Mapping[int, Standing]) -> list[Place]:
+    chosen = [place for place in slot.places if spec.sites in (place.name, "both", PAPERS_SITES)]
+    if spec.sites == PAPERS_SITES and chosen:
+        places = get_mechanism(spec.attention).places
+        chosen = chosen if chooses(places, spec.network, standing[slot.layer]) else []
     if spec.attention not in IN_PLACE or not chosen:
         return chosen
     if slot.convolution is None or [place.name for place in chosen] != [slot.convolution.name]:
@@ -91,12 +96,16 @@ def _chosen_places(spec: NetworkSpec, slot: Slot) -> list[Place]:
 def options_at(spec: NetworkSpec, site: Site) -> dict[str, Any]:
     """The mechanism's options at a site: the spec's, and what they are there.
 
-    A gather over the whole map is built for its size. Under a matching in two layers SE has the matching's
-    reduction where channels change, as the DCANet paper's Table 4 counts it.
+    A mechanism's paper may set some by the place, and a module that is built for one map is told its size. Under a
+    matching in two layers SE has the matching's reduction where channels change, as the DCANet paper's Table 4 counts
+    it.
     """
+    mechanism = get_mechanism(spec.attention)
     options = dict(spec.attention_options)
-    if spec.attention == "ge" and options.get("extent") == 0:
-        options["map_size"] = site.map_size(spec.resolution)
+    if spec.sites:
+        at = mechanism.places.at(network=spec.network, channels=site.channels, stride=site.stride)
+        options = at | options
+    options |= mechanism.built_for(site.map_size(spec.resolution), **options)
     link = dict(spec.connection_options)
     if spec.attention == "se" and link.get("matching") == 2 and site.channels != site.previous:
         options["reduction"] = link.get("matching_reduction", Link.__dataclass_fields__["matching_reduction"].default)

@@ -1,16 +1,19 @@
 """Which network is meant, and what a family says about itself: the values that both wings share."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from importlib import import_module
 from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import UnknownNameError
-from ulsam_cost.placement import Placement, Slot
+from ulsam_cost.formulas.attention.mechanism import Places
+from ulsam_cost.placement import Placement, Slot, Standing
 
 NO_ATTENTION = "none"
 NO_POSITIONS = Placement()
+# the sites that a mechanism's paper chooses among those of a network
+PAPERS_SITES = "paper"
 # mechanisms that stand in place of a block's spatial convolution, not after the block
 IN_PLACE = ("sk",)
 
@@ -76,9 +79,9 @@ class Network:
 
     `variants` are the forms that it is known in, the first of them meant where none is named;
     `sites` the places inside of its layers where the papers put attention, the first of them meant where none
-    is named, `by_positions` the mechanisms that their papers place layer by layer instead; `beyond` gives the sites
-    that stand in no numbered layer, by label. `scales` says whether it has a width multiplier, `classifies` whether
-    it has a classifier, `connections` which connections it takes.
+    is named, `in_blocks` whether they stand in its blocks, `by_positions` the mechanisms that their papers place
+    layer by layer instead; `beyond` gives the sites that stand in no numbered layer, by label. `scales` says whether
+    it has a width multiplier, `classifies` whether it has a classifier, `connections` which connections it takes.
     """
 
     name: str
@@ -88,11 +91,17 @@ class Network:
     layers: Callable[[NetworkSpec], Iterable[LayerCost]]
     variants: tuple[str, ...] = ()
     sites: tuple[str, ...] = ("block",)
+    in_blocks: bool = True
     by_positions: tuple[str, ...] = ()
     beyond: Callable[[NetworkSpec], Mapping[str, Any]] = lambda _: {}
     scales: bool = False
     classifies: bool = True
     connections: tuple[str, ...] = ("dca", "aw")
+
+
+def chooses(places: Places, network: str, standing: Standing) -> bool:
+    """Whether a mechanism's paper puts it into the block, or after the layer, that stands there."""
+    return places.blocks is None or places.blocks(network=network, **asdict(standing))
 
 
 # network -> the file of its family, in both wings

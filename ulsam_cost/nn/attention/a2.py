@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from ulsam_cost.errors import require_size
-from ulsam_cost.formulas.attention import hidden_width
+from ulsam_cost.formulas.attention.mechanism import hidden_width
 
 
 class DoubleAttention(nn.Module):

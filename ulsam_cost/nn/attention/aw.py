@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ulsam_cost.errors import SizeError, require_size
-from ulsam_cost.formulas.attention import hidden_width, require_odd_kernel
 from ulsam_cost.formulas.attention.aw import is_shared, values_per_output
+from ulsam_cost.formulas.attention.mechanism import hidden_width, require_odd_kernel
 from ulsam_cost.formulas.layers import window_output
 
 REDUCTION = 16

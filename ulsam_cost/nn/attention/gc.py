@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ulsam_cost.formulas.attention import hidden_width
+from ulsam_cost.formulas.attention.mechanism import hidden_width
 
 
 class GC(nn.Module):

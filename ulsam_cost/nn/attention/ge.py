@@ -4,8 +4,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ulsam_cost.errors import SizeError, require_int
-from ulsam_cost.formulas.attention import hidden_width, require_one_of
 from ulsam_cost.formulas.attention.ge import GLOBAL, STYLES, halvings, require_extent
+from ulsam_cost.formulas.attention.mechanism import hidden_width, require_one_of
 from ulsam_cost.formulas.layers import as_pair
 
 

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from ulsam_cost.formulas.attention import hidden_width
+from ulsam_cost.formulas.attention.mechanism import hidden_width
 
 
 class NonLocal(nn.Module):

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from ulsam_cost.formulas.attention import hidden_width
+from ulsam_cost.formulas.attention.mechanism import hidden_width
 
 
 class SE(nn.Module):

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ulsam_cost.errors import require_divides, require_int
-from ulsam_cost.formulas.attention import hidden_width
+from ulsam_cost.formulas.attention.mechanism import hidden_width
 from ulsam_cost.formulas.attention.sk import require_sk_sizes
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6}

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ulsam_cost.errors import require_divides, require_int
-from ulsam_cost.formulas.attention import require_one_of
+from ulsam_cost.formulas.attention.mechanism import require_one_of
 from ulsam_cost.formulas.attention.ulsam import STYLES
 
 RELEASE_MOMENTUM = 0.9

@@ -37,6 +37,7 @@ class Record(Protocol):
         ...
 
 
+SPARSE_LAYOUTS = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 Rule = Callable[..., None]
 RULES: dict[OpOverloadPacket[..., Any], Rule] = {}
 
@@ -118,6 +119,18 @@ def operands_of(kwargs: dict[str, Any]) -> dict[str, Any]:
 def shape_of(tensor: Tensor) -> tuple[int, ...]:
     """A tensor's shape; a nested one has none."""
     return () if tensor.is_nested else tuple(tensor.shape)
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor has all the elements of its shape: a sparse one has not, and a nested one has no shape."""
+    return tensor.layout is torch.strided and not tensor.is_nested
+
+
+def stored_elements(tensor: Tensor) -> int:
+    """Elements that a tensor stores: all that its shape has, unless it is sparse."""
+    if tensor.layout is torch.sparse_coo:
+        return tensor._values().numel()
+    return tensor.values().numel() if tensor.layout in SPARSE_LAYOUTS else tensor.numel()
 
 
 def rule_of(operator: OpOverload[..., Any]) -> Rule | None:

@@ -1,0 +1,275 @@
+"""A count that leaves products out says so wherever one of its numbers is given, and no verdict rests on it."""
+
+import csv
+import io
+import json
+import uuid
+
+import pytest
+import torch
+from click.testing import CliRunner
+from counting import Call, count_both_ways, zeros
+from torch import nn
+
+import ulsam_cost as uc
+from ulsam_cost.cli import main
+from ulsam_cost.conventions import CONVENTIONS
+from ulsam_cost.nn.loading import load_model
+from ulsam_cost.profiler.loaded import count_loaded
+from ulsam_cost.profiler.rules import RULES
+from ulsam_cost.report.count import count_record
+
+# Of operators of a library without a rule: `product`, `tick` (element by element), and `failing`, whose rule raises.
+MODELS = """
+import torch
+from torch import nn
+
+operators = torch.ops.{library}
+
+
+class Mix(nn.Module):
+    def __init__(self, operator):
+        super().__init__()
+        self.operator = operator
+
+    def forward(self, x):
+        return self.operator(x, torch.ones(4, 4))
+
+
+class Tick(nn.Module):
+    def forward(self, x):
+        return operators.tick(x)
+
+
+class Block(nn.Module):
+    def __init__(self, operator):
+        super().__init__()
+        self.first, self.mix, self.relu = nn.Linear(4, 4), Mix(operator), nn.ReLU()
+
+    def forward(self, x):
+        return self.relu(self.mix(self.mix(self.first(x))))
+
+
+def whole():
+    return nn.Sequential(nn.Linear(4, 8)), torch.zeros(3, 4)
+
+def product():
+    return nn.Sequential(Block(operators.product), nn.Linear(4, 8)), torch.zeros(3, 4)
+
+def failing():
+    return nn.Sequential(Block(operators.failing), nn.Linear(4, 8)), torch.zeros(3, 4)
+
+def both():
+    return nn.Sequential(Block(operators.failing), Block(operators.product)), torch.zeros(3, 4)
+
+def ticks():
+    return nn.Sequential(nn.Linear(4, 8), Tick()), torch.zeros(3, 4)
+"""
+BLOCK, LAST = 3 * 4 * 4, 3 * 4 * 8  # MACs of the linear layers of `product`
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    library = new_library("product(Tensor a, Tensor b) -> Tensor", product)
+    extend(library, "failing(Tensor a, Tensor b) -> Tensor", product)
+    extend(library, "tick(Tensor a) -> Tensor", lambda a: a + 1)
+    uc.register_rule(f"{library.ns}::failing", misspelt)
+    path = tmp_path_factory.mktemp("models") / "models.py"
+    path.write_text(MODELS.replace("{library}", library.ns), encoding="utf-8")
+    yield path
+    del library
+
+
+def new_library(signature, implementation):
+    """A library of operators, which live as long as it does."""
+    library = torch.library.Library(f"incomplete_{uuid.uuid4().hex}", "DEF")
+    extend(library, signature, implementation)
+    return library
+
+
+def extend(library, signature, implementation):
+    library.define(signature)
+    for device in ("CPU", "Meta"):
+        library.impl(signature.partition("(")[0], implementation, device)
+
+
+def product(a, b):
+    return a @ b
+
+
+def run(*args):
+    return CliRunner().invoke(main, list(map(str, args)))
+
+
+def rows_of(result):
+    return list(csv.DictReader(io.StringIO(result.stdout)))
+
+
+def misspelt(record, out, a, b):
+    record(uc.OpKind.MATMUL, out.shape, mac=out.numel(), reads=1)
+
+
+def custom_operator():
+    """A new operator that multiplies two matrices, and its library."""
+    library = new_library("mix(Tensor a, Tensor b) -> Tensor", product)
+    return library, getattr(torch.ops, library.ns).mix
+
+
+def test_a_product_without_a_rule_makes_a_count_incomplete():
+    library, operator = custom_operator()
+    model = nn.Sequential(nn.Linear(4, 4), Call(lambda x: operator(operator(x, x), x)))
+    count = count_both_ways(model, zeros(4, 4))
+    assert not count.complete
+    assert count.left_out() == "2 operations without a rule"
+    assert not any(map(count.complete_under, CONVENTIONS))
+    assert (count.macs, count.params) == (4 * 4 * 4, 4 * 4 + 4)
+    whole = count_both_ways(model[:1], zeros(4, 4))
+    assert whole.complete
+    assert not whole.left_out("strict")
+    assert all(map(whole.complete_under, CONVENTIONS))
+    del library
+
+
+def test_a_rule_that_fails_says_what_it_raised_and_counts_as_a_product():
+    library, operator = custom_operator()
+    uc.register_rule(operator, misspelt)
+    count = count_both_ways(Call(lambda x: operator(x, x[:1].T)), zeros(1, 1))
+    [found] = count.uncounted
+    assert found.error == "TypeError: Recorder.__call__() got an unexpected keyword argument 'mac'"
+    assert (found.severity, found.calls, found.shapes) == ("product", 1, ((1, 1), (1, 1)))
+    assert count.left_out() == "1 operation whose rule failed"
+    assert not count.complete
+    del library
+
+
+def test_a_rule_that_fails_is_a_product_whatever_the_operator_looks_like(monkeypatch):
+    def fails(*_, **__):
+        raise KeyError("shape")
+
+    monkeypatch.setitem(RULES, torch.ops.aten.tanh, fails)
+    count = count_both_ways(Call(lambda x: x.tanh() + torch.linalg.qr(x)[0]), zeros(4, 4))
+    found = {operation.operator: (operation.severity, operation.error) for operation in count.uncounted}
+    assert found == {"aten::tanh": ("product", "KeyError: 'shape'"), "aten::linalg_qr": ("product", "")}
+    assert count.left_out() == "1 operation without a rule and 1 operation whose rule failed"
+
+
+def test_what_a_failing_rule_recorded_stands():
+    library, operator = custom_operator()
+
+    def half(record, out, a, b):
+        record(uc.OpKind.MATMUL, out.shape, macs=64, reads=32)
+        raise ValueError("the other half")
+
+    uc.register_rule(operator, half)
+    count = count_both_ways(Call(lambda x: operator(x, x)), zeros(4, 4))
+    assert (count.macs, count.complete, count.uncounted[0].error) == (64, False, "ValueError: the other half")
+    del library
+
+
+@pytest.mark.skipif(not hasattr(torch, "_grouped_mm"), reason="this PyTorch has no grouped product")
+def test_experts_without_a_rule_are_left_out(monkeypatch):
+    monkeypatch.delitem(RULES, torch.ops.aten._grouped_mm, raising=False)
+
+    class Experts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.router = nn.Linear(16, 4, dtype=torch.bfloat16)
+            self.weights = nn.Parameter(torch.zeros(4, 16, 32, dtype=torch.bfloat16))
+
+        def forward(self, x):
+            ends = torch.tensor([2, 4, 6, 8], dtype=torch.int32)
+            return self.router(x), torch._grouped_mm(x, self.weights, offs=ends)
+
+    count = uc.count(nn.Sequential(Experts()), torch.zeros(8, 16, dtype=torch.bfloat16))
+    assert count.macs == 8 * 16 * 4
+    assert count.params == (16 * 4 + 4) + 4 * 16 * 32
+    assert (count.complete, count.left_out()) == (False, "1 operation without a rule")
+
+
+def test_work_on_elements_is_missing_only_where_a_convention_could_count_it(models):
+    record = json.loads(run("count", f"{models}:ticks", "--format", "json").stdout)
+    assert record["complete"] is True
+    assert set(CONVENTIONS) - set(record["incomplete_conventions"]) == {"macs", "flops", "torch"}
+    for name in ("macs", "flops", "torch"):  # that these count nothing but products
+        for kind in set(uc.OpKind) - {"conv", "linear", "matmul"}:
+            op = uc.OpCost(path="", kind=kind, operator="", output=(2, 3), reads=6, writes=6, params=6)
+            assert CONVENTIONS[name].weigh(op) == 0
+    said = run("count", f"{models}:ticks").stdout
+    assert "\n96 MACs, 24 activations\n" in said
+    assert "strict        at least 216  operations" in said
+    assert "torch                  192  FLOPs" in said
+
+
+def test_count_marks_each_number_that_leaves_products_out(models):
+    said = run("count", f"{models}:product").stdout
+    assert f"\nat least {BLOCK + LAST} MACs (incomplete: 2 operations without a rule, see below)\n" in said
+    assert f"\nat least {3 * 4 + 3 * 8} activations\n" in said
+    table = {line.split()[0]: line for line in said.splitlines() if line}
+    assert f"at least {BLOCK}  " in table["0"]
+    assert "at least" not in table["1"]
+    assert "at least" in table["macs"]
+    assert "%" not in said
+    assert "whose rule failed" not in said
+
+
+def test_json_and_csv_of_count_say_whether_it_is_complete(models):
+    record = json.loads(run("count", f"{models}:product", "--format", "json").stdout)
+    assert (record["complete"], record["left_out"], record["macs"]) == (False, "2 operations without a rule", 144)
+    assert record["incomplete_conventions"] == list(CONVENTIONS)
+    assert {row["path"]: row["complete"] for row in record["layers"]} == {
+        "": False,
+        "0": False,
+        "0.first": True,
+        "0.mix": False,
+        "0.relu": True,
+        "1": True,
+    }
+    rows = rows_of(run("count", f"{models}:product", "--format", "csv"))
+    assert [row["complete"] for row in rows] == [str(row["complete"]) for row in record["layers"]]
+    assert [row["macs"] for row in rows] == [str(row["macs"]) for row in record["layers"]]
+    by_kind = rows_of(run("count", f"{models}:product", "--by", "kind", "--format", "csv"))
+    assert {row["kind"]: row["complete"] for row in by_kind} == {
+        "linear": "False",
+        "bias": "True",
+        "activation": "True",
+    }
+    whole = json.loads(run("count", f"{models}:whole", "--format", "json").stdout)
+    assert (whole["complete"], whole["left_out"], whole["incomplete_conventions"]) == (True, "", [])
+
+
+def test_a_rule_that_fails_is_shown_and_fails_the_strict_check(models):
+    result = run("count", f"{models}:both", "--strict")
+    assert result.exit_code == 1
+    assert "incomplete: 2 operations without a rule and 2 operations whose rule failed" in result.stderr
+    assert "TypeError: Recorder.__call__() got an unexpected keyword argument 'mac'" in result.stdout
+    record = json.loads(run("count", f"{models}:both", "--format", "json").stdout)
+    assert {row["error"].partition(":")[0]: row["severity"] for row in record["uncounted"]} == {
+        "TypeError": "product",
+        "": "product",
+    }
+    assert run("count", f"{models}:whole", "--strict").exit_code == 0
+    assert run("count", f"{models}:ticks", "--strict").exit_code == 0
+
+
+def test_no_tool_is_held_against_a_number_that_is_not_whole(models):
+    peers = json.loads(run("count", f"{models}:ticks", "--peers", "--format", "json").stdout)["peers"]
+    assert {peer["tool"]: (peer["complete"], peer["difference"]) for peer in peers} == {
+        "fvcore": (False, None),
+        "thop": (False, None),
+        "torch": (True, 0),
+    } | {peer["tool"]: (False, None) for peer in peers[3:]}
+
+
+def test_the_picture_says_at_least(models, monkeypatch):
+    from ulsam_cost.report import figures_count
+
+    titles = []
+    monkeypatch.setattr(
+        figures_count, "to_png", lambda figure: titles.extend(axis.get_title("left") for axis in figure.axes)
+    )
+    for name in ("product", "whole"):
+        loaded = load_model(f"{models}:{name}")
+        figures_count.count_figure(count_record(loaded, count_loaded(loaded), 2))
+    incomplete, whole = titles[:3], titles[3:]
+    assert incomplete == ["MACs: at least 144", "parameters: 60", "activations: at least 36"]
+    assert whole == ["MACs: 96", "parameters: 40", "activations: 24"]
