@@ -108,7 +108,7 @@ def view_of(tensor: Tensor, twins: Twins) -> Tensor:
         return tensor
     own = tensor.detach()
     if type(own) is not kind:
-        return _as_subclass(kind, own, tensor.requires_grad)  # type: ignore[no-any-return]
+        return _as_subclass(kind, own, tensor.requires_grad)
     return own.requires_grad_(tensor.requires_grad)
 
 
