@@ -71,13 +71,13 @@ def _contents(pages: Sequence[Page], others: Iterable[Link]) -> tuple[Text, ...]
 
 
 def _every_number_page(audit: Audit) -> Page:
-    """All verdicts in two tables, to sort and to filter."""
+    """All outcomes in two tables, to sort and to filter."""
     source = words("source", "source")
     claims = claims_table(audit.claims)
     return Page(
         "every_number.md",
         "Every printed number in one place",
-        (Paragraph("All cost cells and all claims with their verdicts, for sorting and filtering."),),
+        (Paragraph("All cost cells and all claims with their outcomes, for sorting and filtering."),),
         (
             Section("Cells", (Grid(cells_table(audit.cells, leading=(source, words("table", "table")))),)),
             Section("Claims", (Grid(Table(columns=(source, *claims.columns), records=_with_source(audit, claims))),)),
