@@ -45,7 +45,7 @@ from ulsam_cost.profiler.sweep import add_roofline_estimates, network_subject, t
 from ulsam_cost.profiler.timers import compare_timers, timer_of
 from ulsam_cost.profiler.trace import count
 from ulsam_cost.published import published_cells
-from ulsam_cost.report.files import write_files
+from ulsam_cost.report.files import write_file, write_files
 from ulsam_cost.report.formats import to_json
 from ulsam_cost.report.latency import device_slug, latency_files
 
@@ -344,7 +344,7 @@ def main(device: str, minutes: float, out: Path, fresh: bool, only: str | None, 
 
 
 def _save(path: Path, record: dict[str, Any]) -> None:
-    write_files(path.parent, {path.name: to_json(record).encode()})
+    write_file(path, to_json(record).encode())
 
 
 if __name__ == "__main__":

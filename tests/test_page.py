@@ -44,7 +44,9 @@ def page(tmp_path_factory):
     first = audit.cells[0]
     hostile = replace(first, subject=replace(first.subject, model=LABEL))
     path = tmp_path_factory.mktemp("page") / "index.html"
-    path.write_bytes(render_report(replace(audit, cells=(hostile, *audit.cells[1:])))["index.html"])
+    timings = Link("Measured", "measured.md")
+    files = render_report(replace(audit, cells=(hostile, *audit.cells[1:])), (timings,))
+    path.write_bytes(files["index.html"])
     return path
 
 
