@@ -217,7 +217,7 @@ class Study:
             model, x = self._build(spec), self.inputs(batch, (3, *spec.resolution))
             subject = network_subject(spec)
             layers = timed_layers(measure_layers(model, x, setting=setting, effort=effort), subject)
-            add_roofline_estimates(layers, subject, count(model, x).cost, DTYPE, setting)
+            add_roofline_estimates(layers, subject, count(model, x), DTYPE, setting)
             return {"device": str(self.device), "dtype": DTYPE, "layers": layers}
 
         facts = {"section": "layers", **_of(spec), "batch": batch, "mode": "eager"}

@@ -12,6 +12,7 @@ from ulsam_cost.audit.explanations import explanations, key_of
 from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
 from ulsam_cost.audit.readings import cell_spec, spec_cost
 from ulsam_cost.cost import Cost
+from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.profiler.networks import count_network
 from ulsam_cost.published import Cell, Claim, cost_cells, published_claims
@@ -80,8 +81,17 @@ def run_audit() -> Audit:
 
 @lru_cache(maxsize=1024)
 def counted_cost(spec: NetworkSpec) -> Cost:
-    """The counted cost of a network, once each."""
-    return count_network(spec).cost
+    """The counted cost of a network, once each.
+
+    Raises:
+        CostError: for a count that leaves products out: no page is written of it.
+    """
+    counted = count_network(spec)
+    if not counted.complete:
+        raise CostError(
+            f"{spec.network}: the count is incomplete ({counted.left_out()}), and the report would rest on it"
+        )
+    return counted.cost
 
 
 def same_cost(a: Cost, b: Cost) -> bool:
