@@ -45,7 +45,7 @@ from ulsam_cost.profiler.sweep import add_roofline_estimates, network_subject, t
 from ulsam_cost.profiler.timers import compare_timers, timer_of
 from ulsam_cost.profiler.trace import count
 from ulsam_cost.published import published_cells
-from ulsam_cost.report.files import write_files
+from ulsam_cost.report.files import write_file, write_files
 from ulsam_cost.report.formats import to_json
 from ulsam_cost.report.latency import device_slug, latency_files
 
@@ -217,7 +217,7 @@ class Study:
             model, x = self._build(spec), self.inputs(batch, (3, *spec.resolution))
             subject = network_subject(spec)
             layers = timed_layers(measure_layers(model, x, setting=setting, effort=effort), subject)
-            add_roofline_estimates(layers, subject, count(model, x).cost, DTYPE, setting)
+            add_roofline_estimates(layers, subject, count(model, x), DTYPE, setting)
             return {"device": str(self.device), "dtype": DTYPE, "layers": layers}
 
         facts = {"section": "layers", **_of(spec), "batch": batch, "mode": "eager"}
@@ -344,7 +344,7 @@ def main(device: str, minutes: float, out: Path, fresh: bool, only: str | None, 
 
 
 def _save(path: Path, record: dict[str, Any]) -> None:
-    write_files(path.parent, {path.name: to_json(record).encode()})
+    write_file(path, to_json(record).encode())
 
 
 if __name__ == "__main__":

@@ -73,17 +73,17 @@ def test_profile_keeps_its_contract():
     assert set(record) == {
         *("network", "width", "resolution", "classes", "batch", "positions", "groups", "attention", "style"),
         *("params", "macs", "flops", "activations", "baseline", "delta", "derived", "layers", "uncounted"),
-        *("memory", "latency", "variant", "sites", "connection"),
+        *("memory", "latency", "variant", "sites", "connection", "complete", "left_out"),
     }
     assert (record["params"], record["macs"], record["flops"]) == (3_966_248, 517_059_072, 2 * 517_059_072)
     assert record["derived"] == {"params": 3_966_248, "macs": 517_059_072}
-    assert record["baseline"] == {"params": 4_231_976, "macs": 568_740_352}
+    assert record["baseline"] == {"params": 4_231_976, "macs": 568_740_352, "complete": True, "left_out": ""}
     assert record["delta"] == {"params": 3_966_248 - 4_231_976, "macs": 517_059_072 - 568_740_352}
     assert record["positions"] == "8:1,9:1,11"
     assert (record["groups"], record["style"], record["latency"], record["uncounted"]) == (4, "equation", None, [])
     for key in ("params", "macs"):
         assert sum(layer[key] for layer in record["layers"]) == record[key]
-    assert set(record["layers"][0]) == {"layer", "path", "kind", "params", "macs", "output"}
+    assert set(record["layers"][0]) == {"layer", "path", "kind", "params", "macs", "output", "complete"}
     assert [layer["layer"] for layer in record["layers"]][7:12] == ["8", "8:1", "9", "9:1", "10"]
 
 

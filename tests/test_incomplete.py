@@ -4,25 +4,35 @@ import csv
 import io
 import json
 import uuid
+from functools import partial
 
 import pytest
 import torch
 from click.testing import CliRunner
 from counting import Call, count_both_ways, zeros
 from torch import nn
+from torch.nn import functional
 
 import ulsam_cost as uc
 from ulsam_cost.cli import main
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.nn.loading import load_model
+from ulsam_cost.profiler import sweep
+from ulsam_cost.profiler.fast import FAST
 from ulsam_cost.profiler.loaded import count_loaded
+from ulsam_cost.profiler.roofline import Roof
 from ulsam_cost.profiler.rules import RULES
+from ulsam_cost.profiler.runner import make_setting
+from ulsam_cost.report.build_audit import counted_cost
 from ulsam_cost.report.count import count_record
+from ulsam_cost.report.formats import render
+from ulsam_cost.report.measured import layer_table
 
 # Of operators of a library without a rule: `product`, `tick` (element by element), and `failing`, whose rule raises.
 MODELS = """
 import torch
 from torch import nn
+from torch.nn import functional
 
 operators = torch.ops.{library}
 
@@ -273,3 +283,116 @@ def test_the_picture_says_at_least(models, monkeypatch):
     incomplete, whole = titles[:3], titles[3:]
     assert incomplete == ["MACs: at least 144", "parameters: 60", "activations: at least 36"]
     assert whole == ["MACs: 96", "parameters: 40", "activations: 24"]
+
+
+def test_compare_warns_before_its_tables_and_gives_no_difference(models):
+    whole, product = f"{models}:whole", f"{models}:product"
+    result = run("compare", whole, product)
+    assert " ".join(result.stdout.split()).startswith(f"B {product} is incomplete: 2 operations without a rule; see")
+    rows = [line for line in result.stdout.splitlines() if line.startswith("MACs") and f"B {product}" in line]
+    assert [row.partition(product)[2].split() for row in rows] == [["at", "least", "144"]]
+    for texts in ((whole, product), (product, whole)):
+        record = json.loads(run("compare", *texts, "--format", "json").stdout)
+        change = record["networks"][1]
+        assert (change["delta"]["macs"], change["delta_pct"]["macs"], change["delta"]["activations"]) == (None,) * 3
+        assert abs(change["delta"]["params"]) == (4 * 4 + 4)
+        assert {network["network"]: network["complete"] for network in record["networks"]} == {
+            whole: True,
+            product: False,
+        }
+    styled = run("compare", whole, product, "--format", "csv")
+    assert "is incomplete" not in styled.stdout
+    assert "is incomplete" in styled.stderr
+    assert [row["complete"] for row in rows_of(styled)] == ["True", "False"]
+
+
+def test_networks_are_not_alike_where_one_is_incomplete(models):
+    record = json.loads(run("compare", *[f"{models}:product"] * 2, "--format", "json").stdout)
+    assert {row["layer"]: row["complete"] for row in record["layers"]} == {"0.mix": False, "all others": True}
+    rows = rows_of(run("compare", *[f"{models}:product"] * 2, "--layers", "--format", "csv"))
+    assert [(row["layer"], row["complete"]) for row in rows] == [("0.mix", "False"), ("all others", "True")]
+    assert "at least 0" in run("compare", *[f"{models}:product"] * 2).stdout
+
+
+def without_linear_rules(monkeypatch):
+    """No rule of a linear layer, as if PyTorch had a new operator for it, for counts that are not fast."""
+    for name in ("addmm", "mm", "linear"):
+        monkeypatch.delitem(RULES, getattr(torch.ops.aten, name), raising=False)
+    monkeypatch.delitem(FAST, functional.linear)
+    slow = partial(uc.profiler.trace.count, fast=False)
+    monkeypatch.setattr(uc.profiler.networks, "count", slow)
+    monkeypatch.setattr(uc.profiler.loaded, "count", slow)
+
+
+def test_profile_marks_an_incomplete_network_and_holds_it_against_nothing(monkeypatch):
+    without_linear_rules(monkeypatch)
+    args = ("profile", "mv1", "--positions", "11", "--no-latency")
+    result = run(*args)
+    assert result.exit_code == 2
+    assert "the count is incomplete (1 operation without a rule) and cannot be held against" in result.stderr
+    macs = next(line for line in result.stdout.splitlines() if line.startswith("MACs"))
+    assert macs.split()[:4] == ["MACs", "at", "least", f"{network('mv1', '11').macs - 1024 * 1000:,}"]
+    assert "%" not in macs
+    assert "the network is incomplete: 1 operation without a rule\nthe baseline is incomplete" in result.stdout
+    record = json.loads(run(*args, "--format", "json").stdout)
+    assert (record["complete"], record["baseline"]["complete"], record["delta"]["macs"]) == (False, False, None)
+    assert {row["layer"] for row in record["layers"] if not row["complete"]} == {"fc"}
+    assert [row["complete"] for row in rows_of(run(*args, "--format", "csv"))] == ["True", "False"]
+
+
+def network(name, positions):
+    return uc.network_cost(name, positions=positions)
+
+
+def test_compare_and_the_report_hold_no_incomplete_count_against_the_derived_one(monkeypatch):
+    without_linear_rules(monkeypatch)
+    result = run("compare", "mv1", "mv2")
+    assert result.exit_code == 2
+    assert "mv1: the count is incomplete (1 operation without a rule) and cannot be held" in result.stderr
+    with pytest.raises(uc.CostError, match="mv1: the count is incomplete"):
+        counted_cost(uc.network_spec("mv1", resolution=(32, 64)))
+
+
+def test_table1_marks_an_incomplete_module(monkeypatch):
+    without_linear_rules(monkeypatch)
+    result = run("table1", "--counted", "--mechanisms", "se,ulsam")
+    assert "se is incomplete: 2 operations without a rule\n" in result.stderr
+    assert "ulsam is incomplete" not in result.stderr
+    assert "at least 0" in next(line for line in result.stdout.splitlines() if line.startswith("se"))
+    records = json.loads(run("table1", "--counted", "--mechanisms", "se,ulsam", "--format", "json").stdout)
+    assert [(record["complete"], record["counted_macs"]) for record in records] == [(False, 0), (True, 2 * 512 * 196)]
+
+
+def test_explain_judges_no_incomplete_number(models):
+    result = run("explain", "--model", f"{models}:product", "--printed", "144")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "the count is incomplete (2 operations without a rule)" in result.stderr
+    result = run("explain", "--model", f"{models}:ticks", "--printed", "96")
+    assert result.stdout.startswith("2 rules give 96; the plainest:\n* macs: 1 a MAC")
+    assert "only rules that count nothing but products are tried" in result.stderr
+    assert "fvcore" in run("explain", "--model", f"{models}:whole", "--printed", "96").stdout
+
+
+def test_a_layer_that_is_not_counted_whole_has_no_roofline_estimate(models, monkeypatch):
+    monkeypatch.setattr(
+        sweep,
+        "device_roof",
+        lambda *_, **__: Roof(device="a device", dtype="float32", bytes_per_second=1e9, flops_per_second=1e9),
+    )
+    loaded = load_model(f"{models}:both")
+    subject = sweep.model_subject(f"{models}:both", inputs=())
+    layers = {"rows": [{"layer": name, "median_ms": 1.0} for name in ("0.first", "0.mix", "1.mix", "rest")]}
+    setting = make_setting(device="cpu")
+    sweep.add_roofline_estimates(layers, subject, count_loaded(loaded), "float32", setting)
+    assert (layers["complete"], layers["left_out"]) == (
+        False,
+        "2 operations without a rule and 2 operations whose rule failed",
+    )
+    shown = {row["layer"]: (row.get("macs"), row.get("complete"), "least_ms" in row) for row in layers["rows"]}
+    assert shown == {
+        "0.first": (BLOCK, True, True),
+        "0.mix": (0, False, False),
+        "1.mix": (0, False, False),
+        "rest": (None, None, False),
+    }
+    assert "at least 0" in render(layer_table(layers), "table")

@@ -16,7 +16,6 @@ from matplotlib import pyplot as plt
 
 from ulsam_cost.cli import main
 from ulsam_cost.report.build import report_files, stale_files
-from ulsam_cost.report.files import write_files
 from ulsam_cost.report.pages import slug
 
 ROOT = Path(__file__).parents[1]
@@ -135,6 +134,25 @@ def test_missing_timings_are_stale(written, contents, changed):
     assert stale_files(written, contents) == ["measured.html"]
 
 
+def test_a_report_without_timings_links_none_and_passes_the_check(tmp_path):
+    assert CliRunner().invoke(main, ["report", "--no-latency", "--out", str(tmp_path)]).exit_code == 0
+    test_every_link_and_picture_is_there(tmp_path)
+    assert "measured" not in (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert check(tmp_path) == (0, [])
+
+
+def test_what_is_no_longer_written_is_noticed(written, tmp_path):
+    for path in written.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    for name in ("layers_gone.png", "gone.md", "counters.png", "latency_cpu_roofline.png", "notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    result = CliRunner().invoke(main, ["report", "--check", "--out", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.stderr.splitlines() == [
+        f"{tmp_path / name} is no longer written: it can be removed" for name in ("gone.md", "layers_gone.png")
+    ]
+
+
 def test_timings_stand_in_their_own_pages_alone(written):
     ratio = re.search(r"\| *([0-9.]+) \| *[0-9.]+ \| *[0-9.]+ \|\n", (written / "measured.md").read_text())[1]
     assert ratio in (written / "measured.html").read_text(encoding="utf-8")
@@ -144,11 +162,14 @@ def test_timings_stand_in_their_own_pages_alone(written):
 
 
 def test_a_second_run_in_another_place_writes_the_same_bytes(written, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("measured.md", "measured.html"):
+        (tmp_path / "elsewhere" / name).write_bytes((written / name).read_bytes())
     environment = {**os.environ, "PYTHONHASHSEED": "7", "PYTHONPATH": str(ROOT), "TZ": "Asia/Kathmandu"}
     command = [sys.executable, "-m", "ulsam_cost", "report", "--no-latency", "--out", "elsewhere"]
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)
     again = {path.name: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()}
-    assert again.keys() == {path.name for path in written.iterdir()} - {"measured.md", "measured.html"}
+    assert again.keys() == {path.name for path in written.iterdir()}
     assert [name for name, content in again.items() if content != (written / name).read_bytes()] == []
 
 
@@ -176,7 +197,7 @@ def test_every_link_and_picture_is_there(written):
 
 def test_a_page_of_another_command_is_linked_where_it_stands(tmp_path, contents):
     (tmp_path / "counters.md").write_text("# Counters\n", encoding="utf-8")
-    files = report_files(tmp_path)
+    files = report_files(tmp_path, measured=True)
     linking = [name for name, content in files.items() if content != contents[name]]
     assert linking == ["README.md", "index.html"]
     assert b"[Counters](counters.md)" in files["README.md"]
@@ -224,11 +245,3 @@ def test_a_folder_that_cannot_be_written_is_one_sentence_and_exit_1(tmp_path):
     assert result.stderr.startswith("Error: cannot write into")
     assert result.stderr.count("\n") == 1
     assert os.listdir(tmp_path) == ["file"]
-
-
-def test_files_are_written_whole_or_not_at_all(tmp_path):
-    (tmp_path / "b.md").mkdir()  # moving the second file onto a folder fails
-    with pytest.raises(Exception, match="cannot write into"):
-        write_files(tmp_path, {"b.md": b"new", "c.md": b"new"})
-    assert not (tmp_path / "c.md").exists()
-    assert not list(tmp_path.glob(".writing-*"))

@@ -8,19 +8,19 @@ import pytest
 from matplotlib import colors
 from matplotlib import pyplot as plt
 
-from ulsam_cost.audit import Verdict
+from ulsam_cost.audit.outcomes import Outcome
 from ulsam_cost.formulas.attention import REGISTERED
 from ulsam_cost.report import figures_audit
 from ulsam_cost.report.build_audit import run_audit
 from ulsam_cost.report.build_opening import audit_dots, trained_networks
-from ulsam_cost.report.figures import PLAIN, VERDICT_COLOURS, mechanism_colour, same_picture
+from ulsam_cost.report.figures import OUTCOME_COLOURS, PLAIN, mechanism_colour, same_picture
 from ulsam_cost.report.figures_audit import (
     Dot,
     Trained,
     accuracy_figure,
     agreement_figure,
+    outcomes_figure,
     pareto_front,
-    verdicts_figure,
 )
 
 
@@ -30,27 +30,31 @@ def drawn(content, colour):
     return int((abs(pixels - np.array(colors.to_rgb(colour))).max(axis=2) < 2 / 255).sum())
 
 
-def test_every_mechanism_and_every_verdict_has_a_colour_of_its_own():
+def test_every_mechanism_and_every_outcome_has_a_colour_of_its_own():
     colours = [mechanism_colour(name) for name in REGISTERED]
-    assert len({*colours, PLAIN, *VERDICT_COLOURS.values()}) == len(REGISTERED) + 1 + len(Verdict)
+    assert len({*colours, PLAIN, *OUTCOME_COLOURS.values()}) == len(REGISTERED) + 1 + len(Outcome)
     assert mechanism_colour("none") == PLAIN
 
 
-def test_dots_of_each_verdict_are_drawn():
+def test_dots_of_each_outcome_are_drawn():
     dots = [
-        Dot(quantity="MACs", printed=1e6 * 2**step, resolution=1e5, computed=1e6 * 2**step, verdict=verdict)
-        for step, verdict in enumerate(Verdict)
+        Dot(quantity="MACs", printed=value, resolution=1e5, computed=value, outcome=outcome)
+        for repeat in range(5)
+        for step, outcome in enumerate(Outcome)
+        for value in [1e6 * 2 ** (step + len(Outcome) * repeat)]
     ]
-    dots.append(Dot(quantity="MACs", printed=3e6, resolution=1e5, computed=None, verdict=Verdict.UNEXPLAINED))
-    picture = agreement_figure(dots, "title")
-    assert all(drawn(picture, colour) > 50 for colour in VERDICT_COLOURS.values())
-    assert same_picture(picture, agreement_figure(dots, "title"))
+    few, many = (agreement_figure(some, "title") for some in (dots[: len(Outcome)], dots))
+    for colour in OUTCOME_COLOURS.values():
+        assert drawn(many, colour) > 1.5 * drawn(few, colour) > 75  # more than the legend alone
+    assert same_picture(many, agreement_figure(dots, "title"))
+    missing = Dot(quantity="MACs", printed=3e6, resolution=1e5, computed=None, outcome=Outcome.UNEXPLAINED)
+    assert not same_picture(few, agreement_figure([*dots[: len(Outcome)], missing], "title"))
 
 
 def test_a_wrong_number_stands_off_the_diagonal():
     right, wrong = (
         agreement_figure(
-            [Dot(quantity="MACs", printed=1e6, resolution=1e5, computed=computed, verdict=Verdict.MATCH)], "title"
+            [Dot(quantity="MACs", printed=1e6, resolution=1e5, computed=computed, outcome=Outcome.NETWORK)], "title"
         )
         for computed in (1e6, 5e6)
     )
@@ -58,12 +62,12 @@ def test_a_wrong_number_stands_off_the_diagonal():
 
 
 def test_bars_are_as_long_as_the_counts():
-    counts = {"cells": {"one": Counter({Verdict.MATCH: 30, Verdict.EXPLAINED: 10})}}
-    picture = verdicts_figure(counts, "title")
+    counts = {"cells": {"one": Counter({Outcome.NETWORK: 30, Outcome.EXPLAINED: 10})}}
+    picture = outcomes_figure(counts, "title")
     pixels = plt.imread(BytesIO(picture))[:, :, :3]
     lengths = []
-    for verdict in (Verdict.MATCH, Verdict.EXPLAINED):
-        right = abs(pixels - np.array(colors.to_rgb(VERDICT_COLOURS[verdict]))).max(axis=2) < 2 / 255
+    for outcome in (Outcome.NETWORK, Outcome.EXPLAINED):
+        right = abs(pixels - np.array(colors.to_rgb(OUTCOME_COLOURS[outcome]))).max(axis=2) < 2 / 255
         lengths.append(right.sum(axis=1).max())
     assert lengths[0] / lengths[1] == pytest.approx(3, abs=0.05)
 
@@ -96,5 +100,5 @@ def test_more_networks_than_markers_and_unknown_connections_are_drawn_all_the_sa
 
 def test_every_cost_cell_is_a_dot():
     audit = run_audit()
-    assert set(figures_audit.MARKERS) == set(Verdict)
+    assert set(figures_audit.MARKERS) == set(Outcome)
     assert len(audit_dots(audit)) == len(audit.cells) == 350

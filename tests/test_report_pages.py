@@ -1,12 +1,14 @@
 """The page model: other people's words stay words in Markdown and in HTML, links lead where they say."""
 
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from ulsam_cost.audit.outcomes import Outcome
 from ulsam_cost.report.formats import Table, escape_markdown, number, words
 from ulsam_cost.report.pages import Bullets, Grid, Link, Page, Paragraph, Picture, Section, Shown, Strong, slug
 from ulsam_cost.report.pages_html import html
@@ -122,12 +124,12 @@ def test_links_between_pages_lead_to_their_place_in_the_one_file():
 
 def test_a_value_sorts_by_its_number_and_reads_as_its_words():
     table = Table(
-        columns=(number("printed", "printed", str), words("verdict", "verdict")),
-        records=[{"printed": Shown("4.2M", 4.2e6), "verdict": Shown("last digit", 2)}, {"printed": "", "verdict": ""}],
+        columns=(number("printed", "printed", str), words("outcome", "outcome")),
+        records=[{"printed": Shown("4.2M", 4.2e6), "outcome": Shown("last digit", 2)}, {"printed": "", "outcome": ""}],
     )
     page = html([Page("x.md", "t", (Grid(table),))], {}).decode()
     assert '<td class="number" data-order="4200000.0">4.2M</td>' in page
-    assert '<td class="verdict last-digit" data-order="2">last digit</td>' in page
+    assert '<td class="outcome last-digit" data-order="2">last digit</td>' in page
 
 
 @pytest.mark.parametrize(
@@ -140,3 +142,12 @@ def test_a_value_sorts_by_its_number_and_reads_as_its_words():
 )
 def test_anchors_are_those_of_github(title, anchor):
     assert slug(title) == anchor
+
+
+def test_every_outcome_has_its_dot_on_the_page():
+    style = (files("ulsam_cost.report") / "page" / "page.css").read_text(encoding="utf-8")
+    page = html([Page("README.md", "one", ())], {}).decode()
+    for outcome in Outcome:
+        name = slug(outcome.words)
+        assert f"td.{name}::before {{ background: var(--{name}); }}" in style
+        assert f"--{name}: #" in page

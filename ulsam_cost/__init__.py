@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ulsam_cost.audit import check_cell as check_cell
     from ulsam_cost.audit import register_reading as register_reading
     from ulsam_cost.audit.cells_file import check_cells as check_cells
+    from ulsam_cost.audit.outcomes import Outcome as Outcome
+    from ulsam_cost.audit.outcomes import outcome_of as outcome_of
     from ulsam_cost.conventions import CONVENTIONS as CONVENTIONS
     from ulsam_cost.conventions import Convention as Convention
     from ulsam_cost.cost import Cost as Cost
@@ -41,6 +43,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "audit": ("Finding", "Reading", "Verdict", "check_cell", "register_reading"),
     "audit.cells_file": ("check_cells",),
+    "audit.outcomes": ("Outcome", "outcome_of"),
     "conventions": ("CONVENTIONS", "Convention"),
     "cost": ("Cost", "OpCost", "OpKind"),
     "errors": ("CostError",),

@@ -154,7 +154,7 @@ class Cost:
 
     def by_path(self, depth: int) -> dict[str, "Cost"]:
         """The operations by the first `depth` names of their module path."""
-        return self._grouped([".".join(op.path.split(".")[:depth]) for op in self.ops])
+        return self._grouped([path_at(op.path, depth) for op in self.ops])
 
     def _grouped(self, keys: list[Any]) -> dict[Any, "Cost"]:
         groups: dict[Any, list[OpCost]] = {}
@@ -200,6 +200,11 @@ class Cost:
 def join_path(prefix: str, path: str) -> str:
     """Two module paths, one below the other; either may be empty."""
     return f"{prefix}.{path}" if prefix and path else prefix or path
+
+
+def path_at(path: str, depth: int) -> str:
+    """The first `depth` names of a module path."""
+    return ".".join(path.split(".")[:depth])
 
 
 def is_under(path: str, prefix: str) -> bool:

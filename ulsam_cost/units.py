@@ -28,6 +28,11 @@ def at_least(value: int, *, unless: bool) -> int:
     return value if unless else AtLeast(value)
 
 
+def difference(now: int, before: int) -> int | None:
+    """What a count has more than another; unknown where one of them leaves something out."""
+    return None if isinstance(now, AtLeast) or isinstance(before, AtLeast) else now - before
+
+
 def parse_printed(text: str) -> Printed:
     """Read a printed number such as `4.122G` or `569M`, with the precision it was printed at.
 
@@ -46,6 +51,8 @@ def parse_printed(text: str) -> Printed:
 
 def format_count(value: float, digits: int = 2) -> str:
     """A count in the largest unit that leaves at least 1 before the point: 517059072 -> '517.06M'."""
+    if isinstance(value, AtLeast):
+        return f"at least {format_count(int(value), digits)}"
     size = abs(value)
     suffix = next((s for s, f in reversed(FACTORS.items()) if f > 1 and size >= f), "")
     if not suffix:

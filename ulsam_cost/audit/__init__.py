@@ -32,7 +32,7 @@ class Verdict(StrEnum):
         return self.replace("_", " ")
 
 
-REPRODUCED = (Verdict.MATCH, Verdict.TRUNCATED, Verdict.LAST_DIGIT)
+DIGIT_VERDICTS = (Verdict.MATCH, Verdict.TRUNCATED, Verdict.LAST_DIGIT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ def judge(subject: Subject, tried: Iterable[Computed]) -> Finding[Subject]:
     """The best verdict that any computed number gives, the strictest reading first among equals."""
     printed, resolution = Fraction(subject.value), Fraction(subject.resolution)
     verdicts = [(meets(printed, resolution, computed.number), computed) for computed in tried]
-    for verdict in REPRODUCED:
+    for verdict in DIGIT_VERDICTS:
         for found, computed in verdicts:
             if found is verdict:
                 return Finding(subject=subject, verdict=verdict, computed=computed)

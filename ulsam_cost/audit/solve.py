@@ -98,7 +98,7 @@ CHOICES: tuple[tuple[Choice, ...], ...] = (
 )
 
 
-def solve(costs: Sequence[Cost], printed: Sequence[Printed]) -> list[Rule]:
+def solve(costs: Sequence[Cost], printed: Sequence[Printed], *, products_only: bool = False) -> list[Rule]:
     """The rules that give the printed numbers: known conventions first, then the plainest.
 
     Choices that come to the same for all of the networks are one, the plainest.
@@ -106,14 +106,16 @@ def solve(costs: Sequence[Cost], printed: Sequence[Printed]) -> list[Rule]:
     Args:
         costs: of one network or several.
         printed: the number that stands for each.
+        products_only: whether rules that count anything but products are left out, because a cost lacks operations.
 
     Returns:
         The rules that give as many of the numbers as any does; none if none gives any.
     """
-    groups = [_distinct(group, costs) for group in CHOICES]
+    groups = [_distinct(group, costs) for group in (CHOICES[:1] if products_only else CHOICES)]
     rules = [
         _rule(convention.counts, [convention.number(cost) for cost in costs], printed, 0, convention.name)
         for convention in CONVENTIONS.values()
+        if convention.products_only or not products_only
     ]
     for chosen in product(*groups):
         words = ", ".join(choice.words for choice, _ in chosen if choice.words)

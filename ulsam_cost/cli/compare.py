@@ -21,21 +21,34 @@ def command(models: tuple[str, ...], inputs: tuple[str, ...], depth: int, layers
     Each of A, B, C is a network with its options in one string, as in "resnet50 --attention se --connection dca",
     or a MODEL: FILE.py:NAME or package.module:NAME.
     """
-    from ulsam_cost.report.compare import compare, layers_table, narrow_layers_tables, narrow_totals_table, totals_table
+    from ulsam_cost.report.compare import (
+        compare,
+        incomplete_lines,
+        layers_table,
+        narrow_layers_tables,
+        narrow_totals_table,
+        totals_table,
+    )
 
     record = compare(models, inputs=inputs, depth=depth)
     if style_of_output == "json":
         echo(to_json(record))
         return
+    warning = incomplete_lines(record)
     tables = [totals_table(record), layers_table(record)]
     if style_of_output == "table":
         tables = [narrow_totals_table(record), *(narrow_layers_tables(record) if record["layers"] else [])]
     if style_of_output == "csv":  # one table
         tables = tables[1:] if layers else tables[:1]
-    echo("\n\n".join(render(table, style_of_output) for table in tables))
+    parts = [render(table, style_of_output) for table in tables]
+    if style_of_output == "table" and warning:
+        parts.insert(0, warning)
+    elif warning:
+        say(warning)
+    echo("\n\n".join(parts))
     for network in record["networks"]:
-        if network["uncounted"]:
+        if network["uncounted"] and network["complete"]:
             say(
-                f"{network['network']}: {network['uncounted']} kinds of operations are not counted: "
-                f"ulsam-cost count names them"
+                f"{network['network']}: some operations have no rule, none of which looks like a product: "
+                "ulsam-cost count names them"
             )

@@ -50,18 +50,18 @@ def command(
     from ulsam_cost.profiler.loaded import count_loaded
     from ulsam_cost.report import count
     from ulsam_cost.report.figures_count import count_figure
-    from ulsam_cost.report.files import require_writable, write_files
+    from ulsam_cost.report.files import require_file, write_file
 
     if train and peers:
         raise CostError("--peers or --train is accepted, not both: the other tools count a forward pass")
     if figure is not None:
-        require_writable(figure.parent)
+        require_file(figure)
     loaded = load_model(model, inputs=inputs, device="cpu" if peers else "meta")
     counted = count_loaded(loaded, train=train)
     record = count.count_record(loaded, counted, depth)
     readings = read_peers(loaded.model, loaded.inputs, counted.cost) if peers else []
     if figure is not None:
-        write_files(figure.parent, {figure.name: count_figure(record)})
+        write_file(figure, count_figure(record))
     _print(record, counted, by, readings, style_of_output)
     if strict and not counted.complete:
         say(f"the count is incomplete: {counted.left_out()}")

@@ -16,7 +16,11 @@ from ulsam_cost.report.formats import render
 @options(
     click.option("--source", help="One paper alone: ulsam, ulsam_poster, aw or dca."),
     click.option("--table", "table_name", help="One of its tables alone, as in 'Table 8'."),
-    click.option("--only", help="One verdict alone: match, truncated, last_digit, explained or unexplained."),
+    click.option(
+        "--only",
+        help="One verdict alone (match, truncated, last_digit, explained, unexplained), or one outcome of the summary "
+        "(network, network_truncated, printed_formula, papers_arithmetic, counting_rule).",
+    ),
     click.option(
         "--cells",
         type=click.Path(path_type=Path),
@@ -45,6 +49,7 @@ def command(
     from ulsam_cost.audit import Verdict, check_cell
     from ulsam_cost.audit.cells_file import check_cells
     from ulsam_cost.audit.claims import check_claim
+    from ulsam_cost.audit.outcomes import Outcome, outcome_of
     from ulsam_cost.published import cost_cells, published_claims
     from ulsam_cost.report import crosscheck
 
@@ -58,9 +63,10 @@ def command(
         findings = [check_claim(claim) for claim in crosscheck.chosen(published_claims(), source, table_name)]
     else:
         findings = [check_cell(cell) for cell in crosscheck.chosen(cost_cells(), source, table_name)]
-    if only is not None and only not in list(Verdict):
-        raise UnknownNameError.among("verdict", only, Verdict)
-    shown = [finding for finding in findings if only in (None, finding.verdict)]
+    accepted = {*Verdict, *Outcome}
+    if only is not None and only not in accepted:
+        raise UnknownNameError.among("verdict or outcome", only, accepted)
+    shown = [finding for finding in findings if only in (None, finding.verdict, outcome_of(finding))]
     if style_of_output == "table":
         echo(render(crosscheck.terminal_table(shown), style_of_output))
         for line in crosscheck.explanation_lines(shown):

@@ -3,7 +3,7 @@
 import click
 
 from ulsam_cost.cli.options import format_option, options
-from ulsam_cost.cli.output import data_command, echo
+from ulsam_cost.cli.output import data_command, echo, say
 from ulsam_cost.errors import CostError
 from ulsam_cost.report.formats import prose, render, to_json
 
@@ -78,10 +78,20 @@ def _explain_models(
     printed = [parse_printed(text) for text in numbers]
     if any(number.value <= 0 for number in printed):
         raise CostError(f"printed {', '.join(numbers)}: positive numbers are accepted")
-    costs = []
-    for text in models:
-        costs.append(count_loaded(load_model(text, inputs=inputs)).cost)
-    rules = solve(costs, printed)
+    counts = [count_loaded(load_model(text, inputs=inputs)) for text in models]
+    for text, counted in zip(models, counts, strict=True):
+        if not counted.complete:
+            raise CostError(
+                f"{text}: the count is incomplete ({counted.left_out()}), and no rule can be judged by it: "
+                "a model whose products all have rules is accepted; ulsam-cost count names those without"
+            )
+        if counted.uncounted:
+            say(
+                f"{text}: {counted.left_out('strict')}, none of which looks like a product: "
+                "only rules that count nothing but products are tried"
+            )
+    partial = any(counted.uncounted for counted in counts)
+    rules = solve([counted.cost for counted in counts], printed, products_only=partial)
     if style == "table":
         echo(explain.rules_text(rules, models, numbers, most))
     else:

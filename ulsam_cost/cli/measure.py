@@ -192,28 +192,27 @@ def _subjects(model: str, baseline: str | None, inputs: tuple[str, ...], network
 
 
 def _require_writable(*files: Path | None) -> None:
-    from ulsam_cost.report.files import require_writable
+    from ulsam_cost.report.files import require_file
 
-    for file in files:
-        if file is not None:
-            require_writable(file.parent)
+    for file in filter(None, files):
+        require_file(file)
 
 
 def _save(output: Path | None, record: dict[str, Any]) -> None:
     if output is not None:
-        from ulsam_cost.report.files import write_files
+        from ulsam_cost.report.files import write_file
         from ulsam_cost.report.formats import to_json
 
-        write_files(output.parent, {output.name: to_json(record).encode()})
+        write_file(output, to_json(record).encode())
 
 
 def _draw(picture: Path | None, record: dict[str, Any]) -> None:
     rows = [row for row in record["rows"] if row["layers"] and row["layers"]["roof"]]
     if picture is not None and rows:
         from ulsam_cost.report.figures_measured import roofline_figure
-        from ulsam_cost.report.files import write_files
+        from ulsam_cost.report.files import write_file
 
-        write_files(picture.parent, {picture.name: roofline_figure(rows, record["model"])})
+        write_file(picture, roofline_figure(rows, record["model"]))
 
 
 def _show(record: dict[str, Any], style: str) -> None:

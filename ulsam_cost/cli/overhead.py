@@ -83,7 +83,7 @@ def command(
     records = overhead_records(chosen, channels, sizes, style=style, t=t, r=r, g=g)
     if picture is not None:
         from ulsam_cost.report.figures_sweep import sweep_figure
-        from ulsam_cost.report.files import write_files
+        from ulsam_cost.report.files import write_file
 
-        write_files(picture.parent, {picture.name: sweep_figure(records, "What attention adds to a network")})
+        write_file(picture, sweep_figure(records, "What attention adds to a network"))
     show(overhead_table(records), style_of_output, notes=overhead_note(records))

@@ -70,7 +70,7 @@ def _print(record: dict[str, Any], layers: bool, style: str) -> None:
     if isinstance(latency, dict) and style != "csv":
         tables.append(profile.latency_table(latency))
     if style == "table":
-        echo(profile.title(record))
+        echo("\n".join(filter(None, (profile.title(record), profile.incomplete_lines(record)))))
     echo("\n\n".join(render(table, style) for table in tables))
     if style == "table" and isinstance(latency, dict):
         echo(profile.ratio_sentence(latency))

@@ -27,16 +27,19 @@ def command(out: Path, check: bool, device: str, repeats: int, no_latency: bool)
     from ulsam_cost.report.files import require_writable, write_files
 
     if check:
-        stale = build.stale_files(out, build.report_files(out))
+        files = build.report_files(out)
+        stale, left = build.stale_files(out, files), build.left_files(out, files)
         for name in stale:
             say(f"{out / name} is not what would be written now")
-        if stale:
+        for name in left:
+            say(f"{out / name} is no longer written: it can be removed")
+        if stale or left:
             return 1
         echo(f"{out} is what would be written now")
         return 0
     resolve_device(device)
     require_writable(out)
-    files = build.report_files(out)
+    files = build.report_files(out, measured=not no_latency)
     if not no_latency:
         with progress_bar("Measuring") as progress:
             measured = build.measure_placements(device=device, repeats=repeats, progress=progress)

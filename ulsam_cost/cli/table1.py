@@ -4,9 +4,9 @@ import click
 
 from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
-from ulsam_cost.cli.output import data_command
+from ulsam_cost.cli.output import data_command, say
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.report.table1 import TABLE1_NOTE, table1_letters, table1_records, table1_table
+from ulsam_cost.report.table1 import TABLE1_NOTE, incomplete_lines, table1_letters, table1_records, table1_table
 
 
 @data_command("table1")
@@ -48,6 +48,8 @@ def command(
     if not (exact or counted):
         show(table1_table(records), style_of_output, notes=TABLE1_NOTE)
         return
+    if warning := incomplete_lines(records):
+        say(warning)
     notes = "\n".join(f"{record['mechanism']}: {record['why']}" for record in records if "why" in record)
     if exact and any(record["mechanism"] == "a2" for record in records):
         notes += f"\n(a2: the exact module gathers t = {letters['t']} maps of m / 4 channels, as its authors do)"

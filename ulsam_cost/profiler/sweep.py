@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ulsam_cost.cost import Cost
+from ulsam_cost.cost import Cost, path_at
 from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.networks import LayerCost, NetworkSpec, network_layers, split_by_layer
+from ulsam_cost.formulas.networks import LayerCost, NetworkSpec, layer_of, network_layers, split_by_layer
 from ulsam_cost.formulas.networks.text import names_network, spec_from_text
 from ulsam_cost.nn.loading import load_model
 from ulsam_cost.nn.networks import build_network
@@ -23,7 +23,8 @@ from ulsam_cost.profiler.memory import measure_memory, require_memory_for
 from ulsam_cost.profiler.roofline import device_roof, roofline_estimate
 from ulsam_cost.profiler.rules import tensors_of
 from ulsam_cost.profiler.runner import Setting, make_setting, settle_norms
-from ulsam_cost.profiler.trace import count
+from ulsam_cost.profiler.trace import Count, count
+from ulsam_cost.units import at_least
 
 SETTLING_BATCH = 2
 LAYER_DEPTH = 2
@@ -280,7 +281,7 @@ def _parts(
         yield {"layers": layers}
         if wanted.roofline:
             add_roofline_estimates(
-                layers, subject, count(model, inputs).cost, row["dtype"], setting, recalibrate=wanted.recalibrate
+                layers, subject, count(model, inputs), row["dtype"], setting, recalibrate=wanted.recalibrate
             )
     if wanted.kernels:
         yield {"kernels": [asdict(kernel) for kernel in attribute_kernels(model, inputs, setting=setting)]}
@@ -318,19 +319,26 @@ def timed_layers(timing: LayerTiming, subject: Subject) -> dict[str, Any]:
 
 
 def add_roofline_estimates(
-    layers: dict[str, Any], subject: Subject, cost: Cost, dtype: str, setting: Setting, *, recalibrate: bool = False
+    layers: dict[str, Any], subject: Subject, counted: Count, dtype: str, setting: Setting, *, recalibrate: bool = False
 ) -> None:
-    """Set the roofline estimate of its counted cost beside each layer's time."""
+    """Set the roofline estimate of its counted cost beside each layer's time, if all of its operations are counted."""
     number_format = resolve_dtype(dtype)
     roof = device_roof(setting.device, number_format, recalibrate=recalibrate)
-    costs = split_by_layer(cost, subject.layers) if subject.layers else _by_depth(cost)
-    layers["roof"] = roof.to_dict()
+    costs = split_by_layer(counted.cost, subject.layers) if subject.layers else _by_depth(counted.cost)
+    layer_at = layer_of(subject.layers) if subject.layers else _name_at_depth
+    incomplete = {layer_at(operation.path) for operation in counted.uncounted_products}
+    unknown = {layer_at(operation.path) for operation in counted.uncounted}
+    layers |= {"roof": roof.to_dict(), "complete": counted.complete, "left_out": counted.left_out()}
     for row in layers["rows"]:
-        if not (part := costs.get(row["layer"])) or not part.ops:
+        layer = row["layer"]
+        part = costs.get(layer, Cost())
+        if not part.ops and layer not in incomplete:
+            continue
+        row.update(macs=at_least(part.macs, unless=layer not in incomplete), complete=layer not in incomplete)
+        if layer in unknown:
             continue
         estimate = roofline_estimate(part, roof, number_format.itemsize)
         row.update(
-            macs=part.macs,
             bytes=estimate.bytes,
             intensity=estimate.intensity,
             least_ms=estimate.ms,
@@ -341,3 +349,7 @@ def add_roofline_estimates(
 
 def _by_depth(cost: Cost) -> dict[str, Cost]:
     return {path or REST: part for path, part in cost.by_path(LAYER_DEPTH).items()}
+
+
+def _name_at_depth(path: str) -> str:
+    return path_at(path, LAYER_DEPTH) or REST

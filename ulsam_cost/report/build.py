@@ -3,6 +3,7 @@
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,20 @@ from ulsam_cost.report.pages_markdown import markdown
 HTML_PAGE = "index.html"
 # The pages of timings differ from run to run: they are written, and not compared.
 MEASURED_PAGES = ("measured.md", "measured.html")
-# Pages that other programs write into the same folder: linked where they stand.
-OTHER_PAGES = ("counters*.md", "latency_*.md")
+# What other programs write into the same folder: their pages are linked where they stand.
+OTHERS = ("counters*", "latency_*")
+KINDS = (".md", ".png", ".html")
+_MEASURED = Link("Measured: what the placements do to the time on one device", MEASURED_PAGES[0])
 _INLINED = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
 
-def report_files(folder: Path) -> dict[str, bytes]:
-    """Every file of the report but the timings, by name, as it belongs into a folder."""
-    return render_report(run_audit(), _others(folder))
+def report_files(folder: Path, *, measured: bool = False) -> dict[str, bytes]:
+    """Every file of the report but the timings, by name, as it belongs into a folder.
+
+    The page of timings is linked where it stands, or where it is `measured` now.
+    """
+    timings = (_MEASURED,) if measured or (folder / MEASURED_PAGES[0]).is_file() else ()
+    return render_report(run_audit(), (*_others(folder), *timings))
 
 
 def render_report(audit: Audit, others: tuple[Link, ...] = ()) -> dict[str, bytes]:
@@ -54,7 +61,7 @@ def render_report(audit: Audit, others: tuple[Link, ...] = ()) -> dict[str, byte
 
 
 def _others(folder: Path) -> tuple[Link, ...]:
-    found = sorted(path for pattern in OTHER_PAGES for path in folder.glob(pattern))
+    found = sorted(path for pattern in OTHERS for path in folder.glob(f"{pattern}.md"))
     return tuple(Link(_title_of(path), path.name) for path in found)
 
 
@@ -66,18 +73,17 @@ def _title_of(path: Path) -> str:
 
 def _contents(pages: Sequence[Page], others: Iterable[Link]) -> tuple[Text, ...]:
     links = [Link(page.title, page.file) for page in pages]
-    measured = Link("Measured: what the placements do to the time on one device", MEASURED_PAGES[0])
-    return tuple((link,) for link in (*links, *others, measured))
+    return tuple((link,) for link in (*links, *others))
 
 
 def _every_number_page(audit: Audit) -> Page:
-    """All verdicts in two tables, to sort and to filter."""
+    """All outcomes in two tables, to sort and to filter."""
     source = words("source", "source")
     claims = claims_table(audit.claims)
     return Page(
         "every_number.md",
         "Every printed number in one place",
-        (Paragraph("All cost cells and all claims with their verdicts, for sorting and filtering."),),
+        (Paragraph("All cost cells and all claims with their outcomes, for sorting and filtering."),),
         (
             Section("Cells", (Grid(cells_table(audit.cells, leading=(source, words("table", "table")))),)),
             Section("Claims", (Grid(Table(columns=(source, *claims.columns), records=_with_source(audit, claims))),)),
@@ -155,13 +161,21 @@ def _part(progress: Callable[[float], None], index: int, share: float) -> None:
 
 
 def stale_files(folder: Path, wanted: dict[str, bytes]) -> list[str]:
-    """The files in a folder that are missing, or not what would be written now; of the timings, those missing.
+    """The files in a folder that are missing, or not what would be written now; of the timings, one without the other.
 
     Pictures, those within a page too, are compared by their pixels, which may differ by a rounding from one
     processor to another.
     """
     stale = [name for name, content in wanted.items() if not _same_file(folder / name, content)]
-    return stale + [name for name in MEASURED_PAGES if not (folder / name).is_file()]
+    timings = [name for name in MEASURED_PAGES if (folder / name).is_file()]
+    return stale + [name for name in MEASURED_PAGES if timings and name not in timings]
+
+
+def left_files(folder: Path, wanted: Iterable[str]) -> list[str]:
+    """The pages and pictures in a folder that no program would write into it now."""
+    written = {*wanted, *MEASURED_PAGES}
+    names = sorted(path.name for path in folder.glob("*") if path.suffix in KINDS)
+    return [name for name in names if name not in written and not any(fnmatch(name, other) for other in OTHERS)]
 
 
 def _same_file(path: Path, content: bytes) -> bool:

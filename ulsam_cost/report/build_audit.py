@@ -1,22 +1,24 @@
-"""What the audit found, as the report's pages want it: verdict tables, explanations, sentences."""
+"""What the audit found, as the report's pages want it: tables of outcomes, explanations, sentences."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from ulsam_cost.audit import REPRODUCED, Computed, Finding, Verdict, check_cell
+from ulsam_cost.audit import Computed, Finding, check_cell
 from ulsam_cost.audit.claims import check_claim, claim_expressions
 from ulsam_cost.audit.explanations import explanations, key_of
+from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
 from ulsam_cost.audit.readings import cell_spec, spec_cost
 from ulsam_cost.cost import Cost
+from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.profiler.networks import count_network
 from ulsam_cost.published import Cell, Claim, cost_cells, published_claims
+from ulsam_cost.report.crosscheck import outcomes_table
 from ulsam_cost.report.formats import Column, Table, number, words
-from ulsam_cost.report.pages import Shown
+from ulsam_cost.report.pages import Shown, Strong, Text
 from ulsam_cost.units import FACTORS, parse_printed
 
 AnyFinding = Finding[Cell] | Finding[Claim]
@@ -35,10 +37,21 @@ SOURCES = {
     "dca": ("DCANet", "Deep Connected Attention Learning for Image Classification, CVPR submission (DCANet, draft)."),
 }
 
+# after "come out of the network itself, by rounding"
+PHRASES = {
+    Outcome.NETWORK_TRUNCATED: "by truncation",
+    Outcome.PRINTED_FORMULA: "by the printed formula",
+    Outcome.PAPERS_ARITHMETIC: "by the paper's arithmetic on its own rounded numbers",
+    Outcome.COUNTING_RULE: "under a named counting rule",
+    Outcome.LAST_DIGIT: "are off by one in the last digit",
+    Outcome.EXPLAINED: "do not come out and are explained",
+    Outcome.UNEXPLAINED: "are unexplained",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
-    """Every verdict: on the cells of the tables, and on the claims of the text."""
+    """Every finding: on the cells of the tables, and on the claims of the text."""
 
     cells: tuple[Finding[Cell], ...]
     claims: tuple[Finding[Claim], ...]
@@ -51,7 +64,7 @@ class Audit:
         return tuple(dict.fromkeys(subject.source for subject in found))
 
     def of(self, source: str) -> "Audit":
-        """The verdicts on one paper."""
+        """The findings on one paper."""
         return Audit(
             cells=tuple(finding for finding in self.cells if finding.subject.source == source),
             claims=tuple(finding for finding in self.claims if finding.subject.source == source),
@@ -68,8 +81,17 @@ def run_audit() -> Audit:
 
 @lru_cache(maxsize=1024)
 def counted_cost(spec: NetworkSpec) -> Cost:
-    """The counted cost of a network, once each."""
-    return count_network(spec).cost
+    """The counted cost of a network, once each.
+
+    Raises:
+        CostError: for a count that leaves products out: no page is written of it.
+    """
+    counted = count_network(spec)
+    if not counted.complete:
+        raise CostError(
+            f"{spec.network}: the count is incomplete ({counted.left_out()}), and the report would rest on it"
+        )
+    return counted.cost
 
 
 def same_cost(a: Cost, b: Cost) -> bool:
@@ -86,20 +108,20 @@ def source_title(source: str) -> str:
     return SOURCES[source][0] if source in SOURCES else source
 
 
-def verdict_counts(findings: Iterable[AnyFinding]) -> Counter[Verdict]:
-    """How many have which verdict."""
-    return Counter(finding.verdict for finding in findings)
+def outcomes_sentence(findings: Sequence[AnyFinding], what: str) -> Text:
+    """How many come out of the network itself, and the outcomes of the others, so that all add up."""
+    others = count_outcomes(findings)
+    first = others.pop(Outcome.NETWORK, 0)
+    others[Outcome.UNEXPLAINED] += 0  # said where there are none
+    return (
+        Strong(f"{first} of {len(findings)} {what} come out of the network itself, by rounding"),
+        f"; {outcome_phrases(others)}.",
+    )
 
 
-def count_reproduced(findings: Iterable[AnyFinding]) -> int:
-    """How many come out of a computation."""
-    return sum(finding.verdict in REPRODUCED for finding in findings)
-
-
-def verdict_words(findings: Iterable[AnyFinding]) -> str:
-    """The verdicts counted, best first: `97 match, 15 truncated`."""
-    counts = verdict_counts(findings)
-    return ", ".join(f"{counts[verdict]} {verdict.words}" for verdict in Verdict if counts[verdict])
+def outcome_phrases(counts: Mapping[Outcome, int]) -> str:
+    """The outcomes counted, best first: `8 by truncation; 44 by the printed formula`."""
+    return "; ".join(f"{counts[outcome]} {PHRASES[outcome]}" for outcome in Outcome if outcome in counts)
 
 
 def names_of(findings: Iterable[AnyFinding]) -> str:
@@ -134,7 +156,7 @@ def by_reason(findings: Iterable[AnyFinding]) -> dict[str, list[AnyFinding]]:
 
 
 def cells_table(findings: Sequence[Finding[Cell]], *, leading: tuple[Column, ...] = ()) -> Table:
-    """The verdicts on cells, with the derived and the counted cost of the network that a cell is about."""
+    """The outcomes of cells, with the derived and the counted cost of the network that a cell is about."""
     columns = (
         *leading,
         number("row", "row"),
@@ -145,7 +167,7 @@ def cells_table(findings: Sequence[Finding[Cell]], *, leading: tuple[Column, ...
         number("printed", "printed", str),
         number("computed", "computed", _words),
         number("off", "off", _words),
-        words("verdict", "verdict"),
+        words("outcome", "outcome"),
         words("reading", "reading"),
         number("derived", "derived"),
         number("counted", "counted"),
@@ -173,20 +195,20 @@ def _cell_record(finding: Finding[Cell]) -> dict[str, Any]:
         "metric": metric_words(cell.metric),
         "derived": spec and getattr(spec_cost(spec), cell.metric),
         "counted": spec and getattr(counted_cost(spec), cell.metric),
-        **_verdict_record(finding),
+        **_outcome_record(finding),
     }
 
 
-def _verdict_record(finding: AnyFinding) -> dict[str, Any]:
+def _outcome_record(finding: AnyFinding) -> dict[str, Any]:
     subject, computed = finding.subject, finding.computed
-    printed = Fraction(subject.value)
+    printed, outcome = Fraction(subject.value), outcome_of(finding)
     off = _off(computed.number / printed - 1) if computed and printed else None
     return {
         "printed": Shown(printed_words(subject), float(printed)),
         "computed": computed and _computed(computed, Fraction(subject.resolution)),
         "off": off,
         "reading": computed and computed.reading,
-        "verdict": Shown(finding.verdict.words, list(Verdict).index(finding.verdict)),
+        "outcome": Shown(outcome.words, list(Outcome).index(outcome)),
     }
 
 
@@ -215,14 +237,14 @@ def _off(share: Fraction) -> Shown:
 
 
 def claims_table(findings: Sequence[Finding[Claim]]) -> Table:
-    """The verdicts on claims, with the expression that computes each."""
+    """The outcomes of claims, with the expression that computes each."""
     columns = (
         words("id", "claim"),
         words("where", "where"),
         words("statement", "statement"),
         number("printed", "printed", str),
         number("computed", "computed", _words),
-        words("verdict", "verdict"),
+        words("outcome", "outcome"),
         words("expression", "computed as"),
     )
     return shown_columns(columns, [_claim_record(finding) for finding in findings])
@@ -234,7 +256,7 @@ def _claim_record(finding: Finding[Claim]) -> dict[str, Any]:
     return {
         **{key: getattr(claim, key) for key in ("id", "where", "statement")},
         "expression": finding.computed and expressions.get(finding.computed.reading),
-        **_verdict_record(finding),
+        **_outcome_record(finding),
     }
 
 
@@ -242,12 +264,12 @@ def explanations_table(findings: Iterable[AnyFinding]) -> Table:
     """The explained numbers, a row a reason, with the evidence that must hold."""
     records = []
     for reason, group in by_reason(findings).items():
-        verdicts = [_verdict_record(finding) for finding in group]
+        shown = [_outcome_record(finding) for finding in group]
         records.append(
             {
                 "numbers": names_of(group),
-                "printed": _joined(verdict["printed"] for verdict in verdicts),
-                "computed": _joined(verdict["computed"] for verdict in verdicts),
+                "printed": _joined(record["printed"] for record in shown),
+                "computed": _joined(record["computed"] for record in shown),
                 "reason": reason,
                 "evidence": explanations()[key_of(group[0].subject)].evidence,
             }
@@ -268,27 +290,8 @@ def _joined(values: Iterable[Shown | None]) -> Shown | None:
     return Shown("; ".join(map(str, different)), different[0].order) if different else None
 
 
-def summary_table(audit: Audit) -> Table:
-    """The verdicts by source, cells and claims apart."""
-    records: list[dict[str, Any]] = []
-    for kind, findings in (("table cells", audit.cells), ("claims in the text", audit.claims)):
-        for source in (*audit.sources, ""):
-            own = [finding for finding in findings if source in ("", finding.subject.source)]
-            counts = verdict_counts(own)
-            records.append(
-                {
-                    "kind": kind,
-                    "source": source_title(source) if source else "all four" if len(audit.sources) == 4 else "all",
-                    "all": counts.total(),
-                    "reproduced": count_reproduced(own),
-                    **{str(verdict): counts[verdict] for verdict in Verdict},
-                }
-            )
-    columns = (
-        words("kind", "numbers"),
-        words("source", "source"),
-        number("all", "all"),
-        number("reproduced", "reproduced"),
-        *(number(str(verdict), verdict.words) for verdict in Verdict),
-    )
-    return Table(columns=columns, records=records)
+def summary_table(findings: Sequence[AnyFinding]) -> Table:
+    """The outcomes by source."""
+    sources = dict.fromkeys(finding.subject.source for finding in findings)
+    own = [(source_title(source), [f for f in findings if f.subject.source == source]) for source in sources]
+    return outcomes_table([*own, ("all", findings)])

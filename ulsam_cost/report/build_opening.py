@@ -1,9 +1,11 @@
 """The opening page: what was found, in sentences that are computed."""
 
 from collections import Counter
+from fractions import Fraction
 from typing import Any
 
-from ulsam_cost.audit import REPRODUCED, Verdict
+from ulsam_cost.audit import Finding, compute_cell, judge
+from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
 from ulsam_cost.audit.readings import spec_cost
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.formulas.networks import get_network, network_spec
@@ -12,16 +14,15 @@ from ulsam_cost.report import figures_audit
 from ulsam_cost.report.build_audit import (
     Audit,
     by_reason,
-    count_reproduced,
     counted_cost,
     metric_words,
     names_of,
+    outcome_phrases,
+    outcomes_sentence,
     printed_words,
     same_cost,
     source_title,
     summary_table,
-    verdict_counts,
-    verdict_words,
 )
 from ulsam_cost.report.build_networks import COMPARED, audited_networks, trained_network
 from ulsam_cost.report.build_papers import unexplained_items
@@ -49,7 +50,7 @@ def opening_page(audit: Audit, records: list[dict[str, Any]], contents: tuple[Te
             Section("What was found", bullets(_main_findings(audit, records))),
             *_contradictions(audit),
             *_unexplained(audit),
-            Section("Verdicts by source", (Grid(summary_table(audit)), _verdicts_picture(audit))),
+            _outcomes(audit),
             Section("Printed against computed", (_agreement_picture(audit),)),
             Section("Accuracy and cost", (_accuracy_picture(),)),
             Section("Pages", bullets(contents)),
@@ -58,20 +59,14 @@ def opening_page(audit: Audit, records: list[dict[str, Any]], contents: tuple[Te
 
 
 def _main_findings(audit: Audit, records: list[dict[str, Any]]) -> list[Text]:
-    cells, claims = audit.cells, audit.claims
     return [
-        (
-            Strong(f"{count_reproduced(cells)} of {len(cells)} printed cost cells are reproduced"),
-            f": {verdict_words(cells)}.",
-        ),
-        (
-            Strong(f"{count_reproduced(claims)} of {len(claims)} numbers in the papers' text are borne out"),
-            f": {verdict_words(claims)}.",
-        ),
+        outcomes_sentence(audit.cells, "printed cost cells"),
+        outcomes_sentence(audit.claims, "numbers in the papers' text"),
         _agreement_sentence(audit),
         _table1_sentence(records),
         *(_saving(network, positions) for network, positions in COMPARED.items()),
         *_arithmetic_sentence(audit),
+        *_last_digit_sentence(audit),
         *_convention_sentences(audit),
     ]
 
@@ -105,22 +100,44 @@ def _saving(network: str, positions: str) -> str:
 
 
 def _arithmetic_sentence(audit: Audit) -> list[Text]:
-    rounded = [
-        finding for finding in audit.cells if finding.computed and finding.computed.reading == "paper's arithmetic"
-    ]
-    if not rounded:
+    own = [finding for finding in audit.cells if outcome_of(finding) is Outcome.PAPERS_ARITHMETIC]
+    if not own:
         return []
+    ratios = sum(finding.subject.metric.endswith("_norm") for finding in own)
+    others = Counter(outcome for finding in own for outcome in _other_outcomes(finding))
     return [
-        f"{len(rounded)} cells come out only by the papers' own arithmetic, a printed and rounded baseline with the "
-        f"exact change added to it: MobileNetV2 has {spec_cost(network_spec('mv2')).params:,} parameters, "
-        "the ULSAM paper starts from 3.4M."
+        f"{len(own)} cells come out by arithmetic on the papers' own rounded numbers: in {len(own) - ratios} the exact "
+        f"change is added to a printed, rounded baseline (MobileNetV2 has "
+        f"{spec_cost(network_spec('mv2')).params:,} parameters, the ULSAM paper starts from 3.4M), and {ratios} are "
+        "ratios of printed numbers." + (f" Some come out otherwise, too: {outcome_phrases(others)}." if others else "")
     ]
+
+
+def _other_outcomes(finding: Finding[Cell]) -> set[Outcome]:
+    """The outcomes that the readings which were tried later, or gave a worse verdict, would have."""
+    cell = finding.subject
+    alone = (judge(cell, [computed]) for computed in compute_cell(cell) if computed != finding.computed)
+    return {outcome_of(other) for other in alone} - {Outcome.LAST_DIGIT, Outcome.UNEXPLAINED}
+
+
+def _last_digit_sentence(audit: Audit) -> list[Text]:
+    """Which numbers miss the last digit by one: however near, they do not come out."""
+    own = [finding for finding in audit.cells if outcome_of(finding) is Outcome.LAST_DIGIT and finding.computed]
+    if not own:
+        return []
+    cases = Counter((printed_words(f.subject), f.subject.value, f.computed.number) for f in own if f.computed)
+    said = (
+        f"{count} print{'s' if count == 1 else ''} {printed} for {number.numerator:,} "
+        f"({format_pct(float(Fraction(value) - number), float(number))})"
+        for (printed, value, number), count in cases.items()
+    )
+    return [f"{len(own)} cells miss the last digit by one, and do not count as coming out: {', '.join(said)}."]
 
 
 def _convention_sentences(audit: Audit) -> list[Text]:
     """Where a paper counts otherwise than it says: cells that come out under a convention with extras."""
-    reproduced = [finding for finding in audit.cells if finding.verdict in REPRODUCED and finding.computed]
-    used = Counter((f.subject.source, f.computed.convention) for f in reproduced if f.computed)
+    own = [finding for finding in audit.cells if outcome_of(finding) is Outcome.COUNTING_RULE]
+    used = Counter((finding.subject.source, finding.computed.convention) for finding in own if finding.computed)
     return [
         (
             f"{count} cells of {source_title(source)} come out under the counting rule ",
@@ -128,7 +145,6 @@ def _convention_sentences(audit: Audit) -> list[Text]:
             f": {CONVENTIONS[name].counts}.",
         )
         for (source, name), count in used.items()
-        if name != "macs"
     ]
 
 
@@ -143,9 +159,9 @@ def _contradictions(audit: Audit) -> tuple[Section, ...]:
         items.append((link, f", {numbers} (", Strong(printed), f"): {reason}"))
     if not items:
         return ()
-    counts = verdict_counts((*audit.cells, *audit.claims))
+    counts = count_outcomes((*audit.cells, *audit.claims))
     opening = Paragraph(
-        f"{counts[Verdict.EXPLAINED]} printed numbers do not come out by any reading, and each has a reason whose "
+        f"{counts[Outcome.EXPLAINED]} printed numbers do not come out by any reading, and each has a reason whose "
         "arithmetic is evaluated on every run; a number that misses its last digit may have one, too."
     )
     return (Section("Where the papers do not add up", (opening, *bullets(items))),)
@@ -156,8 +172,18 @@ def _unexplained(audit: Audit) -> tuple[Section, ...]:
     return (Section("Not explained", bullets(items)),) if items else ()
 
 
-def _verdicts_picture(audit: Audit) -> Block:
-    return Picture(VERDICTS, f"Verdicts on {len(audit.cells)} cost cells and {len(audit.claims)} claims, by source.")
+def _outcomes(audit: Audit) -> Section:
+    """Each number in one row and one column, so that both add up."""
+    return Section(
+        "Outcomes by source",
+        (
+            Paragraph(f"The {len(audit.cells)} cost cells of the tables:"),
+            Grid(summary_table(audit.cells)),
+            Paragraph(f"The {len(audit.claims)} numbers in the text:"),
+            Grid(summary_table(audit.claims)),
+            Picture(VERDICTS, f"Outcomes of {len(audit.cells)} cost cells and {len(audit.claims)} claims, by source."),
+        ),
+    )
 
 
 def _agreement_picture(audit: Audit) -> Block:
@@ -165,7 +191,7 @@ def _agreement_picture(audit: Audit) -> Block:
         AGREEMENT,
         f"Above, each of the {len(audit.cells)} printed cost cells against the computed number, both logarithmic, with "
         "the diagonal on which the two are equal; below, how far apart they are in units of the last printed digit: "
-        "in the grey band the computed number rounds to the printed one. Colour and shape say the verdict.",
+        "in the grey band the computed number rounds to the printed one. Colour and shape say the outcome.",
     )
 
 
@@ -181,11 +207,11 @@ def _accuracy_picture() -> Block:
 def opening_pictures(audit: Audit) -> dict[str, bytes]:
     """The pictures of the opening page."""
     counts = {
-        what: {source_title(source): verdict_counts(getattr(audit.of(source), which)) for source in audit.sources}
+        what: {source_title(source): count_outcomes(getattr(audit.of(source), which)) for source in audit.sources}
         for what, which in (("cost cells", "cells"), ("claims of the text", "claims"))
     }
     return {
-        VERDICTS: figures_audit.verdicts_figure(counts, "Verdicts by source"),
+        VERDICTS: figures_audit.outcomes_figure(counts, "Outcomes by source"),
         AGREEMENT: figures_audit.agreement_figure(audit_dots(audit), "Printed costs against computed ones"),
         ACCURACY: figures_audit.accuracy_figure(trained_networks(), "Printed accuracy against counted cost"),
     }
@@ -201,7 +227,7 @@ def audit_dots(audit: Audit) -> list[Dot]:
             printed=float(finding.subject.value),
             resolution=float(finding.subject.resolution),
             computed=None if finding.computed is None else float(finding.computed.number),
-            verdict=finding.verdict,
+            outcome=outcome_of(finding),
         )
         for finding in audit.cells
     ]

@@ -1,34 +1,28 @@
-"""A page a paper: its verdicts cell by cell, its claims, and what of it does not add up."""
+"""A page a paper: its outcomes cell by cell, its claims, and what of it does not add up."""
 
 from collections import Counter
 
 from ulsam_cost.audit import READINGS, Finding, Verdict
+from ulsam_cost.audit.outcomes import Outcome
 from ulsam_cost.published import Cell
 from ulsam_cost.report.build_audit import (
     SOURCES,
     Audit,
     cells_table,
     claims_table,
-    count_reproduced,
     explanations_table,
+    outcomes_sentence,
     source_title,
-    verdict_words,
 )
 from ulsam_cost.report.formats import Table, number, words
 from ulsam_cost.report.pages import Block, Bullets, Grid, Inline, Link, Page, Paragraph, Section, Strong, Text
 
 HOW_TO_READ: tuple[Inline, ...] = (
-    "A cell is a ",
-    Strong("match"),
-    " if the computed number rounds to the printed digits, ",
-    Strong("truncated"),
-    " if it is cut off to them, ",
-    Strong("last digit"),
-    " if it misses the last digit by one, ",
-    Strong("explained"),
-    " if a reason stands for it whose evidence holds. ",
+    Strong("Outcome"),
+    " says what gives the printed number. ",
+    *(part for each in Outcome for part in (Strong(each.words), f": {each.meaning}. ")),
     Strong("Computed"),
-    " is the number that the verdict rests on, by the reading that fits best, and ",
+    " is the number that it rests on, by the reading that fits best, and ",
     Strong("off"),
     " how far it is from the printed one; ",
     Strong("derived"),
@@ -39,7 +33,7 @@ HOW_TO_READ: tuple[Inline, ...] = (
 
 
 def paper_page(source: str, audit: Audit) -> Page:
-    """The page of one source; `audit` holds its verdicts alone."""
+    """The page of one source; `audit` holds its findings alone."""
     opening: tuple[Block, ...] = (Bullets(tuple(_summary(audit))), Paragraph(HOW_TO_READ))
     if source in SOURCES:
         opening = (Paragraph(SOURCES[source][1]), *opening)
@@ -52,12 +46,8 @@ def paper_page(source: str, audit: Audit) -> Page:
 
 
 def _summary(audit: Audit) -> list[Text]:
-    items: list[Text] = []
-    for findings, what in ((audit.cells, "printed cost cells"), (audit.claims, "numbers of the text")):
-        if findings:
-            words_of = verdict_words(findings)
-            items.append(f"{count_reproduced(findings)} of {len(findings)} {what} are reproduced: {words_of}.")
-    return items
+    named = ((audit.cells, "printed cost cells"), (audit.claims, "numbers of the text"))
+    return [outcomes_sentence(findings, what) for findings, what in named if findings]
 
 
 def _not_adding_up(audit: Audit) -> tuple[Section, ...]:

@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from string import ascii_uppercase
+from textwrap import fill
 from typing import Any
 
-from ulsam_cost.cost import Cost
+from ulsam_cost.cost import Cost, path_at
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import layers_cost, network_layers, split_by_layer
 from ulsam_cost.formulas.networks.text import names_network
 from ulsam_cost.nn.loading import LoadedModel, load_model
 from ulsam_cost.profiler.loaded import count_loaded
-from ulsam_cost.report.formats import Column, Table, number, signed, signed_pct, words
+from ulsam_cost.profiler.trace import Count
+from ulsam_cost.report.formats import COMPLETE, Column, Table, number, signed, signed_pct, words
+from ulsam_cost.units import AtLeast, at_least, difference
 
+Units = dict[str, int]
 UNITS = {"params": "parameters", "macs": "MACs", "activations": "activations"}
 MOST_MODELS = len(ascii_uppercase)
 DEPTH = 2
@@ -34,64 +38,85 @@ def compare(texts: Sequence[str], *, inputs: Sequence[str] = (), depth: int = DE
         raise CostError(f"{len(texts)} to compare: two to {MOST_MODELS} networks are accepted, each in one string")
     loaded = [load_model(text, inputs=() if names_network(text) else inputs) for text in texts]
     counts = [count_loaded(each) for each in loaded]
-    costs = [counted.cost for counted in counts]
-    for each, cost in zip(loaded, costs, strict=True):
-        _require_derived(each, cost)
+    for each, counted in zip(loaded, counts, strict=True):
+        _require_derived(each, counted)
     numbered = all(each.spec is not None for each in loaded)
     parts = [
-        _by_layer(each, cost) if numbered else _by_module(cost, depth) for each, cost in zip(loaded, costs, strict=True)
+        _by_layer(each, counted) if numbered else _by_module(counted, depth)
+        for each, counted in zip(loaded, counts, strict=True)
     ]
     return {
         "networks": [
-            _network_record(letter, each.name, cost, costs[0], len(counted.uncounted))
-            for letter, each, cost, counted in zip(ascii_uppercase, loaded, costs, counts, strict=False)
+            _network_record(letter, each.name, counted, counts[0])
+            for letter, each, counted in zip(ascii_uppercase, loaded, counts, strict=False)
         ],
         "layers": _parting_records(parts),
     }
 
 
-def _require_derived(each: LoadedModel, counted: Cost) -> None:
-    if each.spec is not None and layers_cost(network_layers(each.spec)) != counted:
+def _require_derived(each: LoadedModel, counted: Count) -> None:
+    if each.spec is None:
+        return
+    if not counted.complete:
+        raise CostError(
+            f"{each.name}: the count is incomplete ({counted.left_out()}) and cannot be held against the derived cost"
+        )
+    if layers_cost(network_layers(each.spec)) != counted.cost:
         raise CostError(f"{each.name}: the counted cost differs from the derived one")
 
 
-def _by_layer(each: LoadedModel, cost: Cost) -> dict[str, Cost]:
+def _by_layer(each: LoadedModel, counted: Count) -> dict[str, Units]:
     assert each.spec is not None
-    return split_by_layer(cost, network_layers(each.spec))
+    split = split_by_layer(counted.cost, network_layers(each.spec))
+    return {layer: _units(part, complete=True) for layer, part in split.items()}
 
 
-def _by_module(cost: Cost, depth: int) -> dict[str, Cost]:
-    return {path or "(model)": part for path, part in cost.by_path(depth).items()}
+def _by_module(counted: Count, depth: int) -> dict[str, Units]:
+    parts = counted.cost.by_path(depth)
+    incomplete = {path_at(operation.path, depth) for operation in counted.uncounted_products}
+    paths = dict.fromkeys((*parts, *incomplete))
+    return {path or "(model)": _units(parts.get(path, Cost()), complete=path not in incomplete) for path in paths}
 
 
-def _units(cost: Cost) -> dict[str, int]:
-    return {unit: getattr(cost, unit) for unit in UNITS}
+def _units(cost: Cost | Count, *, complete: bool) -> Units:
+    macs, activations = (at_least(each, unless=complete) for each in (cost.macs, cost.activations))
+    return {"params": cost.params, "macs": macs, "activations": activations}
 
 
-def _network_record(letter: str, name: str, cost: Cost, first: Cost, uncounted: int) -> dict[str, Any]:
-    own, base = _units(cost), _units(first)
+def _network_record(letter: str, name: str, counted: Count, first: Count) -> dict[str, Any]:
+    own, base = (_units(each, complete=each.complete) for each in (counted, first))
+    delta = {unit: difference(own[unit], base[unit]) for unit in UNITS}
     return {
         "letter": letter,
         "network": name,
         **own,
-        "delta": {unit: own[unit] - base[unit] for unit in UNITS},
-        "delta_pct": {unit: 100 * (own[unit] - base[unit]) / base[unit] if base[unit] else None for unit in UNITS},
-        "uncounted": uncounted,
+        "complete": counted.complete,
+        "left_out": counted.left_out(),
+        "delta": delta,
+        "delta_pct": {
+            unit: 100 * change / base[unit] if base[unit] and change is not None else None
+            for unit, change in delta.items()
+        },
+        "uncounted": len(counted.uncounted),
     }
 
 
-def _parting_records(parts: Sequence[dict[str, Cost]]) -> list[dict[str, Any]]:
-    """A record a layer in which the networks differ, None for a network without it, and one for all the others."""
+def _parting_records(parts: Sequence[dict[str, Units]]) -> list[dict[str, Any]]:
+    """A record a layer in which the networks differ, None for a network without it, and one for all the others.
+
+    Networks of which one is incomplete in a layer are not known to be alike in it.
+    """
     alike = [dict.fromkeys(UNITS, 0) for _ in parts]
     records = []
     for layer in _merged([list(part) for part in parts]):
-        own = [_units(part[layer]) if layer in part else None for part in parts]
-        if any(units != own[0] for units in own):
-            records.append({"layer": layer, "networks": own})
+        own = [part.get(layer) for part in parts]
+        complete = not any(isinstance(value, AtLeast) for units in own if units for value in units.values())
+        if not complete or any(units != own[0] for units in own):
+            records.append({"layer": layer, "networks": own, "complete": complete})
         else:
             for total, units in zip(alike, own, strict=True):
                 total.update({unit: total[unit] + (units or {}).get(unit, 0) for unit in UNITS})
-    return [*records, {"layer": "all others", "networks": alike}]
+    return [*records, {"layer": "all others", "networks": alike, "complete": True}]
 
 
 def _merged(orders: Sequence[list[str]]) -> list[str]:
@@ -108,6 +133,16 @@ def _merged(orders: Sequence[list[str]]) -> list[str]:
     return merged
 
 
+def incomplete_lines(record: dict[str, Any]) -> str:
+    """The networks whose totals leave products out, a line each."""
+    lines = (
+        f"{network['letter']} {network['network']} is incomplete: {network['left_out']}; see ulsam-cost count"
+        for network in record["networks"]
+        if not network["complete"]
+    )
+    return "\n".join(fill(line, 98) for line in lines)
+
+
 def totals_table(record: dict[str, Any]) -> Table:
     """Each network's totals, and their differences to the first in number and per cent."""
     columns: list[Column] = [words("letter", ""), words("network", "network")]
@@ -115,9 +150,10 @@ def totals_table(record: dict[str, Any]) -> Table:
         columns.append(number(unit, heading))
         columns.append(number(f"{unit}_delta", "difference", signed))
         columns.append(number(f"{unit}_pct", "%", signed_pct))
+    columns.append(COMPLETE)
     records = []
     for position, network in enumerate(record["networks"]):
-        shown = {key: network[key] for key in ("letter", "network", *UNITS)}
+        shown = {key: network[key] for key in ("letter", "network", *UNITS, "complete")}
         if position:
             shown |= {f"{unit}_delta": network["delta"][unit] for unit in UNITS}
             shown |= {f"{unit}_pct": network["delta_pct"][unit] for unit in UNITS}
@@ -167,9 +203,10 @@ def layers_table(record: dict[str, Any]) -> Table:
     columns += [
         number(f"{letter}_{unit}", f"{letter} {heading}") for unit, heading in UNITS.items() for letter in letters
     ]
+    columns.append(COMPLETE)
     records = []
     for layer in record["layers"]:
-        shown: dict[str, Any] = {"layer": layer["layer"]}
+        shown: dict[str, Any] = {"layer": layer["layer"], "complete": layer["complete"]}
         for letter, units in zip(letters, layer["networks"], strict=True):
             shown |= {f"{letter}_{unit}": value for unit, value in (units or {}).items()}
         records.append(shown)

@@ -1,16 +1,17 @@
 """The verdicts as records and tables: `crosscheck`'s JSON, and its summary by source."""
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from ulsam_cost.audit import Finding, Subject, Verdict
+from ulsam_cost.audit import Finding, Subject
+from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
 from ulsam_cost.errors import UnknownNameError
 from ulsam_cost.published import Cell, Claim
-from ulsam_cost.report.formats import Table, exact, number, words
+from ulsam_cost.report.formats import Table, number, words
 
 AnyFinding = Finding[Cell] | Finding[Claim]
+SOURCES_WIDTH = 34  # what the summary's other columns leave of 100
 
 
 def finding_record(finding: AnyFinding) -> dict[str, Any]:
@@ -28,6 +29,7 @@ def finding_record(finding: AnyFinding) -> dict[str, Any]:
         "reading": computed and computed.reading,
         "convention": computed and computed.convention,
         "verdict": str(finding.verdict),
+        "outcome": str(outcome_of(finding)),
         "explanation": finding.explanation,
     }
 
@@ -73,6 +75,7 @@ def findings_table(findings: Iterable[AnyFinding]) -> Table:
         words("reading", "reading"),
         words("convention", "convention"),
         words("verdict", "verdict"),
+        words("outcome", "outcome"),
         words("explanation", "explanation"),
     )
     return Table(columns=columns, records=records)
@@ -115,16 +118,30 @@ def explanation_lines(findings: Iterable[AnyFinding]) -> list[str]:
     return [f"{'; '.join(names)}: {reason}" for reason, names in about.items()]
 
 
-def summary_table(findings: Iterable[AnyFinding]) -> Table:
-    """How many numbers of each source have which verdict."""
-    counts: dict[str, Counter[Verdict]] = {}
-    for finding in findings:
-        counts.setdefault(finding.subject.source, Counter())[finding.verdict] += 1
+def summary_table(findings: Sequence[AnyFinding]) -> Table:
+    """How many numbers have which outcome, by source where there are several and the columns find room."""
+    sources = list(dict.fromkeys(finding.subject.source for finding in findings))
+    if len(sources) == 1 or sum(len(source) + 2 for source in sources) > SOURCES_WIDTH:
+        sources = []
+    own = [(source, [finding for finding in findings if finding.subject.source == source]) for source in sources]
+    return outcomes_table([*own, ("all", findings)])
+
+
+def outcomes_table(groups: Iterable[tuple[str, Iterable[AnyFinding]]]) -> Table:
+    """How many numbers of each group have which outcome, a row an outcome; the last row adds up to all of them."""
+    names, counts = zip(*((name, count_outcomes(findings)) for name, findings in groups), strict=True)
     records: list[dict[str, Any]] = [
-        {"source": source, "all": count.total(), **{str(verdict): count[verdict] for verdict in Verdict}}
-        for source, count in counts.items()
+        {"outcome": outcome.words, "meaning": outcome.meaning, **_numbered(count[outcome] for count in counts)}
+        for outcome in Outcome
     ]
-    keys = ("all", *map(str, Verdict))
-    records.append({"source": "all", **{key: sum(record[key] for record in records) for key in keys}})
-    columns = (words("source", "source"), *(number(key, key.replace("_", " "), exact) for key in keys))
+    records.append({"outcome": "all", **_numbered(count.total() for count in counts)})
+    columns = (
+        words("outcome", "outcome"),
+        *(number(str(place), name) for place, name in enumerate(names)),
+        words("meaning", "what gives the printed number"),
+    )
     return Table(columns=columns, records=records)
+
+
+def _numbered(values: Iterable[int]) -> dict[str, int]:
+    return {str(place): value for place, value in enumerate(values)}

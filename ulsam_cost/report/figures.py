@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from ulsam_cost.audit import Verdict
+from ulsam_cost.audit.outcomes import Outcome
 from ulsam_cost.formulas.attention import REGISTERED
 
 STYLE: Any = {
@@ -28,12 +28,15 @@ PLAIN, CHANGED = "#9aa5b1", "#c2410c"
 # Paul Tol's muted scheme, which colour-blind readers tell apart; ULSAM has the accent, the plain network grey. Where
 # it ends it starts again, a third darker and then a third lighter.
 _PALETTE = ("#332288", "#88ccee", "#117733", "#882255", "#aa4499", "#44aa99", "#999933", "#ddcc77", "#cc6677")
-VERDICT_COLOURS = {
-    Verdict.MATCH: "#0f766e",
-    Verdict.TRUNCATED: "#6fc2b4",
-    Verdict.LAST_DIGIT: "#d9a520",
-    Verdict.EXPLAINED: "#6d4fc4",
-    Verdict.UNEXPLAINED: "#c81e1e",
+OUTCOME_COLOURS = {
+    Outcome.NETWORK: "#0f766e",
+    Outcome.NETWORK_TRUNCATED: "#6fc2b4",
+    Outcome.PRINTED_FORMULA: "#1d4f91",
+    Outcome.PAPERS_ARITHMETIC: "#8fb8e8",
+    Outcome.COUNTING_RULE: "#8a8f3c",
+    Outcome.LAST_DIGIT: "#d9a520",
+    Outcome.EXPLAINED: "#6d4fc4",
+    Outcome.UNEXPLAINED: "#c81e1e",
 }
 
 

@@ -1,4 +1,4 @@
-"""Pictures of the audit: printed against computed, verdicts by source, printed accuracy against cost."""
+"""Pictures of the audit: printed against computed, outcomes by source, printed accuracy against cost."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -9,29 +9,33 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from ulsam_cost.audit import Verdict
-from ulsam_cost.report.figures import PLAIN, STYLE, VERDICT_COLOURS, mechanism_colour, set_grid, set_heading, to_png
+from ulsam_cost.audit.outcomes import Outcome
+from ulsam_cost.report.figures import OUTCOME_COLOURS, PLAIN, STYLE, mechanism_colour, set_grid, set_heading, to_png
 
 MARKERS = {
-    Verdict.MATCH: "o",
-    Verdict.TRUNCATED: "v",
-    Verdict.LAST_DIGIT: "D",
-    Verdict.EXPLAINED: "s",
-    Verdict.UNEXPLAINED: "X",
+    Outcome.NETWORK: "o",
+    Outcome.NETWORK_TRUNCATED: "v",
+    Outcome.PRINTED_FORMULA: "P",
+    Outcome.PAPERS_ARITHMETIC: "^",
+    Outcome.COUNTING_RULE: "h",
+    Outcome.LAST_DIGIT: "D",
+    Outcome.EXPLAINED: "s",
+    Outcome.UNEXPLAINED: "X",
 }
+LIGHT = (Outcome.NETWORK_TRUNCATED, Outcome.PAPERS_ARITHMETIC, Outcome.COUNTING_RULE, Outcome.LAST_DIGIT)
 NETWORK_MARKERS = "os^Dv*Ph"
 RINGS = {"aw": "black", "dca": "#2563eb"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dot:
-    """A printed number: which quantity it is, its last digit's weight, the computed value, and the verdict."""
+    """A printed number: which quantity it is, its last digit's weight, the computed value, and the outcome."""
 
     quantity: str
     printed: float
     resolution: float
     computed: float | None
-    verdict: Verdict
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +57,7 @@ def agreement_figure(dots: Sequence[Dot], title: str) -> bytes:
         figure, axes = plt.subplots(
             2,
             len(quantities),
-            figsize=(11, 6.4),
+            figsize=(11, 6.7),
             layout="constrained",
             sharex="col",
             squeeze=False,
@@ -66,8 +70,8 @@ def agreement_figure(dots: Sequence[Dot], title: str) -> bytes:
         axes[0][0].set_ylabel("computed")
         axes[1][0].set_ylabel("computed - printed,\nin units of the last printed digit")
         set_heading(figure, title)
-        handles = [_handle(verdict.words, MARKERS[verdict], VERDICT_COLOURS[verdict]) for verdict in Verdict]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        handles = [_handle(outcome.words, MARKERS[outcome], OUTCOME_COLOURS[outcome]) for outcome in Outcome]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
         return to_png(figure)
 
 
@@ -75,9 +79,9 @@ def _agreement(axis: Axes, dots: Sequence[Dot], quantity: str) -> None:
     values = [value for dot in dots for value in (dot.printed, dot.computed) if value]
     ends = (min(values) / 2, max(values) * 2)
     axis.plot(ends, ends, color=PLAIN, linewidth=1, zorder=0)
-    _by_verdict(axis, [(dot, dot.computed) for dot in dots if dot.computed is not None])
+    _by_outcome(axis, [(dot, dot.computed) for dot in dots if dot.computed is not None])
     left_out = [(dot, ends[0]) for dot in dots if dot.computed is None]
-    _by_verdict(axis, left_out)
+    _by_outcome(axis, left_out)
     axis.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title=f"{quantity}: {len(dots)} cells")
     if left_out:
         axis.annotate(
@@ -86,7 +90,7 @@ def _agreement(axis: Axes, dots: Sequence[Dot], quantity: str) -> None:
             xycoords="axes fraction",
             ha="right",
             fontsize=8,
-            color=VERDICT_COLOURS[Verdict.UNEXPLAINED],
+            color=OUTCOME_COLOURS[Outcome.UNEXPLAINED],
         )
     set_grid(axis, "both")
 
@@ -94,7 +98,7 @@ def _agreement(axis: Axes, dots: Sequence[Dot], quantity: str) -> None:
 def _distance(axis: Axes, dots: Sequence[Dot], quantity: str) -> None:
     axis.axhspan(-0.5, 0.5, color=PLAIN, alpha=0.25, linewidth=0, zorder=0)
     steps = [(dot, (dot.computed - dot.printed) / dot.resolution) for dot in dots if dot.computed is not None]
-    _by_verdict(axis, steps)
+    _by_outcome(axis, steps)
     farthest = max([2.0, *(abs(height) for _, height in steps)])
     axis.set_yscale("symlog", linthresh=1, linscale=1.5)
     axis.set_ylim(-2 * farthest, 2 * farthest)
@@ -107,52 +111,52 @@ def _signed_steps(value: float, _place: float) -> str:
     return f"{value:+,.0f}" if value else "0"
 
 
-def _by_verdict(axis: Axes, places: Sequence[tuple[Dot, float]]) -> None:
-    for verdict in Verdict:
-        own = [(dot.printed, height) for dot, height in places if dot.verdict is verdict]
+def _by_outcome(axis: Axes, places: Sequence[tuple[Dot, float]]) -> None:
+    for outcome in Outcome:
+        own = [(dot.printed, height) for dot, height in places if dot.outcome is outcome]
         if own:
             across, up = zip(*own, strict=True)
             axis.scatter(
                 across,
                 up,
                 s=26,
-                marker=MARKERS[verdict],
-                color=VERDICT_COLOURS[verdict],
+                marker=MARKERS[outcome],
+                color=OUTCOME_COLOURS[outcome],
                 edgecolors="white",
                 linewidths=0.4,
                 clip_on=False,
-                zorder=2 + list(Verdict).index(verdict),
+                zorder=2 + list(Outcome).index(outcome),
             )
 
 
-def verdicts_figure(counts: Mapping[str, Mapping[str, Counter[Verdict]]], title: str) -> bytes:
-    """How many numbers of each source have which verdict: a panel of `counts`, a bar a source."""
+def outcomes_figure(counts: Mapping[str, Mapping[str, Counter[Outcome]]], title: str) -> bytes:
+    """How many numbers of each source have which outcome: a panel of `counts`, a bar a source."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(counts), figsize=(10, 2.9), layout="constrained", squeeze=False)
+        figure, axes = plt.subplots(1, len(counts), figsize=(10, 3.2), layout="constrained", squeeze=False)
         for axis, (name, sources) in zip(axes[0], counts.items(), strict=True):
-            _verdict_bars(axis, sources)
+            _outcome_bars(axis, sources)
             axis.set_title(f"{sum(count.total() for count in sources.values())} {name}")
         set_heading(figure, title)
-        handles = [plt.Rectangle((0, 0), 1, 1, color=VERDICT_COLOURS[v], label=v.words) for v in Verdict]  # type: ignore[attr-defined]
-        figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+        handles = [plt.Rectangle((0, 0), 1, 1, color=OUTCOME_COLOURS[each], label=each.words) for each in Outcome]  # type: ignore[attr-defined]
+        figure.legend(handles=handles, loc="outside lower center", ncols=4)
         return to_png(figure)
 
 
-def _ink(verdict: Verdict) -> str:
-    return "black" if verdict in (Verdict.TRUNCATED, Verdict.LAST_DIGIT) else "white"
+def _ink(outcome: Outcome) -> str:
+    return "black" if outcome in LIGHT else "white"
 
 
-def _verdict_bars(axis: Axes, sources: Mapping[str, Counter[Verdict]]) -> None:
+def _outcome_bars(axis: Axes, sources: Mapping[str, Counter[Outcome]]) -> None:
     names = list(sources)
     widest = max(count.total() for count in sources.values())
     for place, count in enumerate(sources.values()):
         left = 0
-        for verdict in Verdict:
-            number = count[verdict]
-            axis.barh(place, number, 0.7, left=left, color=VERDICT_COLOURS[verdict])
+        for outcome in Outcome:
+            number = count[outcome]
+            axis.barh(place, number, 0.7, left=left, color=OUTCOME_COLOURS[outcome])
             if number > widest / 20:
                 axis.text(
-                    left + number / 2, place, str(number), ha="center", va="center", color=_ink(verdict), fontsize=8
+                    left + number / 2, place, str(number), ha="center", va="center", color=_ink(outcome), fontsize=8
                 )
             left += number
     axis.set_yticks(range(len(names)), names)

@@ -5,7 +5,7 @@ from typing import Any
 from matplotlib import pyplot as plt
 
 from ulsam_cost.report.figures import CHANGED, STYLE, set_grid, set_heading, to_png
-from ulsam_cost.units import AtLeast, format_count
+from ulsam_cost.units import AtLeast, at_least, format_count
 
 MOST_MODULES = 30
 PANELS = (("macs", "MACs"), ("params", "parameters"), ("activations", "activations"))
@@ -24,13 +24,16 @@ def count_figure(record: dict[str, Any]) -> bytes:
             for place, value in enumerate(values):
                 axis.text(value, place, f" {format_count(value, 1)}", va="center", fontsize=7)
             axis.set_xlim(right=1.25 * max(*values, 1))
-            bound = "at least " if isinstance(record[key], AtLeast) else ""
-            axis.set_title(f"{label}: {bound}{format_count(record[key])}")
+            axis.set_title(f"{label}: {format_count(record[key])}")
             set_grid(axis, "x")
         axes[0].set_yticks(range(len(rows)), names, fontsize=8)
         axes[0].invert_yaxis()
         set_heading(figure, record["model"])
         return to_png(figure)
+
+
+def _sum(values: list[int]) -> int:
+    return at_least(sum(values), unless=not any(isinstance(value, AtLeast) for value in values))
 
 
 def _leaves(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -42,5 +45,5 @@ def _leaves(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     kept = sorted(rows, key=lambda row: -row["macs"])[: MOST_MODULES - 1]
     chosen = {row["path"] for row in kept}
     rest = [row for row in rows if row["path"] not in chosen]
-    others = {"path": f"{len(rest)} others", **{key: sum(row[key] for row in rest) for key, _ in PANELS}}
+    others = {"path": f"{len(rest)} others", **{key: _sum([row[key] for row in rest]) for key, _ in PANELS}}
     return [*(row for row in rows if row["path"] in chosen), others]

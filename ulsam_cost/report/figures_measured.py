@@ -25,7 +25,7 @@ def roofline_figure(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
 def _roofline_panel(axis: Axes, row: Mapping[str, Any]) -> None:
     roof = row["layers"]["roof"]
     top, slope = roof["flops_per_second"] / 1e9, roof["bytes_per_second"] / 1e9
-    layers = [layer for layer in row["layers"]["rows"] if layer.get("macs") and layer["median_ms"] > 0]
+    layers = [layer for layer in row["layers"]["rows"] if layer.get("intensity") and layer["median_ms"] > 0]
     intensities = [layer["intensity"] for layer in layers]
     rates = [2 * layer["macs"] / layer["median_ms"] / 1e6 for layer in layers]
     ridge = top / slope

@@ -189,6 +189,11 @@ def layer_sentences(row: Mapping[str, Any]) -> str:
         f"without hooks takes {milliseconds(layers['total_ms'])} ms; hooks change its time by a factor of "
         f"{overhead['median']:.3f} [{overhead['low']:.3f}, {overhead['high']:.3f}]"
     ]
+    if layers.get("left_out"):
+        lines.append(
+            f"the MACs are incomplete: {layers['left_out']}; a layer in which an operation is not counted has no "
+            "estimate"
+        )
     if roof := layers["roof"]:
         lines.append(
             f"{roof['device']}: copies {roof['bytes_per_second'] / 1e9:.1f} GB/s, multiplies "

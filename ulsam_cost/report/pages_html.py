@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ulsam_cost.report.figures import VERDICT_COLOURS
+from ulsam_cost.report.figures import OUTCOME_COLOURS
 from ulsam_cost.report.formats import Column, Table
 from ulsam_cost.report.pages import Link, Page, Shown, slug
 
@@ -35,7 +35,7 @@ def html(pages: Sequence[Page], pictures: Mapping[str, bytes], *, home: Link | N
         style=Markup(_asset("page.css")),
         scripts=[Markup(script) for script in scripts],
         script_hashes=[_hash(script) for script in scripts],
-        verdict_colours={slug(str(verdict.words)): colour for verdict, colour in VERDICT_COLOURS.items()},
+        outcome_colours={slug(outcome.words): colour for outcome, colour in OUTCOME_COLOURS.items()},
         rows=_rows,
         picture=partial(_picture, pictures),
         href=partial(_href, {page.file: page.anchor for page in pages}),
@@ -89,8 +89,8 @@ def _cell(column: Column, value: Any) -> dict[str, str | None]:
 
 
 def _class(column: Column, words: str) -> str:
-    if column.key == "verdict":
-        return f"verdict {slug(words)}"
+    if column.key == "outcome":
+        return f"outcome {slug(words)}"
     if column.key in EXPRESSIONS:
         return "expression"
     return "number" if column.is_number else "words" if re.search("[ -]", words) else ""

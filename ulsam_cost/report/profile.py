@@ -4,7 +4,6 @@ from dataclasses import asdict
 from textwrap import fill
 from typing import Any
 
-from ulsam_cost.cost import Cost
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.networks import (
@@ -12,14 +11,17 @@ from ulsam_cost.formulas.networks import (
     PAPERS_SITES,
     LayerCost,
     NetworkSpec,
+    layer_of,
     layers_cost,
     network_layers,
     split_by_layer,
 )
 from ulsam_cost.placement import EMPTY
 from ulsam_cost.profiler.networks import count_network
-from ulsam_cost.report.formats import Table, exact, number, signed, signed_pct, words
+from ulsam_cost.profiler.trace import Count
+from ulsam_cost.report.formats import COMPLETE, Table, exact, number, signed, signed_pct, words
 from ulsam_cost.report.measured import WIDTH, mebibytes
+from ulsam_cost.units import AtLeast, at_least, difference
 
 
 def profile_network(spec: NetworkSpec) -> dict[str, Any]:
@@ -44,30 +46,40 @@ def profile_network(spec: NetworkSpec) -> dict[str, Any]:
         "sites": spec.sites or None,
         "connection": spec.connection or None,
         "params": counted.params,
-        "macs": counted.macs,
-        "flops": counted.number("flops"),
-        "activations": counted.activations,
-        "baseline": {"params": baseline.params, "macs": baseline.macs},
-        "delta": {"params": counted.params - baseline.params, "macs": counted.macs - baseline.macs},
+        "macs": (macs := at_least(counted.macs, unless=counted.complete)),
+        "flops": at_least(counted.number("flops"), unless=counted.complete),
+        "activations": at_least(counted.activations, unless=counted.complete),
+        "complete": counted.complete,
+        "left_out": counted.left_out(),
+        "baseline": {
+            "params": baseline.params,
+            "macs": (plain_macs := at_least(baseline.macs, unless=baseline.complete)),
+            "complete": baseline.complete,
+            "left_out": baseline.left_out(),
+        },
+        "delta": {"params": counted.params - baseline.params, "macs": difference(macs, plain_macs)},
         "derived": {"params": derived.params, "macs": derived.macs},
-        "layers": layer_records(layers, counted.cost),
+        "layers": layer_records(layers, counted),
         "uncounted": [asdict(operation) for operation in counted.uncounted],
         "memory": None,
         "latency": None,
     }
 
 
-def layer_records(layers: tuple[LayerCost, ...], counted: Cost) -> list[dict[str, Any]]:
+def layer_records(layers: tuple[LayerCost, ...], counted: Count) -> list[dict[str, Any]]:
     """A record a layer, its costs counted."""
-    split = split_by_layer(counted, layers)
+    split = split_by_layer(counted.cost, layers)
+    layer_at = layer_of(layers)
+    incomplete = {layer_at(operation.path) for operation in counted.uncounted_products}
     return [
         {
             "layer": layer.layer,
             "path": layer.path,
             "kind": layer.kind,
             "params": split[layer.layer].params,
-            "macs": split[layer.layer].macs,
+            "macs": at_least(split[layer.layer].macs, unless=layer.layer not in incomplete),
             "output": list(layer.output),
+            "complete": layer.layer not in incomplete,
         }
         for layer in layers
     ]
@@ -77,8 +89,10 @@ def check_profile(record: dict[str, Any]) -> None:
     """Hold the counted cost against the derived one.
 
     Raises:
-        CostError: if they differ, with both numbers.
+        CostError: if they differ, with both numbers, or if the count is incomplete.
     """
+    if not record["complete"]:
+        raise CostError(f"the count is incomplete ({record['left_out']}) and cannot be held against the derived cost")
     for unit in ("params", "macs"):
         if record[unit] != record["derived"][unit]:
             raise CostError(f"counted {unit} {record[unit]:,} differ from derived ones {record['derived'][unit]:,}")
@@ -88,6 +102,15 @@ def memory_sentence(memory: dict[str, int | None]) -> str:
     """The memory in one line."""
     named = ((key.removesuffix("_bytes").replace("_", " "), value) for key, value in memory.items())
     return "memory in MiB: " + ", ".join(f"{name} {mebibytes(value)}" for name, value in named if value)
+
+
+def incomplete_lines(record: dict[str, Any]) -> str:
+    """Which of network and baseline leave products out, a line each."""
+    return "\n".join(
+        f"the {name} is incomplete: {costs['left_out']}"
+        for name, costs in (("network", record), ("baseline", record["baseline"]))
+        if not costs["complete"]
+    )
 
 
 def summary_table(record: dict[str, Any]) -> Table:
@@ -100,9 +123,10 @@ def summary_table(record: dict[str, Any]) -> Table:
                 "cost": heading,
                 "network": now,
                 "baseline": was,
-                "delta": now - was,
-                "delta_pct": 100 * (now - was) / was,
+                "delta": (change := record["delta"][unit]),
+                "delta_pct": None if change is None else 100 * change / was,
                 "derived": record["derived"][unit],
+                "complete": not any(isinstance(each, AtLeast) for each in (was, now)),
             }
         )
     columns = (
@@ -112,6 +136,7 @@ def summary_table(record: dict[str, Any]) -> Table:
         number("baseline", "baseline (counted)"),
         number("delta", "difference", signed),
         number("delta_pct", "%", signed_pct),
+        COMPLETE,
     )
     return Table(columns=columns, records=records)
 
@@ -125,6 +150,7 @@ def layer_table(record: dict[str, Any]) -> Table:
         number("params", "params"),
         number("macs", "MACs"),
         number("output", "output", lambda shape: "x".join(map(str, shape))),
+        COMPLETE,
     )
     return Table(columns=columns, records=record["layers"])
 

@@ -2,13 +2,17 @@
 
 from fractions import Fraction
 from math import gcd
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import require_divides, require_size
 from ulsam_cost.formulas.attention import attention_cost, get_mechanism, mechanisms
 from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width, whole
-from ulsam_cost.report.formats import Column, Table, exact, number, words
+from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, number, words
+from ulsam_cost.units import at_least
+
+if TYPE_CHECKING:
+    from ulsam_cost.profiler.trace import Count
 
 REFERENCE = "ulsam"
 TABLE1_NOTE = "ratio: to the printed cost of ULSAM"
@@ -88,8 +92,13 @@ def _record(
             record["exact_macs_ratio"] = float(Fraction(cost.macs) / Fraction(macs or 1))
         record["why"] = explain(mechanism, cost, letters)
     if with_counted:
-        counted = counted_cost(mechanism, letters, options)
-        record |= {"counted_params": counted.params - plain.params, "counted_macs": counted.macs - plain.macs}
+        counted = counted_module(mechanism, letters, options)
+        record |= {
+            "counted_params": counted.params - plain.params,
+            "counted_macs": at_least(counted.macs - plain.macs, unless=counted.complete),
+            "complete": counted.complete,
+            "left_out": counted.left_out(),
+        }
     return record | {"source": mechanism.source}
 
 
@@ -104,12 +113,12 @@ def replaced_cost(mechanism: Mechanism, letters: dict[str, int], options: dict[s
     return mechanism.replaces(**sizes, **options) if mechanism.replaces else Cost()
 
 
-def counted_cost(mechanism: Mechanism, letters: dict[str, int], options: dict[str, Any]) -> Cost:
+def counted_module(mechanism: Mechanism, letters: dict[str, int], options: dict[str, Any]) -> "Count":
     """The same, counted from the real module on the meta device."""
     from ulsam_cost.profiler.networks import count_mechanism
 
     sizes = {"channels": letters["m"], "height": letters["h"], "width": letters["w"]}
-    return count_mechanism(mechanism.name, **sizes, **options).cost
+    return count_mechanism(mechanism.name, **sizes, **options)
 
 
 def explain(mechanism: Mechanism, cost: Cost, letters: dict[str, int]) -> str:
@@ -159,7 +168,16 @@ def table1_table(records: list[dict[str, Any]]) -> Table:
             ]
         if "counted_params" in records[0]:
             columns.append(number(f"counted_{unit}", f"counted\n{word}"))
+    if "complete" in records[0]:
+        columns.append(COMPLETE)
     return Table(columns=tuple(columns), records=records)
+
+
+def incomplete_lines(records: list[dict[str, Any]]) -> str:
+    """The modules whose counted MACs leave products out, a line each."""
+    return "\n".join(
+        f"{record['mechanism']} is incomplete: {record['left_out']}" for record in records if record.get("left_out")
+    )
 
 
 def ratio(value: float | None) -> str:

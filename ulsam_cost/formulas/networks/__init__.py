@@ -4,7 +4,7 @@ A `NetworkSpec` says which network is meant; both wings read it, so that `networ
 `ulsam_cost.nn.networks.build_network(spec)` speak of the same thing.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from math import prod
@@ -155,15 +155,24 @@ def split_by_layer(cost: Cost, layers: Iterable[LayerCost]) -> dict[str, Cost]:
     An operation goes to the layer that derives one at its path; failing that, to the deepest module around it.
     """
     layers = tuple(layers)
-    owners = {op.path: layer.layer for layer in layers for op in layer.cost}
-    around = sorted(((layer.path, layer.layer) for layer in layers), key=lambda item: -len(item[0]))
+    layer_at = layer_of(layers)
     split: dict[str, list[OpCost]] = {layer.layer: [] for layer in layers}
     for op in cost:
-        owner = owners.get(op.path)
-        if owner is None:
-            owner = next((layer for path, layer in around if is_under(op.path, path)), layers[-1].layer)
-        split[owner].append(op)
+        split[layer_at(op.path)].append(op)
     return {layer: Cost(tuple(ops)) for layer, ops in split.items()}
+
+
+def layer_of(layers: Sequence[LayerCost]) -> Callable[[str], str]:
+    """What says to which layer an operation at a path goes, as `split_by_layer` does it."""
+    owners = {op.path: layer.layer for layer in layers for op in layer.cost}
+    around = sorted(((layer.path, layer.layer) for layer in layers), key=lambda item: -len(item[0]))
+
+    def layer_at(path: str) -> str:
+        if path in owners:
+            return owners[path]
+        return next((layer for above, layer in around if is_under(path, above)), layers[-1].layer)
+
+    return layer_at
 
 
 def network_cost(network: str, **options: Any) -> Cost:

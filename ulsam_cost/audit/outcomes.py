@@ -1,0 +1,69 @@
+"""How each printed number comes out: classes that exclude each other, so that their counts add up."""
+
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+
+from ulsam_cost.audit import Finding, Verdict
+from ulsam_cost.published import Cell, Claim
+
+
+class Outcome(StrEnum):
+    """What gives a printed number, best first; one word for the verdict and the reading that it rests on."""
+
+    NETWORK = "network"
+    NETWORK_TRUNCATED = "network_truncated"
+    PRINTED_FORMULA = "printed_formula"
+    PAPERS_ARITHMETIC = "papers_arithmetic"
+    COUNTING_RULE = "counting_rule"
+    LAST_DIGIT = "last_digit"
+    EXPLAINED = "explained"
+    UNEXPLAINED = "unexplained"
+
+    @property
+    def words(self) -> str:
+        """The outcome as a person writes it."""
+        return _WORDS.get(self, self.replace("_", " "))
+
+    @property
+    def meaning(self) -> str:
+        """What it says of a printed number."""
+        return _MEANINGS[self]
+
+
+_WORDS = {Outcome.NETWORK_TRUNCATED: "network, truncated", Outcome.PAPERS_ARITHMETIC: "paper's arithmetic"}
+_MEANINGS = {
+    Outcome.NETWORK: "the network's own cost, rounded",
+    Outcome.NETWORK_TRUNCATED: "the network's own cost, cut off",
+    Outcome.PRINTED_FORMULA: "the formula that the paper prints",
+    Outcome.PAPERS_ARITHMETIC: "arithmetic on the paper's rounded numbers",
+    Outcome.COUNTING_RULE: "a named counting rule, not plain MACs",
+    Outcome.LAST_DIGIT: "nothing; it is off by one in its last digit",
+    Outcome.EXPLAINED: "nothing; the reason is known and checked",
+    Outcome.UNEXPLAINED: "nothing",
+}
+# What is computed under plain MACs; any other reading is a counting rule with a name.
+_BY_READING = {
+    "network": Outcome.NETWORK,
+    "real network": Outcome.NETWORK,
+    "printed formula": Outcome.PRINTED_FORMULA,
+    "paper's arithmetic": Outcome.PAPERS_ARITHMETIC,
+    "printed ratio": Outcome.PAPERS_ARITHMETIC,
+    "printed numbers": Outcome.PAPERS_ARITHMETIC,
+}
+
+
+def outcome_of(finding: Finding[Cell] | Finding[Claim]) -> Outcome:
+    """The one class that a printed number falls in, by its verdict, and by the reading and convention that gave it."""
+    if finding.computed is None or finding.verdict not in (Verdict.MATCH, Verdict.TRUNCATED):
+        return Outcome(finding.verdict)
+    if finding.computed.convention != "macs":
+        return Outcome.COUNTING_RULE
+    outcome = _BY_READING.get(finding.computed.reading, Outcome.COUNTING_RULE)
+    truncated = outcome is Outcome.NETWORK and finding.verdict is Verdict.TRUNCATED
+    return Outcome.NETWORK_TRUNCATED if truncated else outcome
+
+
+def count_outcomes(findings: Iterable[Finding[Cell] | Finding[Claim]]) -> Counter[Outcome]:
+    """How many printed numbers fall in each class."""
+    return Counter(map(outcome_of, findings))
