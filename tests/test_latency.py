@@ -128,7 +128,7 @@ def test_a_known_sleep_is_timed_right(monkeypatch):
     now = [0]
     monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + round(seconds * 1e9)))
     monkeypatch.setattr(latency, "perf_counter_ns", lambda: now[0])
-    monkeypatch.setattr(latency, "load_between", lambda *_: None)  # what else runs here is not what is tested
+    monkeypatch.setattr(latency, "load_between", lambda *_, **__: None)  # what else runs here is not what is tested
     pair = measure_pair(Sleep(0.002), Sleep(0.005), X, device="cpu", repeats=7)
     assert pair.baseline.times_ms == (2.0,) * 7
     assert pair.network.times_ms == (5.0,) * 7

@@ -83,6 +83,12 @@ class Recorder:
             )
         )
 
+    def add(self, other: "Recorder") -> None:
+        """Add what was recorded of a part of the run."""
+        self.rows += other.rows
+        self.uncounted += other.uncounted
+        self.needs = self.needs or other.needs
+
     def bias(self, output: Sequence[int], bias: Any) -> None:
         """Record the addition of a bias; the product that it belongs to has written the result."""
         if bias is not None:

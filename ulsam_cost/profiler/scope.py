@@ -23,17 +23,23 @@ def _no_answer(module: nn.Module, x: Any) -> Any:
     return UNANSWERED
 
 
+def _run_plainly(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return module._call_impl(*args, **kwargs)
+
+
 class Scope:
     """While entered, `path` is the name of the submodule that runs, `module` its torch.nn class if it is a leaf.
 
     A module that stands in the model under several names goes by its first; one that does not stand in the
-    model goes by the path of its caller. `answer` may give the result of a leaf in place of running it.
+    model goes by the path of its caller. `answer` may give the result of a leaf in place of running it;
+    `in_another_thread` runs a module of the model that another thread calls.
     After an exception, `failed(error)` is the path at which it was raised.
     """
 
     def __init__(self, names: dict[int, tuple[str, str]]) -> None:
         self.path = self.module = ""
         self.answer: Callable[[nn.Module, Any], Any] = _no_answer
+        self.in_another_thread: Callable[[nn.Module, Any, Any], Any] = _run_plainly
         self.names = names
         self._failure: tuple[BaseException, str] | None = None
 
@@ -52,7 +58,8 @@ class Scope:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         global _entered  # noqa: PLW0603
-        self.answer = _no_answer  # which refers to this scope: what was recorded would live until it is collected
+        # They refer to this scope: what was recorded would live until it is collected.
+        self.answer, self.in_another_thread = _no_answer, _run_plainly
         with _lock:
             if self._outer is None:
                 del _running[self._thread]
@@ -83,7 +90,9 @@ class Scope:
 def _call(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
     scope = _running.get(threading.get_ident())
     if scope is None:
-        return module._call_impl(*args, **kwargs)
+        owner = next((running for running in list(_running.values()) if id(module) in running.names), None)
+        run = _run_plainly if owner is None else owner.in_another_thread
+        return run(module, args, kwargs)
     if not kwargs and len(args) == 1:
         answer = scope.answer(module, args[0])
         if answer is not UNANSWERED:

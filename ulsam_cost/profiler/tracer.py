@@ -5,6 +5,8 @@ run on the meta device, with a meta stand-in for every real tensor, so that noth
 The lower net (`dispatch`) sees every operation that the dispatcher runs, so that nothing slips through.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -38,17 +40,32 @@ class Tracer:
         self.tensors = StandIns(index, twins, gradients=gradients)
         self.scope = Scope({id(twins.memo[key]): name for key, name in index.names.items()})
         self.record = Recorder(self.scope, self.tensors)
-        self._values = values
-        self._functions = FunctionNet(self.scope, self.record, self.tensors, fast=fast, values=values)
-        self._dispatch = DispatchNet(self.scope, self.record, self.tensors, values=values)
-        self.scope.answer = self._functions.answer_leaf
+        self._values, self._fast = values, fast
 
     def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the model in both nets."""
         if not self._values:
             args, kwargs = self.tensors.on_meta(args), self.tensors.on_meta(kwargs)
-        with self.scope, self._dispatch, self._functions:
+        with self._in_nets(self.scope, self.record):
             return model(*args, **kwargs)
+
+    @contextmanager
+    def _in_nets(self, scope: Scope, record: Recorder) -> Iterator[None]:
+        functions = FunctionNet(scope, record, self.tensors, fast=self._fast, values=self._values)
+        dispatch = DispatchNet(scope, record, self.tensors, values=self._values)
+        scope.answer, scope.in_another_thread = functions.answer_leaf, self._run_in_another_thread
+        with scope, dispatch, functions:
+            yield
+
+    def _run_in_another_thread(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a submodule in nets of its own: those of the run belong to the thread in which it began."""
+        scope = Scope(self.scope.names)
+        record = Recorder(scope, self.tensors)
+        try:
+            with self._in_nets(scope, record):
+                return module(*args, **kwargs)
+        finally:
+            self.record.add(record)
 
     def run_backward(self, results: Any, inputs: Any) -> None:
         """Run the backward pass in both nets, from gradients of all the results to all that requires gradients.
@@ -59,7 +76,7 @@ class Tracer:
         outputs = [tensor for tensor in tensors_of(results) if tensor.requires_grad]
         if not outputs:
             raise CostError("no result requires gradients: a model with a parameter that trains is accepted")
-        with self.scope, self._dispatch, self._functions:
+        with self._in_nets(self.scope, self.record):
             gradients = [torch.ones_like(output) for output in outputs]
             # Not as a torch function, which would be given stand-ins for the leaves that are real.
             seen_through(torch.autograd.grad)(outputs, self.tensors.leaves(inputs), gradients, allow_unused=True)
