@@ -1,6 +1,9 @@
 """Ways to spell a call: results written into a given tensor, operands under their names, rules that fail."""
 
+import sys
+import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -9,6 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import ulsam_cost as uc
+from ulsam_cost.errors import CostError
 
 # name: (function of x [4, 5] that writes into a given result, MACs, kinds)
 INTO_A_RESULT = {
@@ -121,3 +125,45 @@ def test_a_rule_of_this_packages_that_fails_leaves_a_row(monkeypatch):
 def test_an_error_of_the_models_stays_its_own():
     with pytest.raises(TypeError, match="required positional"):
         uc.count(Call(lambda x: torch.matmul(x, nobody=x)), zeros(4, 4))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize("fast", [True, False], ids=["fast", "slow"])
+def test_modules_that_other_threads_run(device, fast):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(4, 5, bias=False), nn.Linear(5, 6, bias=False)
+            self.pool = ThreadPoolExecutor(1)
+
+        def forward(self, x):
+            x, found = self.first(x), []
+            thread = threading.Thread(target=lambda: found.append(self.second(x)))
+            thread.start()
+            thread.join()
+            return found[0] + self.pool.submit(self.second, x).result()
+
+    count = uc.count(Model().to(device), torch.zeros(3, 4, device=device), fast=fast)
+    assert [(op.path, op.macs) for op in count.cost if op.macs] == [
+        ("first", 3 * 4 * 5),
+        ("second", 3 * 5 * 6),
+        ("second", 3 * 5 * 6),
+    ]
+    assert not count.real_run
+
+
+@pytest.mark.parametrize("options", [{}, {"fast": False}, {"train": True}], ids=["fast", "slow", "train"])
+def test_modules_nested_as_deep_as_pytorch_runs_them(options):
+    model = nn.Linear(2, 3)
+    for _ in range(190):
+        model = nn.Sequential(model)
+    limit = sys.getrecursionlimit()
+    model(zeros(5, 2))
+    assert uc.count(model, zeros(5, 2), **options).macs == (1 + ("train" in options)) * 5 * 2 * 3
+    assert sys.getrecursionlimit() == limit
+
+
+@pytest.mark.parametrize("options", [{}, {"fast": False}, {"train": True}], ids=["fast", "slow", "train"])
+def test_a_forward_that_ends_the_program(options):
+    with pytest.raises(CostError, match=r"calls sys\.exit\(0\)"):
+        uc.count(Call(lambda x: sys.exit(0)), zeros(2), **options)

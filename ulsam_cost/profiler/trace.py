@@ -1,6 +1,6 @@
 """Count what a real model does, operation by operation, computing nothing.
 
-The model runs as it is, on meta tensors in place of its inputs (`tracer`). Where it asks for values, which
+A twin of the model runs (`twin`), on meta tensors in place of its inputs (`tracer`). Where it asks for values, which
 meta tensors do not have, a copy of it really runs, and the count says so.
 """
 
@@ -145,7 +145,10 @@ def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = Tr
     Not counted: a loss, an optimizer's step.
 
     Args:
-        model: on any device; it is left as found.
+        model: on any device. What runs is a twin with containers, objects, hooks and attributes of classes of its
+            own, which holds no copy of a weight; so the model is left as found, and so are the inputs and the random
+            state. Not copied, and changed if the forward changes them: global variables, and what no copy can be made
+            of, such as threads.
         inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments; only shapes and
             dtypes are looked at, unless the model itself looks at values.
         train: whether the backward pass follows.
@@ -155,8 +158,8 @@ def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = Tr
         A Count whose paths are the names of the model's submodules.
 
     Raises:
-        CostError: for what is no module, for a model that needs values where there are none, and for `train` where
-            nothing requires gradients.
+        CostError: for what is no module, for a model that needs values where there are none, that exits the program
+            or uses up what cannot be copied (a generator), and for `train` where nothing requires gradients.
         Exception: whatever the model's forward raises, with a note that names the module.
     """
     body = _body(model)

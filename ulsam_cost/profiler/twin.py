@@ -282,7 +282,7 @@ def _weak_reference(twins: Twins, reference: Any) -> Any:
 
 def _cached_function(twins: Twins, function: Any) -> Any:
     """A function with an empty cache."""
-    return twins.keep(function, functools.lru_cache(**function.cache_parameters())(function.__wrapped__))
+    return twins.keep(function, functools.lru_cache(**function.cache_parameters())(twins.of(function.__wrapped__)))
 
 
 def _generator(twins: Twins, generator: torch.Generator) -> Any:
