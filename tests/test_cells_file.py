@@ -186,6 +186,12 @@ def test_networks_are_checked_without_code(written):
     assert [record["verdict"] for record in json.loads(result.stdout)] == ["match", "match"]
 
 
+def test_a_name_that_no_file_can_have_is_a_file_that_is_not_there(written):
+    result = run("crosscheck", "--cells", written(f"{HEADER}a,T,1,macs,1M,{'x' * 300}.py:net\n"))
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert f"line 2: there is no file {'x' * 300}.py" in result.stderr
+
+
 def test_the_help_says_that_a_model_runs_code():
     said = " ".join(run("crosscheck", "--help").stdout.split())
     assert "imports that code and runs it" in said

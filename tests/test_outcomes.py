@@ -114,6 +114,11 @@ def test_verdict_reading_and_convention_make_the_class(verdict, reading, convent
     assert outcome_of(finding(verdict, reading, convention)) is outcome
 
 
+@pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if verdict not in ("match", "truncated")])
+def test_every_other_verdict_is_a_class_of_its_own(verdict):
+    assert outcome_of(finding(verdict, "network")) == verdict
+
+
 def test_a_number_that_nothing_computes_has_its_verdicts_class():
     assert outcome_of(Finding(subject=FINDINGS[0].subject, verdict=Verdict.UNEXPLAINED, computed=None)) == "unexplained"
 
