@@ -17,6 +17,7 @@ from ulsam_cost.audit.outcomes import JUDGED, Outcome, count_outcomes, outcome_o
 from ulsam_cost.audit.readings import cell_spec, spec_cost
 from ulsam_cost.cli import main
 from ulsam_cost.published import cost_cells, published_claims
+from ulsam_cost.report import build_opening
 from ulsam_cost.report.build_audit import outcomes_sentence, run_audit, summary_table
 from ulsam_cost.report.crosscheck import summary_table as terminal_summary
 from ulsam_cost.report.formats import render
@@ -138,6 +139,30 @@ def test_the_sentence_of_a_page_holds_every_number():
     assert numbers == [counts[outcome] for outcome in JUDGED[1:]]
     assert counts[Outcome.NETWORK] + sum(numbers) == 350
     assert "; 0 are unexplained." in rest
+
+
+def test_what_comes_out_by_the_papers_arithmetic_and_otherwise_too_is_said():
+    """26 of the cells are the network's own cost cut off, too, and DCANet's GC-ResNet50 follows the paper's rule."""
+    own = [f.subject for f in FINDINGS if outcome_of(f) is Outcome.PAPERS_ARITHMETIC]
+    costs = [(cell, getattr(spec_cost(cell_spec(cell)), cell.metric)) for cell in own if cell_spec(cell)]
+    cut = [cell for cell, cost in costs if cost - cost % int(cell.resolution) == cell.value]
+    ruled = [
+        cell for cell in own if (cell.source, cell.table, cell.row, cell.metric) == ("dca", "Table 1", "5", "macs")
+    ]
+    (said,) = build_opening._arithmetic_sentence(run_audit())
+    assert f"{len(own)} cells come out" in said
+    assert f"in {len(costs)} the exact change" in said
+    assert f"{len(own) - len(costs)} are ratios of printed numbers" in said
+    assert said.endswith(f"too: {len(cut)} by truncation; {len(ruled)} under a named counting rule.")
+    assert (len(costs), len(cut), len(ruled)) == (94, 26, 2)
+
+
+def test_what_misses_the_last_digit_is_said_with_how_far_it_is():
+    (said,) = build_opening._last_digit_sentence(run_audit())
+    assert round(100 * (3_400_000 / 3_504_872 - 1), 2) == -2.99
+    assert said.startswith("9 cells miss the last digit by one")
+    assert "8 print 3.4M for 3,504,872 (-2.99%)" in said
+    assert "1 prints 0.331 [G] for 329,991,536 (+0.31%)" in said
 
 
 @pytest.mark.parametrize("make", [terminal_summary, summary_table])

@@ -90,7 +90,7 @@ def _checked(path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]
 
 
 def _named(header: list[str], row: list[str]) -> dict[str, str]:
-    if len(row) > len(header):
+    if any(row[len(header) :]):
         raise CostError(f"{len(row)} fields: the header names {len(header)}; quote a field that holds a comma")
     return dict.fromkeys(header, "") | dict(zip(header, row, strict=False))
 
@@ -109,7 +109,7 @@ def _user_cell(line: int, row: dict[str, str]) -> UserCell:
 
 def _number(row: dict[str, str]) -> tuple[Decimal, Decimal]:
     """The printed number and the weight of its last digit."""
-    if not row.get("value"):
+    if not row.get("value", "").strip():
         printed = parse_printed(row["printed"])
         return printed.value, printed.resolution
     value, resolution = _decimal("value", row["value"]), _decimal("resolution", row.get("resolution", ""))

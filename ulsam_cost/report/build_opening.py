@@ -117,7 +117,7 @@ def _arithmetic_sentence(audit: Audit) -> list[Text]:
 
 
 def _other_outcomes(finding: Finding[Cell]) -> set[Outcome]:
-    """The outcomes that the readings which were tried later, or gave a worse verdict, would have."""
+    """What else a cell comes out by: the outcomes that each other reading would give alone."""
     cell = finding.subject
     alone = (judge(cell, [computed]) for computed in compute_cell(cell) if computed != finding.computed)
     return {outcome_of(other) for other in alone} - {Outcome.LAST_DIGIT, Outcome.UNEXPLAINED}
