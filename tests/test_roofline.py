@@ -1,6 +1,7 @@
 """The roofline estimate of counted work, and the limits kept in the cache folder."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -63,6 +64,42 @@ def test_a_broken_file_is_measured_again(calibrated, content):
     assert json.loads(file.read_text())["roof"]["bytes_per_second"] == 1e9
     file.write_text(content)
     assert device_roof(CPU, torch.float32) == ROOF
+    assert len(calibrated) == 2
+
+
+@pytest.mark.parametrize("key", ["bytes_per_second", "flops_per_second"])
+@pytest.mark.parametrize(
+    "value", ["NaN", "-1", "0", "Infinity", "-Infinity", "1e-300", "true", '"1e9"', "null", "[1e9]"]
+)
+def test_limits_that_no_device_has_are_measured_again(calibrated, key, value):
+    device_roof(CPU, torch.float32)
+    (file,) = cache_folder().iterdir()
+    file.write_text(file.read_text().replace(f'"{key}": {getattr(ROOF, key)}', f'"{key}": {value}'))
+    assert f'"{key}": {value}' in file.read_text()
+    assert device_roof(CPU, torch.float32) == ROOF
+    assert len(calibrated) == 2
+    assert device_roof(CPU, torch.float32) == ROOF
+    assert len(calibrated) == 2
+
+
+def no_home():
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_without_a_home_the_caches_are_where_they_are_said_to_be(calibrated, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", no_home)
+    assert cache_folder() == tmp_path / "ulsam-cost"
+    assert device_roof(CPU, torch.float32) == device_roof(CPU, torch.float32) == ROOF
+    assert len(calibrated) == 1
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_without_any_place_for_caches_the_roof_is_measured_each_time(calibrated, monkeypatch, platform):
+    monkeypatch.setattr(roofline.sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("LOCALAPPDATA")
+    assert device_roof(CPU, torch.float32) == device_roof(CPU, torch.float32) == ROOF
     assert len(calibrated) == 2
 
 
