@@ -238,7 +238,7 @@ _PADDING = " Those are 9 % of a 3 x 3 convolution on 14 x 14, and 18 % of one di
 
 def _roofline_paragraph(times_over: Mapping[str, float | None]) -> Paragraph:
     """What the estimate is, and what here was faster, from measured time over estimate by name."""
-    beaten = [f"{name} ({over:.2f})" for name, over in times_over.items() if over is not None and over < 1]
+    beaten = [f"{name} ({over:.2f})" for name, over in times_over.items() if over is not None and round(over, 2) < 1]
     found = f" Faster than their estimate here: {', '.join(beaten)}." if beaten else ""
     return Paragraph(ROOFLINE_ESTIMATE + _PADDING + found)
 
