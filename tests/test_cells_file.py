@@ -47,6 +47,11 @@ def test_a_field_may_hold_whatever_csv_may(written, mark):
     assert [cell.cell.table for cell in cells] == [table]
 
 
+def test_a_short_row_and_empty_fields_too_many_are_no_fault(written):
+    text = "source,table,row,metric,printed,MODEL,note,value\na,T,1,macs,569M,mv1\na,T,2,macs,569M,mv1,as printed, ,,\n"
+    assert [(user.cell.row, user.cell.note) for user in read_cells(written(text))] == [("1", ""), ("2", "as printed")]
+
+
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_the_line_is_that_on_which_the_row_begins(written, end):
     rows = ['"a\nb",T,1,macs,569M,mv1', "", "a\u2028,T,2,macs,569M,mv1", '"a\n\nb",T,3,flops,569M,mv1']
@@ -68,6 +73,7 @@ def test_a_row_and_one_like_it_are_named_by_their_lines(written):
         (f"{'x' * 131_073},T,1,macs,4M,mv1\n", "line 2: the row that begins here cannot be read as CSV: field larger"),
         ('a,T,1,macs,4M,mv1\na,"T,2,macs,4M,mv1\n', "line 3: the row that begins here cannot be read as CSV: unexp"),
         ('"a" b,T,1,macs,4M,mv1\n', "line 2: the row that begins here cannot be read as CSV: ',' expected"),
+        ("a,T,1\n", "line 2: metric '': accepted are params, macs"),
         ("a,T,1,macs,4,200,000,mv1\n", "line 2: 8 fields: the header names 6; quote a field that holds a comma"),
         (f"a,T,1,macs,{'9' * 100_000},mv1\n", "line 2: '999999999999...9999999999999' is no number"),
         (f"a,T,1,{'m' * 100_000},4M,mv1\n", "line 2: metric 'mmmmmmmmmmmm...mmmmmmmmmmmmm': accepted are"),
@@ -184,6 +190,12 @@ def test_networks_are_checked_without_code(written):
     )
     result = run("crosscheck", "--cells", path, "--no-code", "--format", "json")
     assert [record["verdict"] for record in json.loads(result.stdout)] == ["match", "match"]
+
+
+def test_a_name_that_no_file_can_have_is_a_file_that_is_not_there(written):
+    result = run("crosscheck", "--cells", written(f"{HEADER}a,T,1,macs,1M,{'x' * 300}.py:net\n"))
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert f"line 2: there is no file {'x' * 300}.py" in result.stderr
 
 
 def test_the_help_says_that_a_model_runs_code():

@@ -266,6 +266,27 @@ def test_an_interrupt_leaves_what_was_measured(monkeypatch, tmp_path, runs, kept
     assert [row["error"] for row in rows] == [*[None] * (len(kept) - 1), "interrupted"]
 
 
+@pytest.mark.parametrize(("runs", "pairs"), [(0, None), (1, None), (13, 6)])
+def test_an_interrupted_profile_prints_what_it_has(monkeypatch, runs, pairs):
+    done = []
+
+    def stopped(run):
+        if len(done) == runs:
+            raise KeyboardInterrupt
+        done.append(run())
+        return 1.0
+
+    monkeypatch.setattr(latency, "_warm_up", lambda *_: None)
+    monkeypatch.setattr(latency, "_stopwatch", lambda device: stopped)
+    result = run("profile", *PLACED[1:], "--repeats", "10", "--format", "json")
+    assert result.exit_code == 130
+    assert "interrupted" in result.stderr
+    record = json.loads(result.stdout)
+    assert record["macs"] > 0
+    assert record["memory"] is None
+    assert (record["latency"] and record["latency"]["network"]["runs"]) == pairs
+
+
 def test_a_result_is_saved_after_each_row(monkeypatch, tmp_path):
     file, seen = tmp_path / "measured.json", []
     original = measure._parts

@@ -13,10 +13,11 @@ from click.testing import CliRunner
 
 from ulsam_cost.audit import READINGS, Computed, Finding, Verdict, check_cell
 from ulsam_cost.audit.claims import check_claim, claim_expressions
-from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
+from ulsam_cost.audit.outcomes import JUDGED, Outcome, count_outcomes, outcome_of
 from ulsam_cost.audit.readings import cell_spec, spec_cost
 from ulsam_cost.cli import main
 from ulsam_cost.published import cost_cells, published_claims
+from ulsam_cost.report import build_opening
 from ulsam_cost.report.build_audit import outcomes_sentence, run_audit, summary_table
 from ulsam_cost.report.crosscheck import summary_table as terminal_summary
 from ulsam_cost.report.formats import render
@@ -42,9 +43,9 @@ def found(source, table, row, metric, **more):
 
 def test_every_cell_and_every_claim_is_in_one_class_and_the_classes_add_up():
     cells, claims = count_outcomes(FINDINGS), count_outcomes(CLAIMS)
-    assert sum(cells[outcome] for outcome in Outcome) == cells.total() == len(FINDINGS) == 350
-    assert sum(claims[outcome] for outcome in Outcome) == claims.total() == len(CLAIMS) == 66
-    assert len(set(Outcome)) == len({outcome.words for outcome in Outcome}) == 8
+    assert sum(cells[outcome] for outcome in JUDGED) == cells.total() == len(FINDINGS) == 350
+    assert sum(claims[outcome] for outcome in JUDGED) == claims.total() == len(CLAIMS) == 66
+    assert len(set(Outcome)) == len({outcome.words for outcome in Outcome}) == 9
 
 
 def test_the_first_class_is_the_cells_that_the_networks_own_cost_rounds_to_and_no_others():
@@ -114,6 +115,11 @@ def test_verdict_reading_and_convention_make_the_class(verdict, reading, convent
     assert outcome_of(finding(verdict, reading, convention)) is outcome
 
 
+@pytest.mark.parametrize("verdict", [verdict for verdict in Verdict if verdict not in ("match", "truncated")])
+def test_every_other_verdict_is_a_class_of_its_own(verdict):
+    assert outcome_of(finding(verdict, "network")) == verdict
+
+
 def test_a_number_that_nothing_computes_has_its_verdicts_class():
     assert outcome_of(Finding(subject=FINDINGS[0].subject, verdict=Verdict.UNEXPLAINED, computed=None)) == "unexplained"
 
@@ -130,9 +136,33 @@ def test_the_sentence_of_a_page_holds_every_number():
     counts = count_outcomes(FINDINGS)
     assert strong.words.startswith(f"{counts[Outcome.NETWORK]} of 350 cells")
     numbers = [int(part.split()[0]) for part in rest.strip("; .").split("; ")]
-    assert numbers == [counts[outcome] for outcome in list(Outcome)[1:]]
+    assert numbers == [counts[outcome] for outcome in JUDGED[1:]]
     assert counts[Outcome.NETWORK] + sum(numbers) == 350
     assert "; 0 are unexplained." in rest
+
+
+def test_what_comes_out_by_the_papers_arithmetic_and_otherwise_too_is_said():
+    """26 of the cells are the network's own cost cut off, too, and DCANet's GC-ResNet50 follows the paper's rule."""
+    own = [f.subject for f in FINDINGS if outcome_of(f) is Outcome.PAPERS_ARITHMETIC]
+    costs = [(cell, getattr(spec_cost(cell_spec(cell)), cell.metric)) for cell in own if cell_spec(cell)]
+    cut = [cell for cell, cost in costs if cost - cost % int(cell.resolution) == cell.value]
+    ruled = [
+        cell for cell in own if (cell.source, cell.table, cell.row, cell.metric) == ("dca", "Table 1", "5", "macs")
+    ]
+    (said,) = build_opening._arithmetic_sentence(run_audit())
+    assert f"{len(own)} cells come out" in said
+    assert f"in {len(costs)} the exact change" in said
+    assert f"{len(own) - len(costs)} are ratios of printed numbers" in said
+    assert said.endswith(f"too: {len(cut)} by truncation; {len(ruled)} under a named counting rule.")
+    assert (len(costs), len(cut), len(ruled)) == (94, 26, 2)
+
+
+def test_what_misses_the_last_digit_is_said_with_how_far_it_is():
+    (said,) = build_opening._last_digit_sentence(run_audit())
+    assert round(100 * (3_400_000 / 3_504_872 - 1), 2) == -2.99
+    assert said.startswith("9 cells miss the last digit by one")
+    assert "8 print 3.4M for 3,504,872 (-2.99%)" in said
+    assert "1 prints 0.331 [G] for 329,991,536 (+0.31%)" in said
 
 
 @pytest.mark.parametrize("make", [terminal_summary, summary_table])
@@ -141,7 +171,7 @@ def test_a_summary_adds_up_in_every_column_and_row(make):
     *rows, total = table.records
     keys = [column.key for column in table.columns if column.is_number]
     assert len(keys) == 5
-    assert [row["outcome"] for row in rows] == [outcome.words for outcome in Outcome]
+    assert [row["outcome"] for row in rows] == [outcome.words for outcome in JUDGED]
     for key in keys:
         assert sum(row[key] for row in rows) == total[key]
     for row in table.records:

@@ -1,6 +1,7 @@
 """The report: written whole, the same on every run, checked against what stands."""
 
 import csv
+import json
 import os
 import re
 import subprocess
@@ -15,7 +16,8 @@ from click.testing import CliRunner
 from matplotlib import pyplot as plt
 
 from ulsam_cost.cli import main
-from ulsam_cost.report.build import report_files, stale_files
+from ulsam_cost.errors import CostError
+from ulsam_cost.report.build import report_files, stale_files, timed_findings
 from ulsam_cost.report.pages import slug
 
 ROOT = Path(__file__).parents[1]
@@ -202,6 +204,50 @@ def test_a_page_of_another_command_is_linked_where_it_stands(tmp_path, contents)
     assert linking == ["README.md", "index.html"]
     assert b"[Counters](counters.md)" in files["README.md"]
     assert b'href="counters.md"' in files["index.html"]
+
+
+def timed_placement(batch, macs_pct, verdict, mode="eager", section="placement"):
+    facts = {"section": section, "network": "mv1", "width": 1.0, "batch": batch, "mode": mode}
+    timed = {"network": {"median_ms": 1.0}, "baseline": {"median_ms": 1.0}, "verdict": verdict}
+    return {"facts": facts, "macs_pct": macs_pct, "latency": timed}
+
+
+def test_placements_that_cost_time_are_among_the_first_three_findings(tmp_path):
+    rows = [
+        *[timed_placement(1, -9.0, verdict) for verdict in ("slower", "slower", "faster", "no difference shown")],
+        *[timed_placement(64, -9.0, verdict) for verdict in ("slower", "faster")],
+        timed_placement(1, 0.04, "slower"),
+        timed_placement(1, -9.0, "slower", mode="compile"),
+        timed_placement(1, -9.0, "slower", section="network"),
+        {"facts": {"section": "placement", "batch": 1, "mode": "eager"}, "macs_pct": -9.0, "error": "no memory"},
+    ]
+    record = {"machine": {"name": "Toaster"}, "rows": rows}
+    (tmp_path / "latency_cpu.json").write_text(json.dumps(record), encoding="utf-8")
+    (tmp_path / "latency_cpu.md").write_text("# Measured\n", encoding="utf-8")
+    page = report_files(tmp_path)["README.md"].decode()
+    first_three = page.split("## What was found")[1].split("\n- ")[1:4]
+    wanted = (
+        "**2 of 4 placements of ULSAM that save MACs take more time** than the plain network on Toaster at batch 1, "
+        "1 of 2 at batch 64 ([measured](latency_cpu.md))."
+    )
+    assert wanted in first_three
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"machine": {}, "rows": [{}]}', '{"machine": {}, "rows": 7}'])
+def test_a_file_that_is_no_record_of_timings_is_one_sentence(tmp_path, content):
+    (tmp_path / "latency_cpu.json").write_text(content, encoding="utf-8")
+    with pytest.raises(CostError, match=r"latency_cpu.json is no record of analyses/latency.py: run it again") as error:
+        timed_findings(tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_the_committed_study_is_told_as_it_stands_and_the_readme_says_the_same():
+    rows = json.loads((ROOT / "reports" / "latency_cpu.json").read_text(encoding="utf-8"))["rows"]
+    saving = [row for row in rows if row["facts"]["section"] == "placement" and row["macs_pct"] < 0]
+    verdicts = Counter((row["facts"]["batch"], row["latency"]["verdict"]) for row in saving)
+    told = f"{verdicts[1, 'slower']} of {sum(row['facts']['batch'] == 1 for row in saving)} placements"
+    assert f"{told} of ULSAM that save MACs take more time" in str(timed_findings(ROOT / "reports"))
+    assert f"{told} that save MACs take more time" in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
 
 def test_no_cell_of_the_tables_is_left_out(written):

@@ -8,7 +8,7 @@ import pytest
 from matplotlib import colors
 from matplotlib import pyplot as plt
 
-from ulsam_cost.audit.outcomes import Outcome
+from ulsam_cost.audit.outcomes import JUDGED, Outcome
 from ulsam_cost.formulas.attention import REGISTERED
 from ulsam_cost.report import figures_audit
 from ulsam_cost.report.build_audit import run_audit
@@ -32,7 +32,7 @@ def drawn(content, colour):
 
 def test_every_mechanism_and_every_outcome_has_a_colour_of_its_own():
     colours = [mechanism_colour(name) for name in REGISTERED]
-    assert len({*colours, PLAIN, *OUTCOME_COLOURS.values()}) == len(REGISTERED) + 1 + len(Outcome)
+    assert len({*colours, PLAIN, *OUTCOME_COLOURS.values()}) == len(REGISTERED) + 1 + len(JUDGED)
     assert mechanism_colour("none") == PLAIN
 
 
@@ -40,15 +40,15 @@ def test_dots_of_each_outcome_are_drawn():
     dots = [
         Dot(quantity="MACs", printed=value, resolution=1e5, computed=value, outcome=outcome)
         for repeat in range(5)
-        for step, outcome in enumerate(Outcome)
-        for value in [1e6 * 2 ** (step + len(Outcome) * repeat)]
+        for step, outcome in enumerate(JUDGED)
+        for value in [1e6 * 2 ** (step + len(JUDGED) * repeat)]
     ]
-    few, many = (agreement_figure(some, "title") for some in (dots[: len(Outcome)], dots))
+    few, many = (agreement_figure(some, "title") for some in (dots[: len(JUDGED)], dots))
     for colour in OUTCOME_COLOURS.values():
         assert drawn(many, colour) > 1.5 * drawn(few, colour) > 75  # more than the legend alone
     assert same_picture(many, agreement_figure(dots, "title"))
     missing = Dot(quantity="MACs", printed=3e6, resolution=1e5, computed=None, outcome=Outcome.UNEXPLAINED)
-    assert not same_picture(few, agreement_figure([*dots[: len(Outcome)], missing], "title"))
+    assert not same_picture(few, agreement_figure([*dots[: len(JUDGED)], missing], "title"))
 
 
 def test_a_wrong_number_stands_off_the_diagonal():
@@ -100,5 +100,5 @@ def test_more_networks_than_markers_and_unknown_connections_are_drawn_all_the_sa
 
 def test_every_cost_cell_is_a_dot():
     audit = run_audit()
-    assert set(figures_audit.MARKERS) == set(Outcome)
+    assert set(figures_audit.MARKERS) == set(JUDGED)
     assert len(audit_dots(audit)) == len(audit.cells) == 350

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from ulsam_cost.audit.outcomes import Outcome
+from ulsam_cost.audit.outcomes import JUDGED
 from ulsam_cost.report.formats import Table, escape_markdown, number, words
 from ulsam_cost.report.pages import Bullets, Grid, Link, Page, Paragraph, Picture, Section, Shown, Strong, slug
 from ulsam_cost.report.pages_html import html
@@ -147,7 +147,7 @@ def test_anchors_are_those_of_github(title, anchor):
 def test_every_outcome_has_its_dot_on_the_page():
     style = (files("ulsam_cost.report") / "page" / "page.css").read_text(encoding="utf-8")
     page = html([Page("README.md", "one", ())], {}).decode()
-    for outcome in Outcome:
+    for outcome in JUDGED:
         name = slug(outcome.words)
         assert f"td.{name}::before {{ background: var(--{name}); }}" in style
         assert f"--{name}: #" in page

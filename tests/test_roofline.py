@@ -1,11 +1,14 @@
 """The roofline estimate of counted work, and the limits kept in the cache folder."""
 
 import json
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 
 from ulsam_cost.cost import Cost, OpCost, OpKind
+from ulsam_cost.errors import DeviceError
 from ulsam_cost.profiler import roofline
 from ulsam_cost.profiler.roofline import Roof, cache_folder, device_roof, roofline_estimate
 
@@ -66,6 +69,42 @@ def test_a_broken_file_is_measured_again(calibrated, content):
     assert len(calibrated) == 2
 
 
+@pytest.mark.parametrize("key", ["bytes_per_second", "flops_per_second"])
+@pytest.mark.parametrize(
+    "value", ["NaN", "-1", "0", "Infinity", "-Infinity", "1e-300", "true", '"1e9"', "null", "[1e9]"]
+)
+def test_limits_that_no_device_has_are_measured_again(calibrated, key, value):
+    device_roof(CPU, torch.float32)
+    (file,) = cache_folder().iterdir()
+    file.write_text(file.read_text().replace(f'"{key}": {getattr(ROOF, key)}', f'"{key}": {value}'))
+    assert f'"{key}": {value}' in file.read_text()
+    assert device_roof(CPU, torch.float32) == ROOF
+    assert len(calibrated) == 2
+    assert device_roof(CPU, torch.float32) == ROOF
+    assert len(calibrated) == 2
+
+
+def no_home():
+    raise RuntimeError("Could not determine home directory.")
+
+
+def test_without_a_home_the_caches_are_where_they_are_said_to_be(calibrated, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "home", no_home)
+    assert cache_folder() == tmp_path / "ulsam-cost"
+    assert device_roof(CPU, torch.float32) == device_roof(CPU, torch.float32) == ROOF
+    assert len(calibrated) == 1
+
+
+@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
+def test_without_any_place_for_caches_the_roof_is_measured_each_time(calibrated, monkeypatch, platform):
+    monkeypatch.setattr(roofline.sys, "platform", platform)
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.delenv("LOCALAPPDATA")
+    assert device_roof(CPU, torch.float32) == device_roof(CPU, torch.float32) == ROOF
+    assert len(calibrated) == 2
+
+
 def test_another_devices_file_is_measured_again(calibrated):
     device_roof(CPU, torch.float32)
     (file,) = cache_folder().iterdir()
@@ -88,3 +127,51 @@ def test_a_calibration_measures_something(monkeypatch):
     roof = roofline._calibrate(CPU, torch.float32)
     assert roof.bytes_per_second > 0
     assert roof.flops_per_second > 0
+
+
+@contextmanager
+def tf32(*, convolutions, products):
+    """Allow TF32, or not, for a while."""
+    matmul = torch.backends.cuda.matmul
+    before, matmul.allow_tf32 = matmul.allow_tf32, products
+    try:
+        with torch.backends.cudnn.flags(allow_tf32=convolutions):
+            yield
+    finally:
+        matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize("convolutions", [True, False])
+@pytest.mark.parametrize("products", [True, False])
+def test_a_cuda_device_with_and_without_tf32_has_two_roofs(calibrated, monkeypatch, convolutions, products):
+    monkeypatch.setattr(roofline, "device_name", lambda device: "a device")
+    monkeypatch.setattr(roofline, "driver_version", lambda: "1")
+    cuda = torch.device("cuda", 0)
+    with tf32(convolutions=False, products=False):
+        device_roof(cuda, torch.float32)
+    with tf32(convolutions=convolutions, products=products):
+        device_roof(cuda, torch.float32)
+        device_roof(cuda, torch.float32)
+    assert len(calibrated) == (2 if convolutions or products else 1)
+
+
+def test_tf32_is_no_matter_of_the_cpu(calibrated):
+    for allowed in (True, False):
+        with tf32(convolutions=allowed, products=allowed):
+            device_roof(CPU, torch.float32)
+    assert len(calibrated) == 1
+
+
+def test_a_product_that_the_device_does_not_have_names_the_format_and_the_device(monkeypatch):
+    def refuse(*_, **__):
+        raise RuntimeError("\"addmm_impl_cpu_\" not implemented for 'Half'")
+
+    monkeypatch.setattr(roofline, "COPIED_BYTES", {"cpu": 2**10})
+    monkeypatch.setattr(roofline, "CALIBRATION_SECONDS", 0.001)
+    monkeypatch.setattr(torch, "mm", refuse)
+    with pytest.raises(DeviceError) as caught:
+        roofline._calibrate(CPU, torch.float16)
+    assert str(caught.value) == (
+        "the calibration in float16 on cpu: PyTorch has no such operation there "
+        "(\"addmm_impl_cpu_\" not implemented for 'Half'); take another --dtype"
+    )

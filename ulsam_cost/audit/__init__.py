@@ -18,13 +18,14 @@ Subject = TypeVar("Subject", Cell, Claim)
 
 
 class Verdict(StrEnum):
-    """How a computed number meets the printed one, best first."""
+    """How a computed number meets the printed one, best first; none is held against a number that is incomplete."""
 
     MATCH = "match"
     TRUNCATED = "truncated"
     LAST_DIGIT = "last_digit"
     EXPLAINED = "explained"
     UNEXPLAINED = "unexplained"
+    INCOMPLETE = "incomplete"
 
     @property
     def words(self) -> str:
@@ -32,7 +33,8 @@ class Verdict(StrEnum):
         return self.replace("_", " ")
 
 
-DIGIT_VERDICTS = (Verdict.MATCH, Verdict.TRUNCATED, Verdict.LAST_DIGIT)
+EXACT_VERDICTS = (Verdict.MATCH, Verdict.TRUNCATED)
+DIGIT_VERDICTS = (*EXACT_VERDICTS, Verdict.LAST_DIGIT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +49,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computed:
-    """What a reading gives for a printed number."""
+    """What a reading gives for a printed number.
+
+    `left_out` is what the number leaves out, as in `64 operations without a rule`; empty where it is whole.
+    """
 
     reading: str
     convention: str
     number: Fraction
+    left_out: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +98,21 @@ def meets(printed: Fraction, resolution: Fraction, computed: Fraction) -> Verdic
 
 
 def judge(subject: Subject, tried: Iterable[Computed]) -> Finding[Subject]:
-    """The best verdict that any computed number gives, the strictest reading first among equals."""
+    """The best verdict that any computed number gives, the strictest reading first among equals.
+
+    A number that is incomplete is not judged: where no other gives the printed one, the verdict is that.
+    """
     printed, resolution = Fraction(subject.value), Fraction(subject.resolution)
-    verdicts = [(meets(printed, resolution, computed.number), computed) for computed in tried]
-    for verdict in DIGIT_VERDICTS:
+    tried = list(tried)
+    verdicts = [(meets(printed, resolution, each.number), each) for each in tried if not each.left_out]
+    unjudged = next((computed for computed in tried if computed.left_out), None)
+    for verdict in DIGIT_VERDICTS if unjudged is None else EXACT_VERDICTS:
         for found, computed in verdicts:
             if found is verdict:
                 return Finding(subject=subject, verdict=verdict, computed=computed)
+    if unjudged is not None:
+        reason = f"not judged, because the count is incomplete: {unjudged.left_out}"
+        return Finding(subject=subject, verdict=Verdict.INCOMPLETE, computed=unjudged, explanation=reason)
     nearest = min((computed for _, computed in verdicts), key=lambda c: abs(c.number - printed), default=None)
     return Finding(subject=subject, verdict=Verdict.UNEXPLAINED, computed=nearest)
 
@@ -120,7 +134,7 @@ def check_cell(cell: Cell) -> Finding[Cell]:
 
 def explained(finding: Finding[Subject]) -> Finding[Subject]:
     """The finding, with the explanation of a number that is not reproduced, or only but for its last digit."""
-    if finding.verdict in (Verdict.MATCH, Verdict.TRUNCATED):
+    if finding.verdict in EXACT_VERDICTS:
         return finding
     reason = explanation_of(finding.subject)
     verdict = Verdict.EXPLAINED if reason and finding.verdict is Verdict.UNEXPLAINED else finding.verdict

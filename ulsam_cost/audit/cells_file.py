@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from fractions import Fraction
@@ -90,7 +90,7 @@ def _checked(path: Path, header: list[str], rows: Iterator[tuple[int, list[str]]
 
 
 def _named(header: list[str], row: list[str]) -> dict[str, str]:
-    if len(row) > len(header):
+    if any(row[len(header) :]):
         raise CostError(f"{len(row)} fields: the header names {len(header)}; quote a field that holds a comma")
     return dict.fromkeys(header, "") | dict(zip(header, row, strict=False))
 
@@ -109,7 +109,7 @@ def _user_cell(line: int, row: dict[str, str]) -> UserCell:
 
 def _number(row: dict[str, str]) -> tuple[Decimal, Decimal]:
     """The printed number and the weight of its last digit."""
-    if not row.get("value"):
+    if not row.get("value", "").strip():
         printed = parse_printed(row["printed"])
         return printed.value, printed.resolution
     value, resolution = _decimal("value", row["value"]), _decimal("resolution", row.get("resolution", ""))
@@ -145,26 +145,28 @@ def check_cells(path: Path, *, allow_code: bool = True) -> list[Finding[Cell]]:
         key = (user.model, *user.inputs)
         if key not in computed:
             try:
-                computed[key] = _computed(_model_cost(user, allow_code=allow_code))
+                computed[key] = _computed(*_model_cost(user, allow_code=allow_code))
             except CostError as error:
                 raise CostError(f"{path} line {user.line}: {error}") from error
         findings.append(judge(user.cell, computed[key][user.cell.metric]))
     return findings
 
 
-def _model_cost(user: UserCell, *, allow_code: bool) -> Cost:
+def _model_cost(user: UserCell, *, allow_code: bool) -> tuple[Cost, Callable[[str], str]]:
+    """The cost of a cell's model, and what says what its number under a convention leaves out."""
     if names_network(user.model) and not user.inputs:
-        return layers_cost(network_layers(spec_from_text(user.model)))
+        return layers_cost(network_layers(spec_from_text(user.model))), lambda convention: ""
     if not allow_code and not names_network(user.model):
         raise CostError(f"MODEL {user.model!r} would import code: only a network's name, with its options, is allowed")
     from ulsam_cost.nn.loading import load_model
     from ulsam_cost.profiler.loaded import count_loaded
 
-    return count_loaded(load_model(user.model, inputs=user.inputs)).cost
+    counted = count_loaded(load_model(user.model, inputs=user.inputs))
+    return counted.cost, counted.left_out
 
 
-def _computed(cost: Cost) -> dict[str, list[Computed]]:
-    """What each reading gives for a model, by metric."""
+def _computed(cost: Cost, left_out: Callable[[str], str]) -> dict[str, list[Computed]]:
+    """What each reading gives for a model, by metric; parameters are whole, whatever is left out."""
     return {
         "params": [Computed(reading="network", convention="macs", number=Fraction(cost.params))],
         "macs": [
@@ -172,6 +174,7 @@ def _computed(cost: Cost) -> dict[str, list[Computed]]:
                 reading="network" if name == "macs" else f"network under {name}",
                 convention=name,
                 number=Fraction(convention.number(cost)),
+                left_out=left_out(name),
             )
             for name, convention in CONVENTIONS.items()
         ],

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
 
-from ulsam_cost.audit import Finding, Verdict
+from ulsam_cost.audit import EXACT_VERDICTS, Finding, Verdict
 from ulsam_cost.published import Cell, Claim
 
 
@@ -19,6 +19,7 @@ class Outcome(StrEnum):
     LAST_DIGIT = "last_digit"
     EXPLAINED = "explained"
     UNEXPLAINED = "unexplained"
+    INCOMPLETE = "incomplete"
 
     @property
     def words(self) -> str:
@@ -41,7 +42,10 @@ _MEANINGS = {
     Outcome.LAST_DIGIT: "nothing; it is off by one in its last digit",
     Outcome.EXPLAINED: "nothing; the reason is known and checked",
     Outcome.UNEXPLAINED: "nothing",
+    Outcome.INCOMPLETE: "not judged; the count leaves operations out",
 }
+# The outcomes of numbers that are judged, as all of the papers' are.
+JUDGED = tuple(outcome for outcome in Outcome if outcome is not Outcome.INCOMPLETE)
 # What is computed under plain MACs; any other reading is a counting rule with a name.
 _BY_READING = {
     "network": Outcome.NETWORK,
@@ -55,7 +59,7 @@ _BY_READING = {
 
 def outcome_of(finding: Finding[Cell] | Finding[Claim]) -> Outcome:
     """The one class that a printed number falls in, by its verdict, and by the reading and convention that gave it."""
-    if finding.computed is None or finding.verdict not in (Verdict.MATCH, Verdict.TRUNCATED):
+    if finding.computed is None or finding.verdict not in EXACT_VERDICTS:
         return Outcome(finding.verdict)
     if finding.computed.convention != "macs":
         return Outcome.COUNTING_RULE

@@ -75,7 +75,7 @@ class CommandGroup(click.Group):
         except Exception as error:
             if not says_too_large(error):
                 raise
-            _fail(f"smaller sizes than the given are accepted: {first_line(error)}", 2)
+            _fail(f"{first_line(error)}: smaller sizes are accepted", 2)
         leave_output_to_nobody()
         sys.exit(status if isinstance(status, int) else 0)
 

@@ -18,8 +18,8 @@ from ulsam_cost.report.formats import render
     click.option("--table", "table_name", help="One of its tables alone, as in 'Table 8'."),
     click.option(
         "--only",
-        help="One verdict alone (match, truncated, last_digit, explained, unexplained), or one outcome of the summary "
-        "(network, network_truncated, printed_formula, papers_arithmetic, counting_rule).",
+        help="One verdict alone (match, truncated, last_digit, explained, unexplained, incomplete), or one outcome of "
+        "the summary (network, network_truncated, printed_formula, papers_arithmetic, counting_rule).",
     ),
     click.option(
         "--cells",
@@ -44,7 +44,7 @@ def command(
 ) -> int:
     """Every printed cost beside the computed one, and whether the paper is right.
 
-    Ends with 1 if a number is unexplained.
+    Ends with 1 if a number is unexplained, or cannot be judged because the count of its model is incomplete.
     """
     from ulsam_cost.audit import Verdict, check_cell
     from ulsam_cost.audit.cells_file import check_cells
@@ -74,4 +74,4 @@ def command(
         echo(f"\n{render(crosscheck.summary_table(findings), style_of_output)}")
     else:
         echo(render(crosscheck.findings_table(shown), style_of_output))
-    return int(any(finding.verdict is Verdict.UNEXPLAINED for finding in findings))
+    return int(any(finding.verdict in (Verdict.UNEXPLAINED, Verdict.INCOMPLETE) for finding in findings))

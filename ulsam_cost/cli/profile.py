@@ -42,18 +42,28 @@ def command(
     if not no_latency:
         resolve_device(device)
     record = profile.profile_network(spec)
-    if not no_latency:
-        record |= _measured(spec, device, repeats)
+    try:
+        if not no_latency:
+            _measure(record, spec, device, repeats)
+    except KeyboardInterrupt:
+        _print(record, layers, style_of_output)
+        raise
     _print(record, layers, style_of_output)
     profile.check_profile(record)
 
 
-def _measured(spec: NetworkSpec, device: str, repeats: int) -> dict[str, Any]:
+def _measure(record: dict[str, Any], spec: NetworkSpec, device: str, repeats: int) -> None:
+    """Set latency and memory into the record; on an interrupt, the latency of the runs until then."""
     from ulsam_cost.profiler import networks
+    from ulsam_cost.profiler.latency import InterruptedMeasurement
 
-    with progress_bar("Measuring") as progress:
-        latency = networks.measure_against_plain(spec, device=device, repeats=repeats, progress=progress)
-    return {"latency": latency, "memory": networks.measure_network_memory(spec, device=device)}
+    try:
+        with progress_bar("Measuring") as progress:
+            record["latency"] = networks.measure_against_plain(spec, device=device, repeats=repeats, progress=progress)
+    except InterruptedMeasurement as interrupt:
+        record["latency"] = interrupt.partial.to_dict()
+        raise
+    record["memory"] = networks.measure_network_memory(spec, device=device)
 
 
 def _print(record: dict[str, Any], layers: bool, style: str) -> None:

@@ -1,5 +1,6 @@
 """A MODEL of the command line as a real module: a network's name, `FILE.py:NAME` or `package.module:NAME`."""
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
@@ -115,7 +116,7 @@ def _module(place: str) -> ModuleType:
         with _in_a_sentence(f"{place} does not import"), _importable(Path.cwd()):
             return import_module(place)
     path = Path(place)
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path.is_file raises for a name that no file can have
         raise CostError(f"there is no file {place}")
     spec = spec_from_file_location(path.stem, path)
     assert spec is not None

@@ -9,6 +9,7 @@ from torch._ops import HigherOrderOperator
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ulsam_cost.errors import CostError
+from ulsam_cost.profiler.checks import CHECKS
 from ulsam_cost.profiler.recorder import Recorder
 from ulsam_cost.profiler.rules import FREE, SPARSE, VIEWS, Rule, is_plain, rule_of, tensors_of
 from ulsam_cost.profiler.scope import Scope
@@ -51,6 +52,9 @@ class DispatchNet(TorchDispatchMode):
                 return result
         if not self._values:
             args, kwargs = self._without_values(operator, args, kwargs)
+            check = CHECKS.get(operator.overloadpacket)
+            if check is not None:
+                check(*args, **kwargs)
         out = operator(*args, **kwargs)
         with self._in_its_place(args):
             self._observe(operator.overloadpacket, rule, args, _without_results(operator, kwargs), out)

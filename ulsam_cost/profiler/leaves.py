@@ -35,12 +35,13 @@ def _batch_norm(record: Recorder, m: nn.BatchNorm2d, x: Tensor) -> Answer:
     mean = kept["running_mean"]
     if m.training or mean is None or x.dim() != 4:
         return None
-    return fast.batch_norm(record, x, mean, kept["running_var"], own["weight"], own["bias"])
+    momentum = 0.0 if m.momentum is None else m.momentum
+    return fast.batch_norm(record, x, mean, kept["running_var"], own["weight"], own["bias"], False, momentum, m.eps)
 
 
 def _layer_norm(record: Recorder, m: nn.LayerNorm, x: Tensor) -> Answer:
     own = given_tensors(m._parameters)
-    return fast.layer_norm(record, x, m.normalized_shape, own["weight"], own["bias"])
+    return fast.layer_norm(record, x, m.normalized_shape, own["weight"], own["bias"], m.eps)
 
 
 def _max_pool(record: Recorder, m: nn.MaxPool2d, x: Tensor) -> Answer:
@@ -61,9 +62,9 @@ LEAVES: dict[type[nn.Module], Leaf] = {
         F.adaptive_avg_pool2d, lambda record, m, x: fast.adaptive_avg_pool2d(record, x, m.output_size)
     ),
     nn.ReLU: _leaf(F.relu, lambda record, m, x: fast.activation(record, x, m.inplace)),
-    nn.ReLU6: _leaf(F.hardtanh, lambda record, m, x: fast.activation(record, x, m.inplace)),
+    nn.ReLU6: _leaf(F.hardtanh, lambda record, m, x: fast.hardtanh(record, x, m.min_val, m.max_val, m.inplace)),
     nn.SiLU: _leaf(F.silu, lambda record, m, x: fast.activation(record, x, m.inplace)),
-    nn.GELU: _leaf(F.gelu, lambda record, m, x: fast.activation(record, x)),
+    nn.GELU: _leaf(F.gelu, lambda record, m, x: fast.gelu(record, x, m.approximate)),
     nn.Sigmoid: _leaf(F.sigmoid, lambda record, m, x: fast.activation(record, x)),
     nn.Softmax: _leaf(F.softmax, lambda record, m, x: fast.softmax(record, x, m.dim)),
     nn.Dropout: _leaf(F.dropout, lambda record, m, x: fast.dropout(record, x, m.p, m.training)),

@@ -15,7 +15,7 @@ def count_loaded(loaded: LoadedModel, *, train: bool = False) -> Count:
         return count(loaded.model, loaded.inputs, train=train)
     except CostError:
         raise
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         last = (str(error).strip().splitlines() or [""])[-1]
         place = " ".join(getattr(error, "__notes__", ()))
         message = f"{loaded.name} does not run on these inputs: {type(error).__name__}: {last}"

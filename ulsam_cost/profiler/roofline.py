@@ -98,29 +98,39 @@ def device_roof(device: torch.device, dtype: torch.dtype, *, recalibrate: bool =
         DeviceError: if the device has no matrix product in that number format.
     """
     key = _key(device, dtype)
-    path = cache_folder() / f"roof-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json"
-    kept = None if recalibrate else _read(path, key)
+    folder = cache_folder()
+    path = folder / f"roof-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json" if folder else None
+    kept = None if recalibrate or path is None else _read(path, key)
     if kept is not None:
         return kept
     roof = _calibrate(device, dtype)
+    if path is not None:
+        _keep(path, key, roof)
+    return roof
+
+
+def cache_folder() -> Path | None:
+    """The program's folder among the user's caches; None for a user without a home."""
+    try:
+        return _caches() / "ulsam-cost"
+    except RuntimeError:  # of Path.home()
+        return None
+
+
+def _caches() -> Path:
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _keep(path: Path, key: Mapping[str, object], roof: Roof) -> None:
     with suppress(OSError):  # a roof that cannot be kept is measured again
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{os.getpid()}")
         beside.write_text(json.dumps({"key": key, "roof": roof.to_dict()}, indent=2), encoding="utf-8")
         beside.replace(path)
-    return roof
-
-
-def cache_folder() -> Path:
-    """The program's folder among the user's caches."""
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / "ulsam-cost"
 
 
 def _key(device: torch.device, dtype: torch.dtype) -> dict[str, str | int | bool | None]:
@@ -135,11 +145,21 @@ def _key(device: torch.device, dtype: torch.dtype) -> dict[str, str | int | bool
 
 
 def _read(path: Path, key: Mapping[str, object]) -> Roof | None:
+    """The roof that is kept, if it is one that a calibration could have written."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return Roof(**kept["roof"]) if kept["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError):
+        roof = Roof(**kept["roof"]) if kept["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    return roof if roof is not None and _is_possible(roof) else None
+
+
+def _is_possible(roof: Roof) -> bool:
+    rates = (roof.bytes_per_second, roof.flops_per_second)
+    names = (roof.device, roof.dtype)
+    return all(type(rate) in (int, float) and 1 <= rate < float("inf") for rate in rates) and all(
+        isinstance(name, str) for name in names
+    )
 
 
 def _calibrate(device: torch.device, dtype: torch.dtype) -> Roof:

@@ -1,5 +1,6 @@
 """The report: every page and picture, from the program's own numbers at this moment."""
 
+import json
 import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ulsam_cost.audit.readings import spec_cost
+from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import get_network, network_spec
 from ulsam_cost.profiler.networks import measure_against_plain
 from ulsam_cost.report import figures, figures_costs
@@ -18,6 +20,7 @@ from ulsam_cost.report.build_opening import opening_page, opening_pictures
 from ulsam_cost.report.build_papers import paper_page
 from ulsam_cost.report.build_table1 import OVERHEADS, records_of_table1, table1_page
 from ulsam_cost.report.formats import Table, number, signed_pct, words
+from ulsam_cost.report.latency import WRITTEN_BY, slower_placements
 from ulsam_cost.report.pages import Grid, Link, Page, Paragraph, Section, Text, bullets
 from ulsam_cost.report.pages_html import html
 from ulsam_cost.report.pages_markdown import markdown
@@ -27,6 +30,7 @@ HTML_PAGE = "index.html"
 MEASURED_PAGES = ("measured.md", "measured.html")
 # What other programs write into the same folder: their pages are linked where they stand.
 OTHERS = ("counters*", "latency_*")
+TIMED_RECORDS = "latency_*.json"
 KINDS = (".md", ".png", ".html")
 _MEASURED = Link("Measured: what the placements do to the time on one device", MEASURED_PAGES[0])
 _INLINED = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
@@ -38,10 +42,10 @@ def report_files(folder: Path, *, measured: bool = False) -> dict[str, bytes]:
     The page of timings is linked where it stands, or where it is `measured` now.
     """
     timings = (_MEASURED,) if measured or (folder / MEASURED_PAGES[0]).is_file() else ()
-    return render_report(run_audit(), (*_others(folder), *timings))
+    return render_report(run_audit(), (*_others(folder), *timings), timed_findings(folder))
 
 
-def render_report(audit: Audit, others: tuple[Link, ...] = ()) -> dict[str, bytes]:
+def render_report(audit: Audit, others: tuple[Link, ...] = (), timed: tuple[Text, ...] = ()) -> dict[str, bytes]:
     """The files of the report on an audit."""
     records = records_of_table1()
     pictures = {
@@ -56,13 +60,29 @@ def render_report(audit: Audit, others: tuple[Link, ...] = ()) -> dict[str, byte
         conventions_page(),
         _every_number_page(audit),
     ]
-    pages = [opening_page(audit, records, _contents(rest, others)), *rest]
+    pages = [opening_page(audit, records, timed, _contents(rest, others)), *rest]
     return {**{page.file: markdown(page) for page in pages}, **pictures, HTML_PAGE: html(pages, pictures)}
 
 
 def _others(folder: Path) -> tuple[Link, ...]:
     found = sorted(path for pattern in OTHERS for path in folder.glob(f"{pattern}.md"))
     return tuple(Link(_title_of(path), path.name) for path in found)
+
+
+def timed_findings(folder: Path) -> tuple[Text, ...]:
+    """What the study of the placements' times found, on each device whose record stands in the folder.
+
+    Raises:
+        CostError: for a file of that name that is no such record.
+    """
+    found = []
+    for path in sorted(folder.glob(TIMED_RECORDS)):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            found.append(slower_placements(record, f"{path.stem}.md"))
+        except (ValueError, KeyError, TypeError):
+            raise CostError(f"{path} is no record of {WRITTEN_BY}: run it again, or move the file away") from None
+    return tuple(filter(None, found))
 
 
 def _title_of(path: Path) -> str:

@@ -33,7 +33,9 @@ from ulsam_cost.units import format_pct
 AGREEMENT, VERDICTS, ACCURACY = "agreement.png", "verdicts.png", "accuracy.png"
 
 
-def opening_page(audit: Audit, records: list[dict[str, Any]], contents: tuple[Text, ...]) -> Page:
+def opening_page(
+    audit: Audit, records: list[dict[str, Any]], timed: tuple[Text, ...], contents: tuple[Text, ...]
+) -> Page:
     """The page that a reader opens first: findings, pictures, and where the rest stands."""
     return Page(
         "README.md",
@@ -47,7 +49,7 @@ def opening_page(audit: Audit, records: list[dict[str, Any]], contents: tuple[Te
             ),
         ),
         (
-            Section("What was found", bullets(_main_findings(audit, records))),
+            Section("What was found", bullets(_main_findings(audit, records, timed))),
             *_contradictions(audit),
             *_unexplained(audit),
             _outcomes(audit),
@@ -58,9 +60,10 @@ def opening_page(audit: Audit, records: list[dict[str, Any]], contents: tuple[Te
     )
 
 
-def _main_findings(audit: Audit, records: list[dict[str, Any]]) -> list[Text]:
+def _main_findings(audit: Audit, records: list[dict[str, Any]], timed: tuple[Text, ...]) -> list[Text]:
     return [
         outcomes_sentence(audit.cells, "printed cost cells"),
+        *timed,
         outcomes_sentence(audit.claims, "numbers in the papers' text"),
         _agreement_sentence(audit),
         _table1_sentence(records),
@@ -114,7 +117,7 @@ def _arithmetic_sentence(audit: Audit) -> list[Text]:
 
 
 def _other_outcomes(finding: Finding[Cell]) -> set[Outcome]:
-    """The outcomes that the readings which were tried later, or gave a worse verdict, would have."""
+    """What else a cell comes out by: the outcomes that each other reading would give alone."""
     cell = finding.subject
     alone = (judge(cell, [computed]) for computed in compute_cell(cell) if computed != finding.computed)
     return {outcome_of(other) for other in alone} - {Outcome.LAST_DIGIT, Outcome.UNEXPLAINED}

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from ulsam_cost.audit import READINGS, Finding, Verdict
-from ulsam_cost.audit.outcomes import Outcome
+from ulsam_cost.audit.outcomes import JUDGED
 from ulsam_cost.published import Cell
 from ulsam_cost.report.build_audit import (
     SOURCES,
@@ -20,7 +20,7 @@ from ulsam_cost.report.pages import Block, Bullets, Grid, Inline, Link, Page, Pa
 HOW_TO_READ: tuple[Inline, ...] = (
     Strong("Outcome"),
     " says what gives the printed number. ",
-    *(part for each in Outcome for part in (Strong(each.words), f": {each.meaning}. ")),
+    *(part for each in JUDGED for part in (Strong(each.words), f": {each.meaning}. ")),
     Strong("Computed"),
     " is the number that it rests on, by the reading that fits best, and ",
     Strong("off"),

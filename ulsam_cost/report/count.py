@@ -11,7 +11,7 @@ from ulsam_cost.nn.loading import LoadedModel
 from ulsam_cost.peers import Reading
 from ulsam_cost.profiler.modules import module_classes, split_params
 from ulsam_cost.profiler.trace import Count
-from ulsam_cost.report.formats import COMPLETE, Table, exact, number, words
+from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, number, words
 from ulsam_cost.units import AtLeast, at_least
 
 TOTALS = ("params", "macs", "activations")
@@ -45,9 +45,7 @@ def totals(cost: Cost, counted: Count) -> dict[str, Any]:
     A product without a rule may belong to any of those that have products.
     """
     complete = counted.complete or not cost.of_kind(*PRODUCT_KINDS).ops
-    sums = (*TOTALS[1:], "reads", "writes")
-    marked = {key: at_least(getattr(cost, key), unless=complete) for key in sums}
-    return {"params": cost.params, **marked, "complete": complete}
+    return {**{key: getattr(cost, key) for key in (*TOTALS, "reads", "writes")}, "complete": complete}
 
 
 def tree_records(classes: Mapping[str, str], counted: Count, depth: int) -> list[dict[str, Any]]:
@@ -79,7 +77,7 @@ def _above(path: str, depth: int) -> list[str]:
 def tree_table(records: Sequence[dict[str, Any]]) -> Table:
     """The module tree: names set in by their depth, and each module's share of the MACs, if they are whole."""
     complete = all(record["complete"] for record in records)
-    whole = records[0]["macs"] if records and complete else 0
+    whole = records[0]["macs"] if records else 0
     shown = [
         {
             **record,
@@ -113,13 +111,16 @@ def _branch(path: str) -> str:
 
 
 def group_table(counted: Count, by: str) -> Table:
-    """The cost by kind or by operator."""
+    """The cost by kind or by operator; the headings say where a column leaves products out."""
     groups = counted.by_kind() if by == "kind" else counted.cost.by_operator()
+    headings = {"macs": "MACs", "activations": "activations", "reads": "reads", "writes": "writes"}
+    bound = "" if counted.complete else ",\nat least"
     records = [{by: str(key), "calls": len(cost.ops), **totals(cost, counted)} for key, cost in groups.items()]
     columns = (
         words(by, by),
         number("calls", "operations"),
-        *(number(key, "MACs" if key == "macs" else key) for key in (*TOTALS, "reads", "writes")),
+        number("params", "params"),
+        *(number(key, f"{name}{bound}") for key, name in headings.items()),
         COMPLETE,
     )
     return Table(columns=columns, records=records)
@@ -189,7 +190,7 @@ def peers_table(readings: Iterable[Reading], counted: Count) -> Table:
         words("unit", "unit"),
         number("number", "it says"),
         number("ours", "by its rule,\nhere"),
-        number("difference", "difference"),
+        Column(key="difference", heading="difference", show=exact, csv_only=not counted.complete),
         number("plain", "plain MACs\nin its unit"),
         COMPLETE,
     )

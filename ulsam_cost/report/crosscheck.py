@@ -4,11 +4,12 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from typing import Any
 
-from ulsam_cost.audit import Finding, Subject
-from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
+from ulsam_cost.audit import Computed, Finding, Subject, Verdict
+from ulsam_cost.audit.outcomes import JUDGED, Outcome, count_outcomes, outcome_of
 from ulsam_cost.errors import UnknownNameError
 from ulsam_cost.published import Cell, Claim
-from ulsam_cost.report.formats import Table, number, words
+from ulsam_cost.report.formats import COMPLETE, Table, number, words
+from ulsam_cost.units import AtLeast
 
 AnyFinding = Finding[Cell] | Finding[Claim]
 SOURCES_WIDTH = 34  # what the summary's other columns leave of 100
@@ -25,13 +26,18 @@ def finding_record(finding: AnyFinding) -> dict[str, Any]:
         "model": "" if isinstance(subject, Claim) else subject.model,
         "metric": subject.metric,
         "printed": subject.printed,
-        "computed": computed and plain_number(computed.number),
+        "computed": computed and _number(computed),
         "reading": computed and computed.reading,
         "convention": computed and computed.convention,
         "verdict": str(finding.verdict),
         "outcome": str(outcome_of(finding)),
+        "complete": finding.verdict is not Verdict.INCOMPLETE,
         "explanation": finding.explanation,
     }
+
+
+def _number(computed: Computed) -> int | float:
+    return AtLeast(computed.number) if computed.left_out else plain_number(computed.number)
 
 
 def chosen(subjects: Sequence[Subject], source: str | None, table: str | None) -> list[Subject]:
@@ -77,6 +83,7 @@ def findings_table(findings: Iterable[AnyFinding]) -> Table:
         words("verdict", "verdict"),
         words("outcome", "outcome"),
         words("explanation", "explanation"),
+        COMPLETE,
     )
     return Table(columns=columns, records=records)
 
@@ -133,6 +140,7 @@ def outcomes_table(groups: Iterable[tuple[str, Iterable[AnyFinding]]]) -> Table:
     records: list[dict[str, Any]] = [
         {"outcome": outcome.words, "meaning": outcome.meaning, **_numbered(count[outcome] for count in counts)}
         for outcome in Outcome
+        if outcome in JUDGED or any(count[outcome] for count in counts)
     ]
     records.append({"outcome": "all", **_numbered(count.total() for count in counts)})
     columns = (

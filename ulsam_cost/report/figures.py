@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from ulsam_cost.audit.outcomes import Outcome
 from ulsam_cost.formulas.attention import REGISTERED
+from ulsam_cost.plain_text import visible_line
 
 STYLE: Any = {
     "font.size": 10,
@@ -63,9 +64,14 @@ def set_grid(axis: Axes, which: Literal["both", "x", "y"]) -> None:
     axis.set_axisbelow(True)
 
 
+def plain_label(text: str) -> str:
+    """Other people's words as matplotlib's text: no dollar of them begins a formula, no control character is kept."""
+    return visible_line(text).replace("$", r"\$")
+
+
 def set_heading(figure: Figure, title: str) -> None:
     """The title of a picture."""
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    figure.suptitle(plain_label(title), x=0.01, ha="left", fontweight="bold", fontsize=12)
 
 
 def to_png(figure: Figure) -> bytes:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
-from ulsam_cost.audit.outcomes import Outcome
+from ulsam_cost.audit.outcomes import JUDGED, Outcome
 from ulsam_cost.report.figures import OUTCOME_COLOURS, PLAIN, STYLE, mechanism_colour, set_grid, set_heading, to_png
 
 MARKERS = {
@@ -70,7 +70,7 @@ def agreement_figure(dots: Sequence[Dot], title: str) -> bytes:
         axes[0][0].set_ylabel("computed")
         axes[1][0].set_ylabel("computed - printed,\nin units of the last printed digit")
         set_heading(figure, title)
-        handles = [_handle(outcome.words, MARKERS[outcome], OUTCOME_COLOURS[outcome]) for outcome in Outcome]
+        handles = [_handle(outcome.words, MARKERS[outcome], OUTCOME_COLOURS[outcome]) for outcome in JUDGED]
         figure.legend(handles=handles, loc="outside lower center", ncols=4)
         return to_png(figure)
 
@@ -112,7 +112,7 @@ def _signed_steps(value: float, _place: float) -> str:
 
 
 def _by_outcome(axis: Axes, places: Sequence[tuple[Dot, float]]) -> None:
-    for outcome in Outcome:
+    for outcome in JUDGED:
         own = [(dot.printed, height) for dot, height in places if dot.outcome is outcome]
         if own:
             across, up = zip(*own, strict=True)
@@ -137,7 +137,7 @@ def outcomes_figure(counts: Mapping[str, Mapping[str, Counter[Outcome]]], title:
             _outcome_bars(axis, sources)
             axis.set_title(f"{sum(count.total() for count in sources.values())} {name}")
         set_heading(figure, title)
-        handles = [plt.Rectangle((0, 0), 1, 1, color=OUTCOME_COLOURS[each], label=each.words) for each in Outcome]  # type: ignore[attr-defined]
+        handles = [plt.Rectangle((0, 0), 1, 1, color=OUTCOME_COLOURS[each], label=each.words) for each in JUDGED]  # type: ignore[attr-defined]
         figure.legend(handles=handles, loc="outside lower center", ncols=4)
         return to_png(figure)
 
@@ -151,7 +151,7 @@ def _outcome_bars(axis: Axes, sources: Mapping[str, Counter[Outcome]]) -> None:
     widest = max(count.total() for count in sources.values())
     for place, count in enumerate(sources.values()):
         left = 0
-        for outcome in Outcome:
+        for outcome in JUDGED:
             number = count[outcome]
             axis.barh(place, number, 0.7, left=left, color=OUTCOME_COLOURS[outcome])
             if number > widest / 20:

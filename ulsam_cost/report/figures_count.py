@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 
-from ulsam_cost.report.figures import CHANGED, STYLE, set_grid, set_heading, to_png
+from ulsam_cost.report.figures import CHANGED, STYLE, plain_label, set_grid, set_heading, to_png
 from ulsam_cost.units import AtLeast, at_least, format_count
 
 MOST_MODULES = 30
@@ -17,7 +17,7 @@ def count_figure(record: dict[str, Any]) -> bytes:
     with plt.rc_context(STYLE):
         height = 1.4 + 0.24 * len(rows)
         figure, axes = plt.subplots(1, 3, figsize=(11, height), layout="constrained", sharey=True)
-        names = [row["path"] or "(the model)" for row in rows]
+        names = [plain_label(row["path"] or "(the model)") for row in rows]
         for axis, (key, label) in zip(axes, PANELS, strict=True):
             values = [row[key] for row in rows]
             axis.barh(range(len(rows)), values, color=CHANGED)

@@ -7,7 +7,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
 from ulsam_cost.formulas.attention import REGISTERED
-from ulsam_cost.report.figures import CHANGED, PLAIN, STYLE, mechanism_colour, to_png
+from ulsam_cost.report.figures import CHANGED, PLAIN, STYLE, mechanism_colour, plain_label, set_heading, to_png
 
 NEAR = 1.15
 
@@ -18,7 +18,7 @@ def roofline_figure(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
         figure, axes = plt.subplots(1, len(rows), figsize=(6 * len(rows), 4.5), layout="constrained", squeeze=False)
         for axis, row in zip(axes[0], rows, strict=True):
             _roofline_panel(axis, row)
-        figure.suptitle(f"{title}: the layers under the roofline", x=0.01, ha="left", fontweight="bold", fontsize=12)
+        set_heading(figure, f"{title}: the layers under the roofline")
         return to_png(figure)
 
 
@@ -33,7 +33,9 @@ def _roofline_panel(axis: Axes, row: Mapping[str, Any]) -> None:
     axis.plot([ends[0], ridge, ends[1]], [ends[0] * slope, top, top], color=PLAIN, label="roofline")
     for names, intensity, rate, attends in _clusters(layers, intensities, rates):
         axis.scatter(intensity, rate, s=24, color=CHANGED if attends else "black")
-        axis.annotate(", ".join(names), (intensity, rate), textcoords="offset points", xytext=(4, 3), fontsize=7)
+        axis.annotate(
+            plain_label(", ".join(names)), (intensity, rate), textcoords="offset points", xytext=(4, 3), fontsize=7
+        )
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlabel("FLOPs a byte (2 FLOPs a MAC)")
@@ -84,7 +86,7 @@ def savings_figure(points: Sequence[Mapping[str, Any]], title: str) -> bytes:
             axis.grid(alpha=0.3)
             axis.set_axisbelow(True)
         axes[0][0].legend(fontsize=8)
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+        set_heading(figure, title)
         return to_png(figure)
 
 
@@ -126,5 +128,5 @@ def mechanisms_figure(rows: Sequence[Mapping[str, Any]], title: str) -> bytes:
             axis.grid(axis="x", alpha=0.3)
             axis.set_axisbelow(True)
         axes[0][0].legend(fontsize=8)
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+        set_heading(figure, title)
         return to_png(figure)

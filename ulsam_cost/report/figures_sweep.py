@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from ulsam_cost.errors import SizeError
-from ulsam_cost.report.figures import STYLE, mechanism_colour, to_png
+from ulsam_cost.report.figures import STYLE, mechanism_colour, set_heading, to_png
 from ulsam_cost.report.overhead import swept_lines
 
 MOST_PANELS, MOST_MARKERS, MOST_TICKS = 6, 20, 9
@@ -41,7 +41,7 @@ def sweep_figure(records: Sequence[dict[str, Any]], title: str) -> bytes:
                 axis.set_title(f"{label} added, {where}")
         for axis in axes[-1]:
             axis.set_xlabel("channels m" if by_channels else "positions h w")
-        figure.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+        set_heading(figure, title)
         figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside right upper")
         return to_png(figure)
 

@@ -10,7 +10,7 @@ from ulsam_cost.profiler.regimes import TOLERANCE, slowdowns
 from ulsam_cost.report.figures_measured import mechanisms_figure, roofline_figure, savings_figure
 from ulsam_cost.report.formats import Column, Table, number, signed_pct, words
 from ulsam_cost.report.measured import ROOFLINE_ESTIMATE, layer_table, machine_sentence, milliseconds, ratio
-from ulsam_cost.report.pages import Block, Bullets, Grid, Page, Paragraph, Picture, Section, Strong
+from ulsam_cost.report.pages import Block, Bullets, Grid, Link, Page, Paragraph, Picture, Section, Strong, Text
 from ulsam_cost.report.pages_markdown import markdown
 
 WRITTEN_BY = "analyses/latency.py"
@@ -26,8 +26,7 @@ def device_slug(device_type: str, machine: Mapping[str, Any]) -> str:
 
 def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
     """The page and its pictures, from what has been measured so far."""
-    slowed = slowdowns(record["rows"])
-    rows = [{**row["facts"], **row, "slowed": factor} for row, factor in zip(record["rows"], slowed, strict=True)]
+    rows = _rows(record)
     measured = [row for row in rows if "error" not in row]
     section = {key: [row for row in measured if row["section"] == key] for key in _SECTIONS}
     pictures = _pictures(section, record["machine"], name)
@@ -51,6 +50,12 @@ def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
     )
     page = Page(f"latency_{name}.md", f"Measured on {record['machine']['name']}", opening, tuple(sections))
     return {page.file: markdown(page, WRITTEN_BY), **pictures}
+
+
+def _rows(record: Mapping[str, Any]) -> list[Row]:
+    """The rows with their facts, and by how much the machine was slower."""
+    slowed = slowdowns(record["rows"])
+    return [{**row["facts"], **row, "slowed": factor} for row, factor in zip(record["rows"], slowed, strict=True)]
 
 
 _SECTIONS = {
@@ -179,6 +184,33 @@ def _placement_findings(rows: Sequence[Row]) -> list[str]:
     return findings
 
 
+def slower_placements(record: Mapping[str, Any], page: str) -> Text | None:
+    """How many placements that save MACs cost time, one operation after another (eager); None if none was timed.
+
+    Args:
+        record: of the study on one device.
+        page: the file in which its numbers stand.
+    """
+    timed = [row for row in _rows(record) if row["section"] == "placement" and row.get("latency")]
+    by_batch = _by([row for row in timed if row["mode"] == "eager" and row["macs_pct"] < 0], "batch")
+    if not by_batch:
+        return None
+    counts = {batch: _slower_of(group) for (batch,), group in sorted(by_batch.items())}
+    (first, counted), *others = counts.items()
+    rest = "".join(f", {count} at batch {batch}" for batch, count in others)
+    return (
+        Strong(f"{counted} placements of ULSAM that save MACs take more time"),
+        f" than the plain network on {record['machine']['name']} at batch {first}{rest} (",
+        Link("measured", page),
+        ").",
+    )
+
+
+def _slower_of(rows: Sequence[Row]) -> str:
+    """How many of them are slower than their plain networks."""
+    return f"{sum(row['latency']['verdict'] == 'slower' for row in rows)} of {len(rows)}"
+
+
 def _networks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
     columns = (
         words("network", "network"),
@@ -206,7 +238,7 @@ _PADDING = " Those are 9 % of a 3 x 3 convolution on 14 x 14, and 18 % of one di
 
 def _roofline_paragraph(times_over: Mapping[str, float | None]) -> Paragraph:
     """What the estimate is, and what here was faster, from measured time over estimate by name."""
-    beaten = [f"{name} ({over:.2f})" for name, over in times_over.items() if over is not None and over < 1]
+    beaten = [f"{name} ({over:.2f})" for name, over in times_over.items() if over is not None and round(over, 2) < 1]
     found = f" Faster than their estimate here: {', '.join(beaten)}." if beaten else ""
     return Paragraph(ROOFLINE_ESTIMATE + _PADDING + found)
 

@@ -1,0 +1,384 @@
+"""The fast path answers only what PyTorch answers: valid and invalid calls, against the real run on the CPU."""
+
+import copy
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from counting import Call
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+import ulsam_cost as uc
+from ulsam_cost.profiler.fast import FAST
+from ulsam_cost.profiler.leaves import LEAVES
+
+FLOAT, DOUBLE, INT, BOOL, COMPLEX = torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64
+DTYPES = (FLOAT, DOUBLE, torch.bfloat16, INT, torch.uint8, BOOL, COMPLEX)
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor of zeros to be made, with its dimensions in memory in order or in the reverse order."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype = FLOAT
+    reverse: bool = False
+
+    def make(self) -> Tensor:
+        if not self.reverse:
+            return torch.zeros(self.shape, dtype=self.dtype)
+        return torch.zeros(self.shape[::-1], dtype=self.dtype).permute(tuple(reversed(range(len(self.shape)))))
+
+
+def make(value: Any) -> Any:
+    if isinstance(value, Operand):
+        return value.make()
+    if isinstance(value, tuple | list):
+        return type(value)(map(make, value))
+    return {key: make(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+# Valid calls: draw -> positional arguments and keywords.
+size, few = st.integers(1, 4), st.integers(1, 3)
+
+
+@st.composite
+def conv2d(draw):
+    groups, share, out, kernel, stride = draw(few), draw(few), draw(few), draw(few), draw(few)
+    padding, dilation, image = draw(st.integers(0, 2)), draw(few), draw(st.integers(7, 9))
+    x, weight = (2, groups * share, image, image + 1), (out * groups, share, kernel, draw(few))
+    bias = draw(st.sampled_from([None, Operand((out * groups,))]))
+    options = {"stride": stride, "padding": padding, "dilation": (dilation, draw(few)), "groups": groups}
+    if draw(st.booleans()):
+        return (Operand(x), Operand(weight), bias, *options.values()), {}
+    return (Operand(x), Operand(weight), bias), options
+
+
+@st.composite
+def linear(draw):
+    *batch, length, out = draw(st.lists(size, min_size=2, max_size=4))
+    bias = draw(st.sampled_from([None, Operand((out,))]))
+    return (Operand((*batch, length)), Operand((out, length)), bias), {}
+
+
+@st.composite
+def matmul(draw):
+    i, k, j = draw(size), draw(size), draw(size)
+    batch = tuple(draw(st.lists(size, max_size=2)))
+    left = draw(st.sampled_from([batch, batch[1:], (), tuple(1 for _ in batch)]))
+    pair = [(Operand((*left, i, k)), Operand((*batch, k, j))), (Operand((k,)), Operand((*batch, k, j)))]
+    pair += [(Operand((*batch, i, k)), Operand((k,))), (Operand((k,)), Operand((k,)))]
+    return draw(st.sampled_from(pair)), {}
+
+
+@st.composite
+def vecdot(draw):
+    shape = tuple(draw(st.lists(size, min_size=1, max_size=3)))
+    return (Operand(shape), Operand(draw(st.sampled_from([shape, shape[-1:]])))), draw(
+        st.sampled_from([{}, {"dim": -1}])
+    )
+
+
+@st.composite
+def attention(draw):
+    n, heads, queries, keys, width = draw(few), draw(few), draw(size), draw(size), draw(size)
+    mask = draw(st.sampled_from([None, Operand((queries, keys)), Operand((queries, keys), BOOL), Operand((keys,))]))
+    batch = draw(st.sampled_from([(n, heads), (n,), (n, 2, heads)]))
+    query, key = Operand((*batch, queries, width)), Operand((*batch, keys, width))
+    value = Operand((*batch, keys, draw(size)))
+    options = draw(
+        st.sampled_from([{}, {"attn_mask": mask}, {"is_causal": True}, {"scale": 2.0}, {"enable_gqa": True}])
+    )
+    return (query, key, value), options
+
+
+@st.composite
+def embedding(draw):
+    indices = Operand(tuple(draw(st.lists(size, max_size=3))), draw(st.sampled_from([INT, torch.int32])))
+    options = draw(st.sampled_from([{}, {"padding_idx": 0}, {"max_norm": 1.0}, {"sparse": True}]))
+    return (indices, Operand((draw(st.integers(2, 4)), draw(size)))), options
+
+
+@st.composite
+def batch_norm(draw):
+    shape = tuple(draw(st.lists(st.integers(2, 4), min_size=2, max_size=4)))
+    statistics, scale, bias = (draw(st.sampled_from([None, Operand(shape[1:2])])) for _ in range(3))
+    training = draw(st.booleans()) or statistics is None
+    return (Operand(shape), statistics, statistics, scale, bias, training), draw(st.sampled_from([{}, {"eps": 0.1}]))
+
+
+@st.composite
+def layer_norm(draw):
+    shape = tuple(draw(st.lists(size, min_size=1, max_size=3)))
+    own = shape[draw(st.integers(0, len(shape) - 1)) :]
+    weight, bias = (draw(st.sampled_from([None, Operand(own)])) for _ in range(2))
+    return (Operand(shape), own, weight, bias), {}
+
+
+@st.composite
+def max_pool2d(draw):
+    kernel, image = draw(st.integers(2, 3)), draw(st.integers(7, 9))
+    options = {"stride": draw(st.sampled_from([None, 1, 2, (1, 2)])), "padding": draw(st.integers(0, 1))}
+    options |= {"dilation": draw(few), "ceil_mode": draw(st.booleans())}
+    if options["stride"] is None:
+        del options["stride"]
+    return (Operand((2, 3, image, image + 1)), draw(st.sampled_from([kernel, (kernel, 2)]))), options
+
+
+@st.composite
+def adaptive_avg_pool2d(draw):
+    x = Operand(draw(st.sampled_from([(2, 3, 5, 7), (3, 5, 7)])))
+    return (x, draw(st.sampled_from([1, (1, 1), 2, (2, None), (None, 3), [5, 7], (9, 9)]))), {}
+
+
+@st.composite
+def unary(draw, options=({},)):
+    return (Operand(tuple(draw(st.lists(size, max_size=4)))),), draw(st.sampled_from(options))
+
+
+INPLACE = ({}, {"inplace": True}, {"inplace": False})
+
+
+@st.composite
+def softmax(draw):
+    shape = tuple(draw(st.lists(size, min_size=1, max_size=4)))
+    dim = draw(st.integers(-len(shape), len(shape) - 1))
+    return (Operand(shape),), {"dim": dim} | draw(st.sampled_from([{}, {"dtype": None}, {"dtype": DOUBLE}]))
+
+
+@st.composite
+def binary(draw):
+    shape = tuple(draw(st.lists(size, max_size=3)))
+    other = draw(st.sampled_from([Operand(shape), Operand(shape[1:]), Operand((1,) * len(shape)), 2, 2.0, True]))
+    return (Operand(shape), other), {}
+
+
+CALLS = {
+    F.conv2d: conv2d(),
+    F.linear: linear(),
+    torch.matmul: matmul(),
+    Tensor.matmul: matmul(),
+    torch.linalg.vecdot: vecdot(),
+    F.scaled_dot_product_attention: attention(),
+    F.embedding: embedding(),
+    F.batch_norm: batch_norm(),
+    F.layer_norm: layer_norm(),
+    torch.max_pool2d: max_pool2d(),
+    F.adaptive_avg_pool2d: adaptive_avg_pool2d(),
+    F.relu: unary(INPLACE),
+    F.relu6: unary(INPLACE),
+    F.hardtanh: unary((*INPLACE, {"min_val": -2.0}, {"max_val": 3})),
+    F.silu: unary(INPLACE),
+    F.gelu: unary(({}, {"approximate": "none"}, {"approximate": "tanh"})),
+    torch.sigmoid: unary(),
+    Tensor.sigmoid: unary(),
+    F.sigmoid: unary(),
+    F.softmax: softmax(),
+    Tensor.add: binary(),
+    Tensor.add_: binary(),
+    Tensor.mul: binary(),
+    F.dropout: unary(({}, {"training": False}, {"p": 0.1}, {"inplace": True})),
+}
+NUMBERS = (-1, 0, 1, 2, 9, 0.5, 2.0, True, "none", (1,), (1, 2), (0, 0), (1, 2, 3), [2, 2])
+
+
+@st.composite
+def changed(draw, value):
+    """A value with one thing about it changed."""
+    if not isinstance(value, Operand):
+        return draw(st.sampled_from((None, Operand((2,)), *NUMBERS)))
+    shape, at = value.shape, draw(st.integers(0, max(0, len(value.shape) - 1)))
+    ways = [replace(value, dtype=dtype) for dtype in DTYPES]
+    ways += [replace(value, shape=(*shape[:at], length, *shape[at + 1 :])) for length in (0, 1, 2, 3, 5) if shape]
+    ways += [replace(value, shape=other) for other in (shape[1:], shape[:-1], (1, *shape), (*shape, 2), shape[::-1])]
+    return draw(st.sampled_from([*ways, replace(value, reverse=True), None, 2, 0.5]))
+
+
+@st.composite
+def calls(draw, valid):
+    """A valid call, or one with up to two of its arguments changed, which it may not survive."""
+    args, kwargs = draw(valid)
+    args = list(args)
+    for _ in range(draw(st.sampled_from([0, 0, 1, 1, 1, 2]))):
+        where = draw(st.sampled_from([*range(len(args)), *kwargs]))
+        holder = args if isinstance(where, int) else kwargs
+        new = draw(changed(holder[where]))
+        holder = [*args] if isinstance(where, int) else dict(kwargs)
+        holder[where] = new
+        args, kwargs = (holder, kwargs) if isinstance(where, int) else (args, holder)
+    if draw(st.integers(0, 9)) == 0:
+        kwargs = kwargs | {draw(st.sampled_from(["dim", "out_of_place", "dtype", "input", "bias"])): 1}
+    return tuple(args), kwargs
+
+
+def looks(value):
+    """What can be seen of a result without its values."""
+    if isinstance(value, Tensor):
+        return tuple(value.shape), value.dtype
+    return tuple(map(looks, value)) if isinstance(value, tuple | list) else value
+
+
+def outcome(run):
+    """What a call gives, or raises."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        try:
+            return looks(run()), None
+        except Exception as error:
+            return None, (type(error), str(error))
+
+
+SEEN = []  # what results looked like; a global, because a count runs a twin of whatever the model holds
+
+
+class Keep(nn.Module):
+    """A layer that keeps what its result looks like."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer = layer
+
+    def forward(self, args, kwargs):
+        result = self.layer(*args, **kwargs)
+        SEEN.append(looks(result))
+        return result
+
+
+def hold_against_the_real_run(function, layer, args, kwargs):
+    """Count `layer`, and hold what it gives or raises against what `function`, which is the same, does on the CPU."""
+    expected, error = outcome(lambda: function(*make(args), **make(kwargs)))
+    counts = []
+    for fast in (True, False):
+        SEEN.clear()
+        model = Keep(layer)
+        _, raised = outcome(lambda: counts.append(uc.count(model, (make(args), make(kwargs)), fast=fast)))  # noqa: B023
+        assert (raised, fast) == (error, fast)
+        if error is None:
+            assert (SEEN[-1], fast) == (expected, fast)
+    if error is None:
+        assert counts[0].cost.ops == counts[1].cost.ops
+        assert counts[0].uncounted == counts[1].uncounted
+
+
+@pytest.mark.parametrize("function", CALLS, ids=lambda function: getattr(function, "__qualname__", str(function)))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_what_pytorch_answers_is_answered_and_what_it_refuses_is_refused(function, data):
+    args, kwargs = data.draw(calls(CALLS[function]))
+    hold_against_the_real_run(function, Call(function), args, kwargs)
+
+
+def test_every_function_of_the_fast_path_is_generated():
+    assert set(CALLS) == set(FAST)
+
+
+# The leaves: how each is made, and an input of which it makes sense.
+MODULES = {
+    nn.Conv2d: (lambda: nn.Conv2d(4, 6, 3, padding=1, groups=2), Operand((2, 4, 7, 8))),
+    nn.Linear: (lambda: nn.Linear(4, 3), Operand((2, 5, 4))),
+    nn.BatchNorm2d: (lambda: nn.BatchNorm2d(4), Operand((2, 4, 3, 2))),
+    nn.LayerNorm: (lambda: nn.LayerNorm((3, 4)), Operand((2, 3, 4))),
+    nn.MaxPool2d: (lambda: nn.MaxPool2d(3, 2, padding=1), Operand((2, 4, 7, 8))),
+    nn.AdaptiveAvgPool2d: (lambda: nn.AdaptiveAvgPool2d((2, None)), Operand((2, 4, 7, 8))),
+    nn.ReLU: (nn.ReLU, Operand((2, 3))),
+    nn.ReLU6: (lambda: nn.ReLU6(inplace=True), Operand((2, 3))),
+    nn.SiLU: (nn.SiLU, Operand((2, 3))),
+    nn.GELU: (nn.GELU, Operand((2, 3))),
+    nn.Sigmoid: (nn.Sigmoid, Operand((2, 3))),
+    nn.Softmax: (lambda: nn.Softmax(-1), Operand((2, 3))),
+    nn.Dropout: (nn.Dropout, Operand((2, 3))),
+}
+
+
+@st.composite
+def layers(draw, kind):
+    """A layer and an input, either of which may be changed: an attribute, a parameter, a buffer."""
+    build, x = MODULES[kind]
+    layer = build().train(draw(st.booleans()))
+    for _ in range(draw(st.integers(0, 2))):
+        tensors = {**layer._parameters, **layer._buffers}
+        settings = [name for name in vars(layer) if not name.startswith("_") and name not in ("training", "call_super")]
+        where = draw(st.sampled_from(["input", *tensors, *settings]))
+        if where == "input":
+            x = draw(changed(x).filter(lambda value: isinstance(value, Operand)))
+        elif where in settings:
+            setattr(layer, where, draw(st.sampled_from((None, *NUMBERS))))
+        else:
+            old = tensors[where]
+            new = draw(changed(Operand(tuple(old.shape), old.dtype) if old is not None else None))
+            value = make(new) if isinstance(new, Operand | None) else None
+            if where in layer._parameters and value is not None:
+                value = nn.Parameter(value, requires_grad=False)
+            setattr(layer, where, value)
+    return layer, x
+
+
+@pytest.mark.parametrize("kind", MODULES, ids=lambda kind: kind.__name__)
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_layer_answers_what_pytorch_answers(kind, data):
+    layer, x = data.draw(layers(kind))
+    hold_against_the_real_run(copy.deepcopy(layer), layer, (x,), {})
+
+
+def test_every_leaf_is_generated():
+    assert set(MODULES) == set(LEAVES)
+
+
+# What was once counted although PyTorch refuses it.
+REFUSED = {
+    "integers into a linear layer": (nn.Linear(4, 3), Operand((2, 4), INT)),
+    "float64 into a linear layer": (nn.Linear(4, 3), Operand((2, 4), DOUBLE)),
+    "float64 into a convolution": (nn.Conv2d(4, 6, 3), Operand((2, 4, 7, 8), DOUBLE)),
+    "float64 into a convolution in one dimension": (nn.Conv1d(4, 6, 3), Operand((2, 4, 7), DOUBLE)),
+    "too few channels into a transposed convolution": (nn.ConvTranspose2d(4, 6, 3), Operand((2, 3, 7, 8))),
+    "too many channels into a transposed convolution": (nn.ConvTranspose1d(4, 6, 3, groups=2), Operand((2, 6, 7))),
+    "floats into an embedding": (nn.Embedding(10, 4), Operand((2, 5))),
+    "a bias of the wrong length": (Call(lambda x: F.linear(x, x.new_zeros(3, 4), x.new_zeros(2))), Operand((2, 4))),
+    "a bias of the wrong length, convolution": (
+        Call(lambda x: F.conv2d(x, x.new_zeros(6, 4, 3, 3), x.new_zeros(5))),
+        Operand((2, 4, 7, 8)),
+    ),
+    "a bias of the wrong length, transposed": (
+        Call(lambda x: F.conv_transpose2d(x, x.new_zeros(4, 6, 3, 3), x.new_zeros(4))),
+        Operand((2, 4, 7, 8)),
+    ),
+    "padding that is no integer": (nn.Conv2d(4, 6, 3, padding=3 / 3), Operand((2, 4, 7, 8))),
+    "float64 into bmm": (Call(lambda x: torch.bmm(x, x.new_zeros(2, 4, 3, dtype=FLOAT))), Operand((2, 5, 4), DOUBLE)),
+    "float64 into a product in place": (
+        Call(lambda x: x.new_zeros(2, 3).addmm_(x, x.new_zeros(4, 3, dtype=FLOAT))),
+        Operand((2, 4), DOUBLE),
+    ),
+    "complex into gelu": (nn.GELU(), Operand((2, 4), COMPLEX)),
+    "integers into softmax": (nn.Softmax(-1), Operand((2, 4), INT)),
+    "integers into an average pool": (nn.AvgPool2d(2), Operand((2, 4, 7, 8), BOOL)),
+    "integers into a group norm": (nn.GroupNorm(2, 4), Operand((2, 4, 7, 8), INT)),
+    "float64 into an LSTM": (nn.LSTM(4, 3), Operand((5, 2, 4), DOUBLE)),
+    "float64 into a bilinear layer": (Call(lambda x: nn.Bilinear(4, 4, 3)(x, x)), Operand((2, 4), DOUBLE)),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused(name):
+    layer, x = REFUSED[name]
+    _, error = outcome(lambda: layer(make(x)))
+    assert error is not None
+    hold_against_the_real_run(layer, layer, (x,), {})
+    layer.to("meta")
+    _, error = outcome(lambda: uc.count(layer, make(x).to("meta")))
+    assert error is not None
+
+
+def test_a_valid_call_after_a_refused_one_with_equal_numbers():
+    # 1 == 1.0, so that a cache may take one for the other
+    convolution, x = (
+        Call(lambda x, padding: F.conv2d(x, x.new_zeros(6, 4, 3, 3), padding=padding)),
+        Operand((2, 4, 7, 8)),
+    )
+    for padding in (1, (1, 1), 1.0, (1.0, 1.0), 1, (1, 1)):
+        hold_against_the_real_run(convolution.function, convolution, (x, padding), {})
