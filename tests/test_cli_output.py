@@ -1,5 +1,7 @@
 """Standard output is data: what a model prints, writes or calls itself neither mixes with it nor ends the program."""
 
+import csv
+import io
 import json
 import os
 import re
@@ -148,6 +150,14 @@ def test_data_goes_to_the_output_of_a_test_as_well():
     assert result.exit_code == 0
     assert result.stdout.startswith("mechanism")
     assert result.stderr == ""
+
+
+def test_the_story_of_a_row_is_one_table_in_csv():
+    stories = json.loads(run("explain", "ulsam", "Table 8", "2", "--format", "json").stdout)
+    rows = list(csv.DictReader(io.StringIO(run("explain", "ulsam", "Table 8", "2", "--format", "csv").stdout)))
+    told = [(story["printed"], reading["number"]) for story in stories for reading in story["readings"]]
+    assert [(row["printed"], int(row["number"])) for row in rows] == told
+    assert {row["metric"] for row in rows} == {"params", "macs"}
 
 
 def test_help_is_data():

@@ -103,6 +103,12 @@ def test_a_file_in_a_folders_place_is_refused_before_any_work(args, tmp_path):
     assert not result.stdout
 
 
+def test_a_figure_is_refused_before_the_model_is_looked_for(tmp_path):
+    (tmp_path / "file").write_bytes(b"old")
+    result = run("count", "none.py:none", "--figure", tmp_path / "file" / "new.png")
+    assert "cannot write into" in result.stderr
+
+
 def test_a_dangling_link_and_a_socket(tmp_path):
     import socket
 

@@ -53,6 +53,9 @@ def _explain_row(source: str, table: str, row: str, style: str) -> None:
     if style == "json":
         echo(to_json(stories))
         return
+    if style == "csv":  # one table
+        echo(render(explain.all_readings_table(stories), style))
+        return
     parts = []
     for cell, story in zip(cells, stories, strict=True):
         parts.append(prose(explain.story_text(check_cell(cell)), style))

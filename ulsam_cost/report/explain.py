@@ -119,6 +119,17 @@ def readings_table(story: dict[str, Any]) -> Table:
     return Table(columns=columns, records=story["readings"])
 
 
+def all_readings_table(stories: Sequence[dict[str, Any]]) -> Table:
+    """The readings of several cells, for programs."""
+    columns = (words("metric", "metric"), words("printed", "printed"), *readings_table(stories[0]).columns)
+    records = [
+        {"metric": story["metric"], "printed": story["printed"], **reading}
+        for story in stories
+        for reading in story["readings"]
+    ]
+    return Table(columns=columns, records=records)
+
+
 def kinds_table(story: dict[str, Any]) -> Table:
     """The costs by kind, and their change from the plain network."""
     columns = (
