@@ -22,6 +22,8 @@ from ulsam_cost.profiler.scope import Scope
 from ulsam_cost.profiler.standins import StandIns
 from ulsam_cost.profiler.twin import Twins
 
+Nets = tuple[Scope, DispatchNet, FunctionNet]
+
 
 class Tracer:
     """A run: where it is, what was recorded of it, which tensors stand for which.
@@ -41,18 +43,22 @@ class Tracer:
         self.scope = Scope({id(twins.memo[key]): name for key, name in index.names.items()})
         self.record = Recorder(self.scope, self.tensors)
         self._values, self._fast = values, fast
+        self._own_nets = self._nets(self.scope, self.record)
 
     def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the model in both nets."""
         if not self._values:
             args, kwargs = self.tensors.on_meta(args), self.tensors.on_meta(kwargs)
-        with self._in_nets(self.scope, self.record):
+        with self._within(self._own_nets):
             return model(*args, **kwargs)
 
-    @contextmanager
-    def _in_nets(self, scope: Scope, record: Recorder) -> Iterator[None]:
+    def _nets(self, scope: Scope, record: Recorder) -> Nets:
         functions = FunctionNet(scope, record, self.tensors, fast=self._fast, values=self._values)
-        dispatch = DispatchNet(scope, record, self.tensors, values=self._values)
+        return scope, DispatchNet(scope, record, self.tensors, values=self._values), functions
+
+    @contextmanager
+    def _within(self, nets: Nets) -> Iterator[None]:
+        scope, dispatch, functions = nets
         scope.answer, scope.in_another_thread = functions.answer_leaf, self._run_in_another_thread
         with scope, dispatch, functions:
             yield
@@ -62,7 +68,7 @@ class Tracer:
         scope = Scope(self.scope.names)
         record = Recorder(scope, self.tensors)
         try:
-            with self._in_nets(scope, record):
+            with self._within(self._nets(scope, record)):
                 return module(*args, **kwargs)
         finally:
             self.record.add(record)
@@ -76,7 +82,7 @@ class Tracer:
         outputs = [tensor for tensor in tensors_of(results) if tensor.requires_grad]
         if not outputs:
             raise CostError("no result requires gradients: a model with a parameter that trains is accepted")
-        with self._in_nets(self.scope, self.record):
+        with self._within(self._own_nets):
             gradients = [torch.ones_like(output) for output in outputs]
             # Not as a torch function, which would be given stand-ins for the leaves that are real.
             seen_through(torch.autograd.grad)(outputs, self.tensors.leaves(inputs), gradients, allow_unused=True)
