@@ -38,6 +38,13 @@ def test_where_nothing_was_faster_nothing_is_named():
     assert "Faster than their estimate" not in page(mechanism("se", 1.5, 1.0))
 
 
+def test_rows_of_a_busy_machine_are_told():
+    quiet, busy = mechanism("se", 1.5, 1.0), mechanism("sk", 1.5, 1.0)
+    busy["latency"]["busy"] = "other programs used 2.0 of 2 cores"
+    assert "1 of these were taken on a busy machine" in page(quiet, busy)
+    assert "busy" not in page(quiet)
+
+
 def test_the_committed_study_names_all_of_them():
     record = json.loads((ROOT / "reports" / "latency_cpu.json").read_text(encoding="utf-8"))
     layers = [row["layers"]["rows"] for row in record["rows"] if row["facts"]["section"] == "layers"]

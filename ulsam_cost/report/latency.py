@@ -37,7 +37,7 @@ def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
     ]
     if errors := sorted({row["error"] for row in rows if "error" in row}):
         sections.append(Section("Not measured", (Bullets(tuple(errors)),)))
-    opening = (
+    opening: tuple[Block, ...] = (
         Paragraph(f"{machine_sentence(record['machine'])}."),
         Paragraph(
             f"{len(measured)} of {record['tasks']} measurements, in {record['dtype']}. Network and plain network run "
@@ -48,6 +48,9 @@ def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
             "does on a CUDA device."
         ),
     )
+    if busy := [row for row in measured if (row.get("latency") or row).get("busy")]:
+        sentence = f"{len(busy)} of these were taken on a busy machine, and allow no verdict: the next run of "
+        opening += (Paragraph(f"{sentence}{WRITTEN_BY} takes them again."),)
     page = Page(f"latency_{name}.md", f"Measured on {record['machine']['name']}", opening, tuple(sections))
     return {page.file: markdown(page, WRITTEN_BY), **pictures}
 
