@@ -5,6 +5,7 @@ it may run, standard output is standard error to everybody but `echo`.
 """
 
 import ctypes
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -61,17 +62,21 @@ def output_for_data() -> Iterator[None]:
         yield
         return
     with ExitStack() as stack:
-        _data.append(stack.enter_context(_own_stream()) if is_real(sys.stdout) else sys.stdout)
+        real = is_real(sys.stdout)
+        _data.append(stack.enter_context(_own_stream()) if real else sys.stdout)
         stack.callback(_data.clear)
         stack.enter_context(_descriptor_to_stderr())
-        stack.enter_context(redirect_stdout(sys.stderr))
+        # The process's own stream stays, for whoever keeps or wraps it: what it writes goes to standard error now.
+        stack.enter_context(redirect_stdout(_by_lines(sys.stdout) if real else sys.stderr))
         yield
 
 
 def leave_output_to_nobody() -> None:
     """At the end of the process: what is still printed, by what runs at exit, is no data either."""
-    if sys.stdout is not None and is_real(sys.stdout):
-        sys.stdout.flush()
+    stream = sys.__stdout__
+    if stream is not None and sys.stdout is stream:
+        with suppress(ValueError):  # it was closed by the model
+            stream.flush()
         with suppress(OSError):
             os.dup2(_STDERR, _STDOUT)
 
@@ -88,6 +93,13 @@ def _own_stream() -> TextIO:
     """Another stream to where standard output goes now."""
     sys.stdout.flush()
     return open(os.dup(_STDOUT), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+
+
+def _by_lines(stream: TextIO) -> TextIO:
+    """The stream, writing each line at once, as standard error does."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(line_buffering=True)
+    return stream
 
 
 @contextmanager
