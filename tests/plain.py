@@ -1,5 +1,7 @@
 """Layers by loops and einsum, slow and plain, of which the mechanisms' reference forwards are made."""
 
+import math
+
 import torch
 
 
@@ -43,6 +45,14 @@ def batch_norm(x, layer):
     return (x - mean) / (var + layer.eps).sqrt() * layer.weight.reshape(shape) + layer.bias.reshape(shape)
 
 
+def group_norm(x, layer):
+    n, m = x.shape[:2]
+    groups = x.reshape(n, layer.num_groups, -1)
+    centred = groups - groups.mean(2, keepdim=True)
+    normed = centred / ((centred**2).mean(2, keepdim=True) + layer.eps).sqrt()
+    return normed.reshape(x.shape) * layer.weight.reshape(1, m, 1, 1) + layer.bias.reshape(1, m, 1, 1)
+
+
 def relu(x):
     return torch.where(x > 0, x, torch.zeros_like(x))
 
@@ -62,3 +72,25 @@ def mean_of_map(x):
 
 def spread(vector):
     return vector[:, :, None, None]
+
+
+def adaptive_means(x, rows, columns):
+    h, w = x.shape[2:]
+    return torch.stack(
+        [
+            torch.stack(
+                [
+                    x[
+                        :,
+                        :,
+                        i * h // rows : math.ceil((i + 1) * h / rows),
+                        j * w // columns : math.ceil((j + 1) * w / columns),
+                    ].mean((2, 3))
+                    for j in range(columns)
+                ],
+                dim=-1,
+            )
+            for i in range(rows)
+        ],
+        dim=-2,
+    )

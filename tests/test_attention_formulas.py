@@ -14,7 +14,7 @@ from sympy.parsing.sympy_parser import (
 from ulsam_cost.arrays import exact_array
 from ulsam_cost.formulas.attention import REGISTERED, attention_cost, get_mechanism
 
-LETTERS = tuple("nmhwrtckqdpeBGKRH")
+LETTERS = tuple("nmhwrtckqdpegsBGKRH")
 
 
 def symbol(name):

@@ -31,6 +31,16 @@ def test_table1_prints_what_it_printed(style):
     assert result.stdout == (GOLDEN / f"table1.{style}").read_text(encoding="utf-8")
 
 
+def test_table1_of_every_mechanism_fits_a_hundred_columns():
+    shown = run("table1", "--mechanisms", "all", "--exact", "--counted").stdout
+    assert max(map(len, shown.splitlines())) <= 100
+    assert "aw, sk, psa, splat, mhsa: no printed formula (over the 3 x 3" in shown
+    rows = {row["mechanism"]: row for row in run_json("table1", "--m", 96, "--mechanisms", "spatial", "--counted")}
+    assert rows["sge"]["counted_params"] is None
+    assert "not on this map: groups = 64 does not divide channels = 96" in rows["sge"]["why"]
+    assert rows["strip"]["counted_params"] == 3 * 96 * 96 + 3 * 96 * 96 + 96 * 96 + 96 + 2 * 2 * 96
+
+
 def test_table1_is_the_papers():
     """The printed columns of Table 1, in thousands and millions, and its normalized MACs."""
     rows = {row["mechanism"]: row for row in run_json("table1", "--m", 512, "--hw", 14)}
@@ -56,6 +66,7 @@ def test_table1_is_the_papers():
             "macs_ratio",
             "params_formula",
             "macs_formula",
+            "group",
             "source",
         }
 

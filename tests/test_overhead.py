@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from ulsam_cost.cli import main
 from ulsam_cost.errors import CostError, SizeError
 from ulsam_cost.formulas.attention import REGISTERED, get_mechanism, mechanisms
+from ulsam_cost.formulas.attention.mechanism import GROUPS
 from ulsam_cost.report.overhead import overhead_records, swept_lines
 
 
@@ -41,6 +42,32 @@ def test_every_mechanism_at_every_point():
     points = [(row["m"], row["h"], row["mechanism"]) for row in rows]
     assert points == [(m, h, name) for m in (64, 96) for h in (7, 14) for name in REGISTERED]
     assert {row["mechanism"] for row in rows_of()} == {"non_local", "a2", "se", "bam", "cbam", "ulsam"}
+
+
+def test_groups_pick_their_mechanisms():
+    picked = {row["mechanism"] for row in rows_of("--mechanisms", "channel, replacing,se,ulsam")}
+    groups = {mechanism.name: mechanism.group for mechanism in mechanisms()}
+    assert picked == {name for name, group in groups.items() if group in ("channel", "replacing")} | {"ulsam"}
+    assert {"se", "eca", "gct"} < picked
+    assert all(row["group"] == groups[row["mechanism"]] for row in rows_of("--mechanisms", "all"))
+    assert set(groups.values()) == set(GROUPS)
+
+
+def test_a_mechanism_that_cannot_take_a_map_leaves_the_others_theirs():
+    args = ("--m", "64,96", "--mechanisms", "sge,eca")
+    rows = {(row["m"], row["mechanism"]): row for row in rows_of(*args)}
+    assert (rows[64, "sge"]["params"], rows[96, "eca"]["macs"]) == (2 * 64, 3 * 96)
+    assert [rows[96, "sge"][unit] for unit in ("params", "macs", "whole_params", "whole_macs")] == [None] * 4
+    assert "groups = 64 does not divide channels = 96" in rows[96, "sge"]["refused"]
+    assert "sge on 96 x 14 x 14: groups = 64 does not divide" in run(*args).stdout
+    alone = run("--m", "96", "--mechanisms", "sge")
+    assert (alone.exit_code, alone.stdout) == (2, "")
+    assert "sge on 96 x 14 x 14: groups = 64 does not divide channels = 96" in alone.stderr
+
+
+def test_all_mechanisms_fit_a_hundred_columns():
+    for lines in (run("--mechanisms", "all").stdout, run("--mechanisms", "all", "--m", "1024", "--hw", "56").stdout):
+        assert max(map(len, lines.splitlines())) <= 100
 
 
 def test_the_papers_setting():
@@ -77,6 +104,7 @@ def test_the_formats_show_the_same_numbers():
     rows = rows_of(*args)
     assert list(rows[0]) == [
         "mechanism",
+        "group",
         "m",
         "h",
         "w",
@@ -85,6 +113,7 @@ def test_the_formats_show_the_same_numbers():
         "whole_params",
         "whole_macs",
         "replaces_convolution",
+        "refused",
     ]
     read = list(csv.DictReader(io.StringIO(run(*args, "--format", "csv").stdout)))
     assert [(int(row["m"]), row["mechanism"], int(row["macs"])) for row in read] == [
@@ -113,7 +142,9 @@ class TestPicture:
             assert [line.get_color() for line in axis.lines] == list(map(mechanism_colour, REGISTERED))
             rows = rows_of("--m", "64:256:64", "--mechanisms", "all")
             for line in axis.lines:
-                assert list(line.get_ydata()) == [row[unit] for row in rows if row["mechanism"] == line.get_label()]
+                assert list(line.get_ydata()) == [
+                    row[unit] for row in rows if row["mechanism"] == line.get_label() and not row["refused"]
+                ]
 
     def test_the_same_bytes_on_every_run(self, tmp_path):
         for name in ("a.png", "b.png"):

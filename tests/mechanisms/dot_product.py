@@ -4,7 +4,7 @@ import torch
 from hypothesis import strategies as st
 from plain import conv, softmax
 
-from mechanisms.table import FLAG, REDUCTION, Formula, case, too_narrow
+from mechanisms.table import FLAG, REDUCTION, Formula, case, divisors, too_narrow
 
 
 @case(
@@ -52,3 +52,58 @@ def a2(module, x):
     vectors = torch.einsum("ncp,ntp->nct", features, softmax(gathering, dim=2))
     attended = torch.einsum("nct,ntp->ncp", vectors, softmax(distribution, dim=1))
     return x + conv(attended.reshape(n, -1, h, w), module.out)
+
+
+@case(
+    draws=lambda m, h, w: {
+        "heads": divisors(m),
+        "map_size": st.just((h, w)),
+        "relative": FLAG,
+        "stride": st.integers(1, 3),
+    },
+    by_hand=[
+        (
+            {},
+            3 * 20 * 20 + (2 * 7 - 1) * 5 + (2 * 5 - 1) * 5,
+            2 * (3 * 20 * 20 * 35 + 2 * 4 * 35 * 35 * 5 + 4 * 35 * 5 * (13 + 9)),
+        ),
+        ({"relative": False, "heads": 2}, 3 * 20 * 20, 2 * (3 * 20 * 20 * 35 + 2 * 2 * 35 * 35 * 10)),
+    ],
+    runs=[
+        {"map_size": (5, 4), "heads": 3},
+        {"relative": False, "heads": 2},
+        {"map_size": (5, 4), "heads": 1, "stride": 2},
+    ],
+    formula=Formula(
+        options={"heads": 1},
+        params=["3 m^2 + (2 h + 2 w - 2) m / H"],
+        macs=["n (3 m^2 p + 2 m p^2 + m p (2 h + 2 w - 2))"],
+        where={"H": "1"},
+    ),
+    refused=[
+        ({"heads": 3}, "heads = 3 does not divide channels = 20"),
+        ({"map_size": 0}, r"map_size = 0: h, or \(h, w\)"),
+        ({"stride": 0}, "stride = 0"),
+    ],
+)
+def mhsa(module, x):
+    n, m, h, w = x.shape
+    heads, depth = module.heads, m // module.heads
+    places = [(i, j) for i in range(h) for j in range(w)]
+    query, key, value = conv(x, module.project).reshape(n, 3, heads, depth, h * w).unbind(1)
+    logits = torch.einsum("nhdi,nhdj->nhij", query, key) / depth**0.5
+    if module.relative:
+        offsets = torch.stack(
+            [
+                torch.stack([module.height[k - i + h - 1] + module.width[o - j + w - 1] for k, o in places])
+                for i, j in places
+            ]
+        )
+        logits = logits + torch.einsum("nhdi,ijd->nhij", query, offsets)
+    result = torch.einsum("nhij,nhdj->nhdi", softmax(logits, dim=3), value).reshape(n, m, h, w)
+    stride = 1 if module.pool is None else module.pool.stride
+    rows = [
+        torch.stack([result[:, :, i : i + stride, j : j + stride].mean((2, 3)) for j in range(0, w, stride)], dim=-1)
+        for i in range(0, h, stride)
+    ]
+    return torch.stack(rows, dim=-2)

@@ -1,10 +1,8 @@
 """Rows of the table of mechanisms: in place of a convolution."""
 
-import math
-
 import torch
 from hypothesis import strategies as st
-from plain import batch_norm, conv, conv_with, mean_of_map, relu, sigmoid, softmax, spread
+from plain import adaptive_means, batch_norm, conv, conv_with, mean_of_map, relu, sigmoid, softmax, spread
 
 from mechanisms.table import FLAG, REDUCTION, Formula, case, divisors, too_narrow
 
@@ -115,7 +113,7 @@ def sk(module, x):
 def aw(module, x):
     """Zhu et al., Eq. 4 to 8: a sample at a time, with weights of its own."""
     kh, kw = module.kernel_size
-    pooled = _adaptive_means(x, kh, kw)
+    pooled = adaptive_means(x, kh, kw)
     hidden = relu(batch_norm(conv(pooled, module.point_1), module.point_1_norm))
     values = sigmoid(batch_norm(conv(hidden, module.point_2), module.point_2_norm))
     c, shared = module.in_channels, values.shape[1] // module.out_channels
@@ -129,23 +127,122 @@ def aw(module, x):
     return torch.cat(samples)
 
 
-def _adaptive_means(x, rows, columns):
+@case(
+    draws=lambda m, h, w: {
+        "kernels": st.sampled_from([(3, 5, 7, 9), (1, 3, 3, 5)]),
+        "groups": st.sampled_from([(1, 1, 1, 1), (1, 2, 2, 4), (1, 4, 8, 16)]),
+        "reduction": st.integers(1, 5),
+        "stride": st.integers(1, 3),
+    },
+    by_hand=[
+        (
+            {"groups": (1, 1, 5, 5), "reduction": 2},
+            5 * (20 * 9 + 20 * 25 + 4 * 49 + 4 * 81) + (5 * 2 + 2) + (2 * 5 + 5),
+            2 * (35 * 5 * (20 * 9 + 20 * 25 + 4 * 49 + 4 * 81) + 4 * (5 * 2 + 2 * 5)),
+        ),
+        (
+            {"kernels": (1, 3), "groups": (2, 1), "reduction": 3, "stride": 2},
+            10 * (10 * 1 + 20 * 9) + (10 * 3 + 3) + (3 * 10 + 10),
+            2 * (4 * 3 * 10 * (10 * 1 + 20 * 9) + 2 * (10 * 3 + 3 * 10)),
+        ),
+    ],
+    runs=[
+        {"groups": (1, 3, 1, 3), "reduction": 2},
+        {"kernels": (5, 1, 3), "groups": (1, 4, 2), "reduction": 2, "stride": 2},
+    ],
+    formula=Formula(
+        options={"groups": (1, 1, 1, 1)},
+        params=["164 m q + 2 q e + q + e"],
+        macs=["n (164 m q p' + 8 q e)"],
+        where={"e": "floor(q / 16)", "q": "floor(m / 4)", "p'": "h w"},
+    ),
+    refused=[
+        ({"groups": (1, 1, 1, 1), "reduction": 6}, "r = 6 leaves no channel of m = 5"),
+        ({}, "groups = 4 does not divide channels of a branch = 5"),
+        ({"kernels": (1, 2), "groups": (1, 1)}, "kernel = 2: an odd one is accepted"),
+        ({"kernels": (1, 3)}, r"kernels = \(1, 3\) and groups = \(1, 4, 8, 16\): as many"),
+        ({"kernels": (1, 3, 5), "groups": (1, 1, 1)}, "branches = 3 does not divide channels = 20"),
+        ({"stride": 0}, "stride = 0"),
+    ],
+    not_in={
+        "mv1": "does not divide channels of a branch",
+        "mv2": "does not divide channels of a branch",
+        "mnasnet1_0": "does not divide channels of a branch",
+    },
+)
+def psa(module, x):
+    maps, gates = [], []
+    for layer in module.branches:
+        y = conv(x, layer, padding=layer.padding[0], stride=layer.stride[0], groups=layer.groups)
+        gates.append(sigmoid(conv(relu(conv(spread(mean_of_map(y)), module.down)), module.up)))
+        maps.append(y)
+    weights = softmax(torch.stack(gates), dim=0)
+    return torch.cat([weights[i] * maps[i] for i in reversed(range(len(maps)))], dim=1)
+
+
+@case(
+    draws=lambda m, h, w: {
+        "radix": st.integers(1, 4),
+        "groups": divisors(m),
+        "kernel": st.sampled_from([1, 3, 5]),
+        "reduction": REDUCTION,
+        "stride": st.integers(1, 3),
+        "activation": st.sampled_from(["relu", "relu6"]),
+    },
+    by_hand=[
+        (
+            {},
+            9 * 10 * 40 + 2 * 40 + (20 * 32 + 32) + 2 * 32 + (32 * 40 + 40),
+            2 * (9 * 10 * 40 * 35 + 20 * 32 + 32 * 40),
+        ),
+        (
+            {"radix": 1, "groups": 2, "reduction": 1, "kernel": 5, "stride": 2},
+            25 * 10 * 20 + 2 * 20 + (10 * 32 + 32) + 2 * 32 + (16 * 20 + 20),
+            2 * (25 * 10 * 20 * 35 + 10 * 32 + 16 * 20),
+        ),
+    ],
+    runs=[
+        {},
+        {"radix": 3, "groups": 2, "reduction": 1},
+        {"radix": 1, "stride": 2},
+        {"kernel": 5, "stride": 2, "activation": "relu6"},
+    ],
+    formula=Formula(
+        options={"radix": 1, "reduction": "r"},
+        params=["k^2 m^2 / K + 3 m R", "m e (1 + R) / K + 3 e"],
+        macs=["n (k^2 m^2 p / K + m e (1 + R) / K)"],
+        where={"e": "Max(32, floor(m / r))", "R": "1", "K": "1", "k": "3"},
+    ),
+    refused=[
+        ({"radix": 0}, "radix = 0"),
+        ({"radix": 3}, "radix x groups = 3 does not divide channels = 20"),
+        ({"kernel": 4}, "kernel = 4: an odd one is accepted"),
+        ({"groups": 5}, "groups = 5 does not divide bottleneck channels = 32"),
+        ({"stride": 0}, "stride = 0"),
+        ({"activation": "gelu"}, "activation = 'gelu': accepted are relu, relu6"),
+    ],
+)
+def splat(module, x):
+    m, radix, cardinality = x.shape[1], module.radix, module.cardinality
+    layer = module.conv
+    features = relu(batch_norm(conv(x, layer, padding=layer.padding[0], groups=layer.groups), module.norm))
+    if isinstance(module.activation, torch.nn.ReLU6):
+        features = features.clamp(max=6)
+    splits = [features[:, r * m : (r + 1) * m] for r in range(radix)]
+    hidden = conv(spread(mean_of_map(sum(splits))), module.down, groups=cardinality)
+    logits = conv(relu(batch_norm(hidden, module.down_norm)), module.up, groups=cardinality)
+    share = m // cardinality
+    order = [[(k * radix + r) * share + c for k in range(cardinality) for c in range(share)] for r in range(radix)]
+    logits = torch.stack([logits[:, places] for places in order])
+    weights = softmax(logits, dim=0) if radix > 1 else sigmoid(logits)
+    result = sum(split * weight for split, weight in zip(splits, weights, strict=True))
+    stride = 1 if module.average is None else module.average.stride
+    if stride == 1:
+        return result
+    padded = torch.nn.functional.pad(result, (1, 1, 1, 1))
     h, w = x.shape[2:]
-    return torch.stack(
-        [
-            torch.stack(
-                [
-                    x[
-                        :,
-                        :,
-                        i * h // rows : math.ceil((i + 1) * h / rows),
-                        j * w // columns : math.ceil((j + 1) * w / columns),
-                    ].mean((2, 3))
-                    for j in range(columns)
-                ],
-                dim=-1,
-            )
-            for i in range(rows)
-        ],
-        dim=-2,
-    )
+    rows = [
+        torch.stack([padded[:, :, i : i + 3, j : j + 3].sum((2, 3)) / 9 for j in range(0, w, stride)], dim=-1)
+        for i in range(0, h, stride)
+    ]
+    return torch.stack(rows, dim=-2)

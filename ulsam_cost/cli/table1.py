@@ -6,7 +6,15 @@ from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
 from ulsam_cost.cli.output import data_command, say
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.report.table1 import TABLE1_NOTE, incomplete_lines, table1_letters, table1_records, table1_table
+from ulsam_cost.report.table1 import (
+    EXACT_NOTE,
+    TABLE1_NOTE,
+    explanations,
+    incomplete_lines,
+    table1_letters,
+    table1_records,
+    table1_table,
+)
 
 
 @data_command("table1")
@@ -50,7 +58,7 @@ def command(
         return
     if warning := incomplete_lines(records):
         say(warning)
-    notes = "\n".join(f"{record['mechanism']}: {record['why']}" for record in records if "why" in record)
+    notes = f"{EXACT_NOTE}\n{explanations(records)}" if exact else explanations(records)
     if exact and any(record["mechanism"] == "a2" for record in records):
         notes += f"\n(a2: the exact module gathers t = {letters['t']} maps of m / 4 channels, as its authors do)"
     show(table1_table(records), style_of_output, notes=notes)

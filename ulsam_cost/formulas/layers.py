@@ -12,6 +12,7 @@ Counted everywhere: each operand read once, each result written once. Not counte
 view would do.
 """
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -178,6 +179,21 @@ def layer_norm_cost(path: str, x: Shape, normalized: Shape, *, module: str = "La
     )
 
 
+def group_norm_cost(path: str, x: Shape, groups: Any, *, module: str = "GroupNorm") -> Cost:
+    """Group norm of a map [n, c, h, w] with affine parameters. Parameters 2 c.
+
+    Raises:
+        SizeError: where all that a group has is one value, which PyTorch refuses.
+    """
+    n, c = x[:2]
+    share = prod(x) // (n * groups)
+    if not holds(n * share > 1):
+        raise SizeError("a group norm of one value: 2 values a group or more are accepted, maps of a batch together")
+    return _single(
+        path, OpKind.NORM, "group_norm", x, reads=prod(x) + 2 * c, params=2 * c, reduction=share, module=module
+    )
+
+
 def activation_cost(path: str, x: Shape, operator: str, *, module: str = "") -> Cost:
     """An activation function, element by element."""
     return _single(path, OpKind.ACTIVATION, operator, x, module=module)
@@ -214,12 +230,21 @@ def max_pool2d_cost(
 
 
 def avg_pool2d_cost(
-    path: str, x: Shape, *, kernel: Pair, stride: Pair, padding: Pair = 0, module: str = "AvgPool2d"
+    path: str,
+    x: Shape,
+    *,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair = 0,
+    ceil: bool = False,
+    module: str = "AvgPool2d",
 ) -> Cost:
-    """Average pooling of a map [n, c, h, w]; `reduction` is the window."""
+    """Average pooling of a map [n, c, h, w]; `reduction` is the window. With `ceil` its last window may be cut."""
     n, c, h, w = x
     (kh, kw), (sh, sw), (ph, pw) = map(as_pair, (kernel, stride, padding))
-    output = (n, c, window_output(h, kh, sh, ph), window_output(w, kw, sw, pw))
+    output = (n, c, -(-h // sh), -(-w // sw))
+    if not ceil:
+        output = (n, c, window_output(h, kh, sh, ph), window_output(w, kw, sw, pw))
     return _single(path, OpKind.POOL_AVG, "avg_pool2d", output, reads=prod(x), reduction=kh * kw, module=module)
 
 
@@ -261,19 +286,34 @@ def amax_cost(path: str, x: Shape, output: Shape) -> Cost:
     return _single(path, OpKind.POOL_MAX, "amax", output, reads=prod(x), reduction=prod(x) // prod(output))
 
 
-def multiply_cost(path: str, output: Shape, a: Shape, b: Shape) -> Cost:
-    """An element-wise product of two operands, broadcast to `output`."""
-    return _single(path, OpKind.MULTIPLY, "mul", output, reads=prod(a) + prod(b))
+def multiply_cost(path: str, output: Shape, *operands: Shape, operator: str = "mul", params: Any = 0) -> Cost:
+    """An element-wise product of operands, broadcast to `output`; a number is no operand, a division is a product."""
+    return _single(path, OpKind.MULTIPLY, operator, output, reads=sum(map(prod, operands)), params=params)
 
 
-def add_cost(path: str, output: Shape, *operands: Shape) -> Cost:
-    """An element-wise sum of operands, broadcast to `output`; a number is no operand."""
-    return _single(path, OpKind.ADD, "add", output, reads=sum(map(prod, operands)))
+def add_cost(path: str, output: Shape, *operands: Shape, operator: str = "add", params: Any = 0) -> Cost:
+    """An element-wise sum of operands, broadcast to `output`; a number is no operand, a difference is a sum."""
+    return _single(path, OpKind.ADD, operator, output, reads=sum(map(prod, operands)), params=params)
+
+
+def elementwise_cost(path: str, x: Shape, operator: str, *, params: Any = 0) -> Cost:
+    """Another function of one operand, element by element: a power, an absolute value."""
+    return _single(path, OpKind.ELEMENTWISE, operator, x, params=params)
+
+
+def reduce_cost(path: str, x: Shape, output: Shape, operator: str = "sum") -> Cost:
+    """A sum, or another number that many give, of x into `output`."""
+    return _single(path, OpKind.REDUCE, operator, output, reads=prod(x), reduction=prod(x) // prod(output))
 
 
 def concatenate_cost(path: str, output: Shape) -> Cost:
     """Several tensors copied into one."""
-    return _single(path, OpKind.MOVEMENT, "cat", output)
+    return movement_cost(path, output, "cat")
+
+
+def movement_cost(path: str, output: Shape, operator: str, *, module: str = "") -> Cost:
+    """Elements copied, into another order or side by side."""
+    return _single(path, OpKind.MOVEMENT, operator, output, module=module)
 
 
 def pad_cost(path: str, output: Shape, x: Shape) -> Cost:
@@ -284,6 +324,11 @@ def pad_cost(path: str, output: Shape, x: Shape) -> Cost:
 def interpolate_cost(path: str, x: Shape, output: Shape, *, module: str = "") -> Cost:
     """Interpolation of a map to the size of `output`."""
     return _single(path, OpKind.UPSAMPLE, "interpolate", output, reads=prod(x), module=module)
+
+
+def run_again(cost: Cost) -> Cost:
+    """The same operations once more: their parameters are counted already."""
+    return Cost(tuple(replace(op, params=0) for op in cost))
 
 
 def unused_cost(path: str, params: Any) -> Cost:

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 
+from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.nn.networks import build_network
@@ -23,6 +24,7 @@ def count_network(spec: NetworkSpec) -> Count:
 
 def count_mechanism(name: str, *, channels: int, height: int, width: int, **options: Any) -> Count:
     """The counted cost of a mechanism's real module on one map."""
+    options = get_mechanism(name).built_for((height, width), **options) | options
     with torch.device("meta"):
         module = build_attention(name, channels, **options).eval()
         return count(module, torch.empty(1, channels, height, width))

@@ -12,6 +12,7 @@ from ulsam_cost.report.formats import Table, number, words
 from ulsam_cost.report.table1 import table1_letters
 
 MOST_ROWS = 20_000
+MOST_NOTES = 12
 
 
 def overhead_records(
@@ -39,52 +40,56 @@ def overhead_records(
         style: of ULSAM.
 
     Raises:
-        CostError: for more than 20,000 records, and with the mechanism's name for a map that it cannot take.
+        CostError: for more than 20,000 records, and with the mechanism's name for maps none of which it can take.
     """
     rows = len(chosen) * len(channels) * len(sizes)
     if rows > MOST_ROWS:
         raise SizeError(f"a sweep of {rows:,} rows: {MOST_ROWS:,} or fewer are accepted, with a larger step")
-    return [
+    records = [
         _record(mechanism, table1_letters(m, *size, t=t, r=r, g=g), style)
         for m, size, mechanism in product(channels, sizes, chosen)
     ]
+    if all(record["refused"] for record in records):
+        raise CostError(records[0]["refused"])
+    return records
 
 
 def _record(mechanism: Mechanism, letters: dict[str, int], style: str) -> dict[str, Any]:
     options = mechanism.from_table1(**letters, style=style)
     m, h, w = (letters[letter] for letter in "mhw")
     sizes = {"channels": m, "height": h, "width": w}
+    row = {"mechanism": mechanism.name, "group": mechanism.group, "m": m, "h": h, "w": w}
+    replaces = {"replaces_convolution": mechanism.replaces is not None}
     try:
         cost = attention_cost(mechanism.name, **sizes, **options)
     except CostError as error:
-        raise CostError(f"{mechanism.name} on {m} x {h} x {w}: {error}") from error
+        costs = dict.fromkeys(("params", "macs", "whole_params", "whole_macs"))
+        return row | costs | replaces | {"refused": f"{mechanism.name} on {m} x {h} x {w}: {error}"}
     plain = mechanism.replaces(**sizes, **options) if mechanism.replaces else Cost()
-    return {
-        "mechanism": mechanism.name,
-        "m": m,
-        "h": h,
-        "w": w,
+    costs = {
         "params": cost.params - plain.params,
         "macs": cost.macs - plain.macs,
         "whole_params": cost.params,
         "whole_macs": cost.macs,
-        "replaces_convolution": mechanism.replaces is not None,
     }
+    return row | costs | replaces | {"refused": None}
 
 
 def overhead_table(records: Sequence[dict[str, Any]]) -> Table:
     """The records as a table; the whole cost stands beside what is added where the two differ."""
-    columns = [number("m", "m"), number("h", "h"), number("w", "w"), words("mechanism", "mechanism")]
+    columns = [number("m", "m"), number("h", "h"), number("w", "w")]
+    columns += [words("mechanism", "mechanism"), words("group", "group")]
     columns += [number("params", "params"), number("macs", "MACs")]
     if any(record["replaces_convolution"] for record in records):
-        columns += [number("whole_params", "with the convolution"), number("whole_macs", "with the convolution")]
+        columns += [number("whole_params", "with the\nconvolution"), number("whole_macs", "with the\nconvolution")]
     return Table(columns=tuple(columns), records=records)
 
 
 def overhead_note(records: Sequence[dict[str, Any]]) -> str:
-    """What a reader of the table must know: which mechanisms are counted over a convolution."""
+    """What a reader of the table must know: what is counted over a convolution, and what is not possible."""
     names = dict.fromkeys(record["mechanism"] for record in records if record["replaces_convolution"])
-    return f"{', '.join(names)}: over the plain convolution in whose place it stands" if names else ""
+    over = [f"{', '.join(names)}: over the plain convolution in whose place it stands"] if names else []
+    return "\n".join([*over, *(record["refused"] for record in records if record["refused"])][:MOST_NOTES])
 
 
 def swept_lines(records: Sequence[dict[str, Any]], unit: str) -> Iterator[tuple[str, list[int], list[int]]]:
@@ -94,6 +99,6 @@ def swept_lines(records: Sequence[dict[str, Any]], unit: str) -> Iterator[tuple[
         points = sorted(
             (record["m"] if over_channels else record["h"] * record["w"], record[unit])
             for record in records
-            if record["mechanism"] == name
+            if record["mechanism"] == name and not record["refused"]
         )
         yield name, [place for place, _ in points], [cost for _, cost in points]

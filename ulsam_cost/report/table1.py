@@ -5,8 +5,8 @@ from math import gcd
 from typing import TYPE_CHECKING, Any
 
 from ulsam_cost.cost import Cost, OpKind
-from ulsam_cost.errors import require_divides, require_size
-from ulsam_cost.formulas.attention import attention_cost, get_mechanism, mechanisms
+from ulsam_cost.errors import SizeError, require_divides, require_size
+from ulsam_cost.formulas.attention import attention_cost, get_mechanism
 from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width, whole
 from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, number, words
 from ulsam_cost.units import at_least
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from ulsam_cost.profiler.trace import Count
 
 REFERENCE = "ulsam"
+PRINTED = ("non_local", "a2", "se", "bam", "cbam", "ulsam")
 TABLE1_NOTE = "ratio: to the printed cost of ULSAM"
+EXACT_NOTE = "ratio: exact to printed"
 
 
 def table1_letters(
@@ -60,7 +62,7 @@ def table1_records(
 
 def printed_mechanisms() -> tuple[Mechanism, ...]:
     """The six mechanisms that Table 1 prints."""
-    return tuple(mechanism for mechanism in mechanisms() if mechanism.printed is not None)
+    return tuple(map(get_mechanism, PRINTED))
 
 
 def _record(
@@ -81,7 +83,29 @@ def _record(
         "macs_ratio": None if macs is None else float(Fraction(macs) / Fraction(unit[1])),
         "params_formula": printed.params_text if printed else None,
         "macs_formula": printed.macs_text if printed else None,
+        "group": mechanism.group,
     }
+    if with_exact or with_counted:
+        try:
+            record |= _module_costs(mechanism, letters, style, (params, macs), with_exact, with_counted)
+        except SizeError as error:  # the others may take this map
+            names = ["exact_params", "exact_macs"] * with_exact + ["counted_params", "counted_macs"] * with_counted
+            record |= {**dict.fromkeys(names), "why": f"not on this map: {error}"}
+            if with_counted:
+                record |= {"complete": True, "left_out": ""}
+    return record | {"source": mechanism.source}
+
+
+def _module_costs(
+    mechanism: Mechanism,
+    letters: dict[str, int],
+    style: str,
+    printed: tuple[int | Fraction | None, int | Fraction | None],
+    with_exact: bool,
+    with_counted: bool,
+) -> dict[str, Any]:
+    record: dict[str, Any] = {}
+    params, macs = printed
     options = mechanism.from_table1(**letters, style=style)
     plain = replaced_cost(mechanism, letters, options)
     if with_exact:
@@ -99,7 +123,7 @@ def _record(
             "complete": counted.complete,
             "left_out": counted.left_out(),
         }
-    return record | {"source": mechanism.source}
+    return record
 
 
 def exact_cost(mechanism: Mechanism, letters: dict[str, int], options: dict[str, Any]) -> Cost:
@@ -140,6 +164,15 @@ def explain(mechanism: Mechanism, cost: Cost, letters: dict[str, int]) -> str:
     return "; ".join(parts) or "the same"
 
 
+def explanations(records: list[dict[str, Any]]) -> str:
+    """The explanations, a line each; mechanisms of which the same is said share one."""
+    names: dict[str, list[str]] = {}
+    for record in records:
+        if "why" in record:
+            names.setdefault(record["why"], []).append(record["mechanism"])
+    return "\n".join(f"{', '.join(same)}: {why}" for why, same in names.items())
+
+
 def _difference(kind: OpKind, unit: str, said: int | Fraction, done: int) -> str:
     if not said:
         return f"leaves out {kind} {unit} ({exact(done)})"
@@ -164,7 +197,7 @@ def table1_table(records: list[dict[str, Any]]) -> Table:
         if "exact_params" in records[0]:
             columns += [
                 number(f"exact_{unit}", f"exact\n{word}"),
-                number(f"exact_{unit}_ratio", "exact /\nprinted", ratio),
+                number(f"exact_{unit}_ratio", "ratio", ratio),
             ]
         if "counted_params" in records[0]:
             columns.append(number(f"counted_{unit}", f"counted\n{word}"))

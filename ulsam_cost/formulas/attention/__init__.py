@@ -23,6 +23,22 @@ REGISTERED = (
     "gc",
     "sk",
     "eca",
+    "coord",
+    "triplet",
+    "simam",
+    "sge",
+    "shuffle",
+    "ema",
+    "gct",
+    "nam",
+    "gam",
+    "psa",
+    "splat",
+    "mhsa",
+    "strip",
+    "ela",
+    "lsk",
+    "fca",
 )
 
 

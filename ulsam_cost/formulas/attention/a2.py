@@ -59,6 +59,7 @@ MECHANISM = Mechanism(
     name="a2",
     title="A2-Net",
     source="Chen et al., NeurIPS 2018",
+    group="dot-product",
     cost=a2_cost,
     printed=PrintedFormula(
         params_text="2mt",

@@ -216,6 +216,7 @@ MECHANISM = Mechanism(
     name="aw",
     title="AW-convolution",
     source="Zhu et al., ICANN 2021",
+    group="replacing",
     cost=aw_cost,
     replaces=_replaced_cost,
     from_table1=lambda *, r, **_: {"reduction": r},

@@ -105,6 +105,7 @@ MECHANISM = Mechanism(
     name="bam",
     title="BAM",
     source="Park et al., BMVC 2018",
+    group="both",
     cost=bam_cost,
     places=Places(
         where="layers",

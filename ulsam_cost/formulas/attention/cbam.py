@@ -1,6 +1,5 @@
 """CBAM: a channel gate from average and max pools, then a spatial gate from a 7 x 7 convolution."""
 
-from dataclasses import replace
 from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
@@ -18,6 +17,7 @@ from ulsam_cost.formulas.layers import (
     mean_cost,
     multiply_cost,
     relu_cost,
+    run_again,
     sigmoid_cost,
 )
 
@@ -63,7 +63,7 @@ def cbam_cost(
     cost = global_avg_pool_cost("avg_pool", x) + _mlp_cost(batch, channels, d, bias)
     gate = (batch, channels)
     if max_pooling:
-        cost += global_max_pool_cost("max_pool", x) + _without_params(_mlp_cost(batch, channels, d, bias))
+        cost += global_max_pool_cost("max_pool", x) + run_again(_mlp_cost(batch, channels, d, bias))
         cost += add_cost("", gate, gate, gate)
     cost += sigmoid_cost("channel_sigmoid", gate)
     cost += multiply_cost("", x, x, gate)  # [n, m, h, w] = [n, m, h, w] * [n, m, 1, 1]
@@ -86,14 +86,11 @@ def _mlp_cost(batch: Any, channels: Any, d: Any, bias: bool) -> Cost:
     return down + relu_cost("relu", (batch, d)) + up
 
 
-def _without_params(cost: Cost) -> Cost:
-    return Cost(tuple(replace(op, params=0) for op in cost))
-
-
 MECHANISM = Mechanism(
     name="cbam",
     title="CBAM",
     source="Woo et al., ECCV 2018",
+    group="both",
     cost=cbam_cost,
     printed=PrintedFormula(
         params_text="2m^2/r+98",

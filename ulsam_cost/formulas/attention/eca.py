@@ -73,6 +73,7 @@ MECHANISM = Mechanism(
     name="eca",
     title="ECA-Net",
     source="Wang et al., CVPR 2020",
+    group="channel",
     cost=eca_cost,
     places=Places(at=_released_kernel, source="BangguWu/ECANet: after each block's last norm, before the shortcut"),
 )

@@ -44,6 +44,7 @@ MECHANISM = Mechanism(
     name="gc",
     title="GC",
     source="Cao et al., ICCV workshops 2019",
+    group="channel",
     cost=gc_cost,
     from_table1=lambda *, r, **_: {"reduction": r},
 )

@@ -133,7 +133,8 @@ MECHANISM = Mechanism(
     name="ge",
     title="GE",
     source="Hu et al., NeurIPS 2018",
+    group="both",
     cost=ge_cost,
-    built_for=lambda size, *, extent=None, **_: {"map_size": size} if extent == GLOBAL else {},
+    built_for=lambda size, /, *, extent=None, **_: {"map_size": size} if extent == GLOBAL else {},
     from_table1=lambda *, r, **_: {"reduction": r},
 )

@@ -9,6 +9,15 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import CostError, SizeError, UnknownNameError, holds, require_int, require_size
+from ulsam_cost.formulas.layers import conv2d_cost
+
+GROUPS = {
+    "channel": "a weight for each channel",
+    "spatial": "a weight for each position",
+    "both": "weights for channels and positions",
+    "replacing": "in place of a convolution",
+    "dot-product": "each position attends to others",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +83,8 @@ class Places:
 class Mechanism:
     """An attention mechanism: its name, where it comes from, its exact cost and, where there is one, its printed cost.
 
+    `group` is one of GROUPS: what it weighs, or how.
+
     `cost` takes channels, height, width, batch and the mechanism's own options, and gives a Cost whose
     paths are those of the real module. `from_table1` names the options that Table 1's letters set.
     `replaces` is the cost of the plain layer in whose place the mechanism stands, if it stands in one's
@@ -86,12 +97,13 @@ class Mechanism:
     name: str
     title: str
     source: str
+    group: str
     cost: Callable[..., Cost]
     printed: PrintedFormula | None = None
     replaces: Callable[..., Cost] | None = None
     multiple: int = 1
     places: Places = Places()
-    built_for: Callable[..., dict[str, Any]] = lambda size, **options: {}
+    built_for: Callable[..., dict[str, Any]] = lambda size, /, **options: {}
     from_table1: Callable[..., dict[str, Any]] = lambda **_: {}
 
     @property
@@ -145,3 +157,31 @@ def hidden_width(channels: Any, reduction: Any) -> Any:
     if not holds(d > 0):
         raise SizeError(f"reduction r = {reduction} leaves no channel of m = {channels}: 1 to {channels} is accepted")
     return d
+
+
+def convolution_cost(*, channels: Any, height: Any, width: Any, batch: Any = 1, stride: int = 1, **_: Any) -> Cost:
+    """The plain 3 x 3 convolution in whose place a mechanism stands."""
+    return conv2d_cost("", (batch, channels, height, width), channels, kernel=3, stride=stride, padding=1)
+
+
+def at_least(minimum: int, value: Any) -> Any:
+    """The larger of a number and a value: an int, an array of ints or a symbol."""
+    if isinstance(value, int):
+        return max(minimum, value)
+    if hasattr(value, "free_symbols"):
+        import sympy
+
+        return sympy.Max(minimum, value)
+    return value + (minimum - value) * (value < minimum)
+
+
+def require_several_positions(height: Any, width: Any) -> Any:
+    """Return the positions p = h w of a map that must have more than one.
+
+    Raises:
+        SizeError: for a map of one position, whose deviation is 0 / 0.
+    """
+    p = height * width
+    if not holds(p > 1):
+        raise SizeError(f"a map of {height} x {width}: 2 positions or more are accepted, or there is no deviation")
+    return p

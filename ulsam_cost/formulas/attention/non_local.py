@@ -45,6 +45,7 @@ MECHANISM = Mechanism(
     name="non_local",
     title="Non-local",
     source="Wang et al., CVPR 2018",
+    group="dot-product",
     cost=non_local_cost,
     printed=PrintedFormula(
         params_text="2m^2",

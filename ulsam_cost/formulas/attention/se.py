@@ -39,6 +39,7 @@ MECHANISM = Mechanism(
     name="se",
     title="SE-Net",
     source="Hu et al., CVPR 2018",
+    group="channel",
     cost=se_cost,
     printed=PrintedFormula(
         params_text="2m^2/r",

@@ -106,7 +106,7 @@ def _branch_cost(path: str, x: Shape, dilation: int, kernel: int, groups: Any, s
     return cost + ACTIVATIONS[activation](f"{path}.2", cost.output)
 
 
-def _replaced_cost(
+def replaced_unit_cost(
     *,
     channels: Any,
     height: Any,
@@ -118,6 +118,7 @@ def _replaced_cost(
     activation: str = "relu",
     **_: Any,
 ) -> Cost:
+    """The plain convolution, norm and activation in whose place a mechanism stands."""
     return _branch_cost("", (batch, channels, height, width), 1, kernel, groups, stride, activation)
 
 
@@ -125,7 +126,8 @@ MECHANISM = Mechanism(
     name="sk",
     title="SK",
     source="Li et al., CVPR 2019",
+    group="replacing",
     cost=sk_cost,
-    replaces=_replaced_cost,
+    replaces=replaced_unit_cost,
     from_table1=lambda *, r, **_: {"reduction": r},
 )

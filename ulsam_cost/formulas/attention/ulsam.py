@@ -68,6 +68,7 @@ MECHANISM = Mechanism(
     name="ulsam",
     title="ULSAM",
     source="Saini et al., WACV 2020, Eq. 2 to 4",
+    group="spatial",
     cost=ulsam_cost,
     multiple=4,
     printed=PrintedFormula(
