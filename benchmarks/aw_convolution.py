@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from ulsam_cost.formulas.attention.aw import aw_conv2d_cost
+from ulsam_cost.measuring.device import device_name
+from ulsam_cost.measuring.memory import measure_memory
+from ulsam_cost.measuring.runner import make_setting
+from ulsam_cost.measuring.timing import measure_pair
 from ulsam_cost.nn.attention.aw import AWConv2d
-from ulsam_cost.profiler.device import device_name
-from ulsam_cost.profiler.latency import measure_pair
-from ulsam_cost.profiler.memory import measure_memory
-from ulsam_cost.profiler.runner import make_setting
 from ulsam_cost.report.formats import Table, number, render, words
 
 BATCH, CHANNELS, HIDDEN = 32, 512, 32

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from ulsam_cost.errors import CostError
-from ulsam_cost.profiler import allocator
-from ulsam_cost.profiler.allocator import KEEP, SYSTEM, freed_memory, give_back, resolve_allocator
-from ulsam_cost.profiler.runner import make_setting
+from ulsam_cost.measuring import allocator
+from ulsam_cost.measuring.allocator import KEEP, SYSTEM, freed_memory, give_back, resolve_allocator
+from ulsam_cost.measuring.runner import make_setting
 
 resource = pytest.importorskip("resource")
 CPU = torch.device("cpu")
@@ -75,7 +75,7 @@ def test_an_unknown_allocator_is_refused():
 PROGRAM = """
 import ctypes, json, sys
 import torch
-from ulsam_cost.profiler.allocator import KEEP, SYSTEM, freed_memory
+from ulsam_cost.measuring.allocator import KEEP, SYSTEM, freed_memory
 
 NAMES = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
 class Info(ctypes.Structure):

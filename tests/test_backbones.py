@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import (
     REGISTERED,
@@ -20,7 +21,6 @@ from ulsam_cost.formulas.networks import (
 )
 from ulsam_cost.nn.networks import build
 from ulsam_cost.nn.networks.meta import build_on_meta
-from ulsam_cost.profiler.trace import count
 
 NORM = {"weight": (0,), "bias": (0,), "running_mean": (0,), "running_var": (0,), "num_batches_tracked": ()}
 

@@ -9,12 +9,12 @@ from click.testing import CliRunner
 from torch import nn
 
 from ulsam_cost.cli import main
-from ulsam_cost.profiler import latency
-from ulsam_cost.profiler.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
-from ulsam_cost.profiler.latency import measure, measure_pair, measure_together
-from ulsam_cost.profiler.runner import make_setting
-from ulsam_cost.profiler.samples import Timing
-from ulsam_cost.report.build import measured_files
+from ulsam_cost.measuring import timing as latency
+from ulsam_cost.measuring.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
+from ulsam_cost.measuring.runner import make_setting
+from ulsam_cost.measuring.samples import Timing
+from ulsam_cost.measuring.timing import measure, measure_pair, measure_together
+from ulsam_cost.report.site.build import measured_files
 
 X = torch.ones(2, 3)
 STEADY = Timing(times_ms=(10.0,) * 20)

@@ -9,10 +9,11 @@ import torch
 from click.testing import CliRunner
 
 from ulsam_cost.cli import main
-from ulsam_cost.profiler import latency, roofline
-from ulsam_cost.profiler import sweep as measure
-from ulsam_cost.profiler.busy import BUSY
-from ulsam_cost.report import measured
+from ulsam_cost.measuring import roofline
+from ulsam_cost.measuring import sweep as measure
+from ulsam_cost.measuring import timing as latency
+from ulsam_cost.measuring.busy import BUSY
+from ulsam_cost.report.views import measured
 
 SMALL = ("measure", "mv1", "--width", "0.25", "--resolution", "32", "--device", "cpu", "--repeats", "6")
 PLACED = (*SMALL, "--positions", "11:1", "--groups", "4")

@@ -8,8 +8,8 @@ from matplotlib import pyplot as plt
 
 from ulsam_cost.cli import main
 from ulsam_cost.errors import first_line, says_too_large
-from ulsam_cost.report.figures import plain_label
-from ulsam_cost.report.figures_measured import roofline_figure
+from ulsam_cost.report.figures.measured import roofline_figure
+from ulsam_cost.report.figures.style import plain_label
 
 HUGE = "999999999999999999"
 NAMES = ("$a_$", "$", "$$", "a$b", "$\\frac{$", "^_{}\\", "$x^$ and \\$", "line\nfeed", "\x1b[31m", "#%&~")

@@ -117,7 +117,7 @@ def test_a_rule_of_this_packages_that_fails_leaves_a_row(monkeypatch):
     def fails(*_, **__):
         raise KeyError("shape")
 
-    monkeypatch.setitem(uc.profiler.rules.RULES, torch.ops.aten.tanh, fails)
+    monkeypatch.setitem(uc.counting.rules.RULES, torch.ops.aten.tanh, fails)
     count = count_both_ways(Call(torch.tanh), zeros(4, 4))
     assert [(op.operator, op.severity) for op in count.uncounted] == [("aten::tanh", "product")]
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import ulsam_cost as uc
-from ulsam_cost.profiler.fast import FAST
-from ulsam_cost.profiler.leaves import LEAVES
+from ulsam_cost.counting.fast import FAST
+from ulsam_cost.counting.leaves import LEAVES
 
 FLOAT, DOUBLE, INT, BOOL, COMPLEX = torch.float32, torch.float64, torch.int64, torch.bool, torch.complex64
 DTYPES = (FLOAT, DOUBLE, torch.bfloat16, INT, torch.uint8, BOOL, COMPLEX)

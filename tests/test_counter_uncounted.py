@@ -8,7 +8,7 @@ from counting import Call, count_both_ways, zeros
 from torch import nn
 
 import ulsam_cost as uc
-from ulsam_cost.profiler.severity import severity_of
+from ulsam_cost.counting.severity import severity_of
 
 
 def library(signature, implementation, *, fake=None, tags=()):

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from ulsam_cost.errors import DeviceError
-from ulsam_cost.profiler import latency, layers, memory, roofline, runner
-from ulsam_cost.profiler.device import resolve_device
-from ulsam_cost.profiler.latency import Effort, take_times
+from ulsam_cost.measuring import layers, memory, roofline, runner
+from ulsam_cost.measuring import timing as latency
+from ulsam_cost.measuring.device import resolve_device
+from ulsam_cost.measuring.timing import Effort, take_times
 
 CUDA = torch.device("cuda", 0)
 

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from ulsam_cost.errors import DeviceError
-from ulsam_cost.profiler import energy, nvml
-from ulsam_cost.profiler.energy import measure_energy
-from ulsam_cost.profiler.runner import Ready, Setting, make_setting
+from ulsam_cost.measuring import energy, nvml
+from ulsam_cost.measuring.energy import measure_energy
+from ulsam_cost.measuring.runner import Ready, Setting, make_setting
 
 CUDA = torch.device("cuda", 0)
 IDLE_WATTS, BUSY_WATTS, RUN_SECONDS, BATCH = 100.0, 300.0, 0.01, 4

@@ -4,17 +4,17 @@ import pytest
 import torch
 from torch import nn
 
+from analyses.latency.timers import compare_timers
 from ulsam_cost.errors import DeviceError
+from ulsam_cost.measuring.device import machine_state
+from ulsam_cost.measuring.energy import measure_energy
+from ulsam_cost.measuring.layers import attribute_kernels, measure_layers
+from ulsam_cost.measuring.memory import measure_memory
+from ulsam_cost.measuring.roofline import device_roof
+from ulsam_cost.measuring.runner import make_setting, prepare
+from ulsam_cost.measuring.timing import Effort, measure, measure_pair
 from ulsam_cost.nn.attention.ulsam import ULSAM
 from ulsam_cost.nn.networks import build
-from ulsam_cost.profiler.device import machine_state
-from ulsam_cost.profiler.energy import measure_energy
-from ulsam_cost.profiler.latency import Effort, measure, measure_pair
-from ulsam_cost.profiler.layers import attribute_kernels, measure_layers
-from ulsam_cost.profiler.memory import measure_memory
-from ulsam_cost.profiler.roofline import device_roof
-from ulsam_cost.profiler.runner import make_setting, prepare
-from ulsam_cost.profiler.timers import compare_timers
 
 pytestmark = [
     pytest.mark.gpu,

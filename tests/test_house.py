@@ -12,20 +12,22 @@ PACKAGE = Path(__file__).parents[1] / "ulsam_cost"
 ROOMS = [
     ("errors", "plain_text", "units", "arrays", "cost", "conventions", "placement"),
     ("formulas",),
+    ("tensors",),
     ("nn",),
-    ("profiler",),
+    ("counting",),
+    ("measuring",),
     ("peers", "published"),
     ("audit", "search"),
     ("report",),
     ("cli", "__main__"),
 ]
 HOMES = {
-    "torch": ("nn", "profiler", "peers"),
+    "torch": ("tensors", "nn", "counting", "measuring", "peers"),
     "pandas": ("audit", "search", "report", "cli"),
     "matplotlib": ("report",),
     "fvcore": ("peers",),
     "thop": ("peers",),
-    "psutil": ("profiler",),
+    "psutil": ("measuring",),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("torch", "numpy", "pandas", "matplotlib", "sympy", "fvcore", "thop", "psutil")

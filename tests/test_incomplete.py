@@ -16,19 +16,19 @@ from torch.nn import functional
 import ulsam_cost as uc
 from ulsam_cost.cli import main
 from ulsam_cost.conventions import CONVENTIONS
+from ulsam_cost.counting.fast import FAST
+from ulsam_cost.counting.loaded import count_loaded
+from ulsam_cost.counting.rules import RULES
+from ulsam_cost.measuring import sweep
+from ulsam_cost.measuring.roofline import Roof
+from ulsam_cost.measuring.runner import make_setting
 from ulsam_cost.nn.loading import load_model
 from ulsam_cost.peers import Reading
-from ulsam_cost.profiler import sweep
-from ulsam_cost.profiler.fast import FAST
-from ulsam_cost.profiler.loaded import count_loaded
-from ulsam_cost.profiler.roofline import Roof
-from ulsam_cost.profiler.rules import RULES
-from ulsam_cost.profiler.runner import make_setting
-from ulsam_cost.report import figures_count
-from ulsam_cost.report.build_audit import counted_cost
-from ulsam_cost.report.count import count_record, group_table, peers_table
+from ulsam_cost.report.figures import count as figures_count
 from ulsam_cost.report.formats import render
-from ulsam_cost.report.measured import layer_table
+from ulsam_cost.report.site.findings import counted_cost
+from ulsam_cost.report.views.count import count_record, group_table, peers_table
+from ulsam_cost.report.views.measured import layer_table
 from ulsam_cost.units import AtLeast
 
 # Of operators of a library without a rule: `product`, `tick` (element by element), and `failing`, whose rule raises.
@@ -354,9 +354,9 @@ def without_linear_rules(monkeypatch):
     for name in ("addmm", "mm", "linear"):
         monkeypatch.delitem(RULES, getattr(torch.ops.aten, name), raising=False)
     monkeypatch.delitem(FAST, functional.linear)
-    slow = partial(uc.profiler.trace.count, fast=False)
-    monkeypatch.setattr(uc.profiler.networks, "count", slow)
-    monkeypatch.setattr(uc.profiler.loaded, "count", slow)
+    slow = partial(uc.counting.count.count, fast=False)
+    monkeypatch.setattr(uc.counting.networks, "count", slow)
+    monkeypatch.setattr(uc.counting.loaded, "count", slow)
 
 
 def test_profile_marks_an_incomplete_network_and_holds_it_against_nothing(monkeypatch):

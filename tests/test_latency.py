@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from ulsam_cost.errors import CostError, DeviceError
-from ulsam_cost.profiler import latency
-from ulsam_cost.profiler.device import resolve_device
-from ulsam_cost.profiler.latency import Effort, InterruptedMeasurement, make_effort, measure_pair, take_times
-from ulsam_cost.profiler.runner import make_setting, prepare
-from ulsam_cost.profiler.samples import Timing, median_interval, quantile, ratio_interval
+from ulsam_cost.measuring import timing as latency
+from ulsam_cost.measuring.device import resolve_device
+from ulsam_cost.measuring.runner import make_setting, prepare
+from ulsam_cost.measuring.samples import Timing, median_interval, quantile, ratio_interval
+from ulsam_cost.measuring.timing import Effort, InterruptedMeasurement, make_effort, measure_pair, take_times
 
 CPU = torch.device("cpu")
 X = torch.ones(2, 3)

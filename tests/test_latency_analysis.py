@@ -1,29 +1,27 @@
-"""`analyses/latency.py`: its loop is ULSAM, it needs little, and it can be stopped and taken up again."""
+"""`analyses/latency`: its loop is ULSAM, it needs little, and it can be stopped and taken up again."""
 
 import json
 import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
 
+from ulsam_cost.measuring import roofline
+from ulsam_cost.measuring import timing as latency
+from ulsam_cost.measuring.timing import Effort
 from ulsam_cost.nn.attention.ulsam import ULSAM
-from ulsam_cost.profiler import latency, roofline
-from ulsam_cost.profiler.latency import Effort
 
-SCRIPT = Path(__file__).parents[1] / "analyses" / "latency.py"
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
 def study():
-    spec = spec_from_file_location("latency_analysis", SCRIPT)
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    from analyses.latency import __main__ as study
+
+    return study
 
 
 @pytest.fixture
@@ -177,9 +175,9 @@ def test_it_needs_neither_fvcore_nor_thop(tmp_path):
     program = (
         "import sys, runpy\n"
         "for name in ('fvcore', 'thop', 'ptflops', 'torchvision', 'scipy', 'yaml'): sys.modules[name] = None\n"
-        f"sys.argv = ['latency.py', '--device', 'cpu', '--minutes', '0', '--out', {str(tmp_path)!r}]\n"
-        f"runpy.run_path({str(SCRIPT)!r}, run_name='__main__')\n"
+        f"sys.argv = ['latency', '--device', 'cpu', '--minutes', '0', '--out', {str(tmp_path)!r}]\n"
+        "runpy.run_module('analyses.latency', run_name='__main__')\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "latency_cpu.md").is_file()

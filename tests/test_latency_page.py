@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ulsam_cost.report.latency import latency_files
+from analyses.latency.page import latency_files
 
 ROOT = Path(__file__).parents[1]
 

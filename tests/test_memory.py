@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from ulsam_cost.errors import DeviceError
+from ulsam_cost.measuring import memory
+from ulsam_cost.measuring.memory import LABELS, Memory, largest_live_set, measure_memory, require_memory_for
+from ulsam_cost.measuring.runner import make_setting
 from ulsam_cost.nn.networks import build
-from ulsam_cost.profiler import memory
-from ulsam_cost.profiler.memory import LABELS, Memory, largest_live_set, measure_memory, require_memory_for
-from ulsam_cost.profiler.runner import make_setting
 
 X = torch.ones(3, 4)
 FLOAT, N = 4, 3  # bytes of an element, batch

@@ -8,6 +8,7 @@ from mechanisms import CASES
 from torch import nn
 from torch.nn import functional as F
 
+from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import REGISTERED as MECHANISMS
 from ulsam_cost.formulas.attention import attention_cost
@@ -25,7 +26,6 @@ from ulsam_cost.formulas.networks.sites import sites
 from ulsam_cost.nn.connections.dca import ConnectedSE, Join, VectorJoin
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.nn.networks.meta import build_on_meta
-from ulsam_cost.profiler.trace import count
 
 SMALL = ["mv1", "mv2", "resnet50", "mnasnet1_0"]
 

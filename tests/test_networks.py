@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ulsam_cost as uc
+from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import layers_cost, network_layers, network_spec, split_by_layer
 from ulsam_cost.nn.attention.ulsam import ULSAM
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.placement import Placement
-from ulsam_cost.profiler.trace import count
 
 REPLACEABLE = {"mv1": (4, 6, 8, 9, 10, 11, 12, 14), "mv2": (4, 6, 7, 9, 10, 11, 13, 14, 16, 17)}
 FOLLOWED = {"mv1": range(2, 15), "mv2": range(2, 20)}

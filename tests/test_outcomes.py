@@ -17,10 +17,10 @@ from ulsam_cost.audit.outcomes import JUDGED, Outcome, count_outcomes, outcome_o
 from ulsam_cost.audit.readings import cell_spec, spec_cost
 from ulsam_cost.cli import main
 from ulsam_cost.published import cost_cells, published_claims
-from ulsam_cost.report import build_opening
-from ulsam_cost.report.build_audit import outcomes_sentence, run_audit, summary_table
-from ulsam_cost.report.crosscheck import summary_table as terminal_summary
 from ulsam_cost.report.formats import render
+from ulsam_cost.report.site import opening as build_opening
+from ulsam_cost.report.site.findings import outcomes_sentence, run_audit, summary_table
+from ulsam_cost.report.views.crosscheck import summary_table as terminal_summary
 
 EXAMPLE = str(Path(__file__).parents[1] / "analyses" / "mobilenet_cells.csv")
 FINDINGS = [check_cell(cell) for cell in cost_cells()]

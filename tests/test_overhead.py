@@ -12,7 +12,7 @@ from ulsam_cost.cli import main
 from ulsam_cost.errors import CostError, SizeError
 from ulsam_cost.formulas.attention import REGISTERED, get_mechanism, mechanisms
 from ulsam_cost.formulas.attention.mechanism import GROUPS
-from ulsam_cost.report.overhead import overhead_records, swept_lines
+from ulsam_cost.report.views.overhead import overhead_records, swept_lines
 
 
 def run(*args):
@@ -128,8 +128,8 @@ def test_the_formats_show_the_same_numbers():
 
 class TestPicture:
     def test_it_is_a_png_with_one_line_a_mechanism_on_log_axes(self, tmp_path, monkeypatch):
-        from ulsam_cost.report import figures_sweep
-        from ulsam_cost.report.figures import mechanism_colour
+        from ulsam_cost.report.figures import overhead as figures_sweep
+        from ulsam_cost.report.figures.style import mechanism_colour
 
         drawn = []
         monkeypatch.setattr(figures_sweep, "to_png", lambda figure: drawn.append(figure) or b"png")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ulsam_cost.profiler.regimes import slowdowns
-from ulsam_cost.report.latency import latency_files
+from analyses.latency.page import latency_files
+from analyses.latency.regimes import slowdowns
 
 PLAIN = {"network": "mv1", "width": 1.0, "batch": 1, "mode": "eager"}
 

@@ -17,8 +17,8 @@ from matplotlib import pyplot as plt
 
 from ulsam_cost.cli import main
 from ulsam_cost.errors import CostError
-from ulsam_cost.report.build import report_files, stale_files, timed_findings
-from ulsam_cost.report.pages import slug
+from ulsam_cost.report.document.model import slug
+from ulsam_cost.report.site.build import report_files, stale_files, timed_findings
 
 ROOT = Path(__file__).parents[1]
 CHECKED = (
@@ -236,7 +236,9 @@ def test_placements_that_cost_time_are_among_the_first_three_findings(tmp_path):
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"machine": {}, "rows": [{}]}', '{"machine": {}, "rows": 7}'])
 def test_a_file_that_is_no_record_of_timings_is_one_sentence(tmp_path, content):
     (tmp_path / "latency_cpu.json").write_text(content, encoding="utf-8")
-    with pytest.raises(CostError, match=r"latency_cpu.json is no record of analyses/latency.py: run it again") as error:
+    with pytest.raises(
+        CostError, match=r"latency_cpu.json is no record of python -m analyses.latency: run it again"
+    ) as error:
         timed_findings(tmp_path)
     assert "\n" not in str(error.value)
 

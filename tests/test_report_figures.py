@@ -10,11 +10,8 @@ from matplotlib import pyplot as plt
 
 from ulsam_cost.audit.outcomes import JUDGED, Outcome
 from ulsam_cost.formulas.attention import REGISTERED
-from ulsam_cost.report import figures_audit
-from ulsam_cost.report.build_audit import run_audit
-from ulsam_cost.report.build_opening import audit_dots, trained_networks
-from ulsam_cost.report.figures import OUTCOME_COLOURS, PLAIN, mechanism_colour, same_picture
-from ulsam_cost.report.figures_audit import (
+from ulsam_cost.report.figures import audit as figures_audit
+from ulsam_cost.report.figures.audit import (
     Dot,
     Trained,
     accuracy_figure,
@@ -22,6 +19,9 @@ from ulsam_cost.report.figures_audit import (
     outcomes_figure,
     pareto_front,
 )
+from ulsam_cost.report.figures.style import OUTCOME_COLOURS, PLAIN, mechanism_colour, same_picture
+from ulsam_cost.report.site.findings import run_audit
+from ulsam_cost.report.site.opening import audit_dots, trained_networks
 
 
 def drawn(content, colour):

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from ulsam_cost.audit.outcomes import JUDGED
+from ulsam_cost.report.document.html import html
+from ulsam_cost.report.document.markdown import markdown
+from ulsam_cost.report.document.model import Bullets, Grid, Link, Page, Paragraph, Picture, Section, Shown, Strong, slug
 from ulsam_cost.report.formats import Table, escape_markdown, number, words
-from ulsam_cost.report.pages import Bullets, Grid, Link, Page, Paragraph, Picture, Section, Shown, Strong, slug
-from ulsam_cost.report.pages_html import html
-from ulsam_cost.report.pages_markdown import markdown
 
 RENDERER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 HOSTILE = [
@@ -145,7 +145,7 @@ def test_anchors_are_those_of_github(title, anchor):
 
 
 def test_every_outcome_has_its_dot_on_the_page():
-    style = (files("ulsam_cost.report") / "page" / "page.css").read_text(encoding="utf-8")
+    style = (files("ulsam_cost.report.document") / "page.css").read_text(encoding="utf-8")
     page = html([Page("README.md", "one", ())], {}).decode()
     for outcome in JUDGED:
         name = slug(outcome.words)

@@ -9,8 +9,8 @@ import torch
 
 from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.errors import DeviceError
-from ulsam_cost.profiler import roofline
-from ulsam_cost.profiler.roofline import Roof, cache_folder, device_roof, roofline_estimate
+from ulsam_cost.measuring import roofline
+from ulsam_cost.measuring.roofline import Roof, cache_folder, device_roof, roofline_estimate
 
 CPU = torch.device("cpu")
 ROOF = Roof(device="d", dtype="float32", bytes_per_second=1e9, flops_per_second=8e9)

@@ -16,12 +16,12 @@ from restless import ACTIONS, Part, Restless, inputs
 from torch import nn
 
 import ulsam_cost as uc
+from ulsam_cost.counting.twin import Twins, view_of
 from ulsam_cost.errors import CostError
+from ulsam_cost.measuring.memory import measure_memory
+from ulsam_cost.measuring.runner import make_setting
+from ulsam_cost.measuring.timing import measure
 from ulsam_cost.peers import run_peer
-from ulsam_cost.profiler.latency import measure
-from ulsam_cost.profiler.memory import measure_memory
-from ulsam_cost.profiler.runner import make_setting
-from ulsam_cost.profiler.twin import Twins, view_of
 
 
 class Pickler(pickle.Pickler):
@@ -151,7 +151,7 @@ def test_any_sequence_that_asks_for_values_leaves_all_as_found(actions, run):
 @named([timed, in_memory, by_a_peer])
 @pytest.mark.parametrize("name", ACTIONS)
 def test_a_measurement_leaves_all_as_found(name, run, monkeypatch):
-    monkeypatch.setattr("ulsam_cost.profiler.latency.FEWEST_RUNS", 2)
+    monkeypatch.setattr("ulsam_cost.measuring.timing.FEWEST_RUNS", 2)
     assert_untouched(Restless([name]), inputs(), run)
 
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from ulsam_cost.cost import Cost as Cost
     from ulsam_cost.cost import OpCost as OpCost
     from ulsam_cost.cost import OpKind as OpKind
+    from ulsam_cost.counting.count import Count as Count
+    from ulsam_cost.counting.count import count as count
+    from ulsam_cost.counting.rules.registry import register_rule as register_rule
     from ulsam_cost.errors import CostError as CostError
     from ulsam_cost.formulas.attention import attention_cost as attention_cost
     from ulsam_cost.formulas.networks import network_cost as network_cost
@@ -34,9 +37,6 @@ if TYPE_CHECKING:
     from ulsam_cost.nn.networks import build as build
     from ulsam_cost.placement import Placement as Placement
     from ulsam_cost.placement import parse_placement as parse_placement
-    from ulsam_cost.profiler.rules.registry import register_rule as register_rule
-    from ulsam_cost.profiler.trace import Count as Count
-    from ulsam_cost.profiler.trace import count as count
 
 __version__ = "0.1.0"
 
@@ -52,8 +52,8 @@ _HOMES = {
     "nn.attention": ("build_attention",),
     "nn.networks": ("build",),
     "placement": ("Placement", "parse_placement"),
-    "profiler.rules.registry": ("register_rule",),
-    "profiler.trace": ("Count", "count"),
+    "counting.rules.registry": ("register_rule",),
+    "counting.count": ("Count", "count"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

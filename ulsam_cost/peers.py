@@ -19,10 +19,10 @@ from torch.nn import functional as F
 
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.counting.preserve import preserve_state
+from ulsam_cost.counting.twin import Twins, copy_of
 from ulsam_cost.errors import CostError
-from ulsam_cost.profiler.preserve import preserve_state
-from ulsam_cost.profiler.runner import as_arguments
-from ulsam_cost.profiler.twin import Twins, copy_of
+from ulsam_cost.tensors import as_arguments, mapped
 
 Inputs = tuple[Any, ...]
 Run = Callable[[nn.Module, Inputs, dict[str, Any]], int]
@@ -163,7 +163,7 @@ def _torch(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
 
 
 def _on_meta(value: Any) -> Any:
-    return torch.utils._pytree.tree_map_only(Tensor, lambda tensor: tensor.to("meta"), value)
+    return mapped(value, lambda tensor: tensor.to("meta"))
 
 
 def _ptflops(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:

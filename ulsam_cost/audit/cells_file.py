@@ -158,8 +158,8 @@ def _model_cost(user: UserCell, *, allow_code: bool) -> tuple[Cost, Callable[[st
         return layers_cost(network_layers(spec_from_text(user.model))), lambda convention: ""
     if not allow_code and not names_network(user.model):
         raise CostError(f"MODEL {user.model!r} would import code: only a network's name, with its options, is allowed")
+    from ulsam_cost.counting.loaded import count_loaded
     from ulsam_cost.nn.loading import load_model
-    from ulsam_cost.profiler.loaded import count_loaded
 
     counted = count_loaded(load_model(user.model, inputs=user.inputs))
     return counted.cost, counted.left_out

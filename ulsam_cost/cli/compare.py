@@ -21,7 +21,7 @@ def command(models: tuple[str, ...], inputs: tuple[str, ...], depth: int, layers
     Each of A, B, C is a network with its options in one string, as in "resnet50 --attention se --connection dca",
     or a MODEL: FILE.py:NAME or package.module:NAME.
     """
-    from ulsam_cost.report.compare import (
+    from ulsam_cost.report.views.compare import (
         compare,
         incomplete_lines,
         layers_table,

@@ -45,12 +45,12 @@ def command(
     MODEL is a network's name with its options in one string, FILE.py:NAME or package.module:NAME, where NAME is an
     nn.Module, or a callable without arguments that gives one or a pair of it and its example inputs.
     """
+    from ulsam_cost.counting.loaded import count_loaded
     from ulsam_cost.nn.loading import load_model
     from ulsam_cost.peers import read_peers
-    from ulsam_cost.profiler.loaded import count_loaded
-    from ulsam_cost.report import count
-    from ulsam_cost.report.figures_count import count_figure
+    from ulsam_cost.report.figures.count import count_figure
     from ulsam_cost.report.files import require_file, write_file
+    from ulsam_cost.report.views import count
 
     if train and peers:
         raise CostError("--peers or --train is accepted, not both: the other tools count a forward pass")
@@ -70,7 +70,7 @@ def command(
 
 
 def _print(record: dict[str, Any], counted: Any, by: str, readings: list[Any], style: str) -> None:
-    from ulsam_cost.report import count
+    from ulsam_cost.report.views import count
 
     if by == "module":
         rows = (count.flat_table if style == "csv" else count.tree_table)(record["layers"])

@@ -51,7 +51,7 @@ def command(
     from ulsam_cost.audit.claims import check_claim
     from ulsam_cost.audit.outcomes import Outcome, outcome_of
     from ulsam_cost.published import cost_cells, published_claims
-    from ulsam_cost.report import crosscheck
+    from ulsam_cost.report.views import crosscheck
 
     findings: list[Any]
     if cells is not None:

@@ -46,7 +46,7 @@ def command(
 
 def _explain_row(source: str, table: str, row: str, style: str) -> None:
     from ulsam_cost.audit import check_cell
-    from ulsam_cost.report import explain
+    from ulsam_cost.report.views import explain
 
     cells = explain.row_cells(source, table, row)
     stories = [explain.cell_story(cell) for cell in cells]
@@ -73,9 +73,9 @@ def _explain_models(
     if len(models) != len(numbers):
         raise CostError(f"{len(models)} models and {len(numbers)} printed numbers: one for each is accepted")
     from ulsam_cost.audit.solve import solve
+    from ulsam_cost.counting.loaded import count_loaded
     from ulsam_cost.nn.loading import load_model
-    from ulsam_cost.profiler.loaded import count_loaded
-    from ulsam_cost.report import explain
+    from ulsam_cost.report.views import explain
     from ulsam_cost.units import parse_printed
 
     printed = [parse_printed(text) for text in numbers]

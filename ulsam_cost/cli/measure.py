@@ -126,12 +126,12 @@ def command(
     sets any other model beside it. Where other programs kept the machine busy, the times are shown and no verdict
     is given.
     """
-    from ulsam_cost.profiler import sweep as measure
+    from ulsam_cost.measuring import sweep as measure
 
     if network["positions"] == LIST:
         show(numbered_layers(model, network), style_of_output)
         return
-    from ulsam_cost.profiler.latency import make_effort
+    from ulsam_cost.measuring.timing import make_effort
 
     subject, other = _subjects(model, baseline, inputs, given_options(network))
     wanted = measure.Wanted(
@@ -177,7 +177,7 @@ def command(
 
 def _subjects(model: str, baseline: str | None, inputs: tuple[str, ...], network: dict[str, Any]) -> Any:
     """What is measured, and what it is compared with."""
-    from ulsam_cost.profiler import sweep as measure
+    from ulsam_cost.measuring import sweep as measure
 
     if network and model not in REGISTERED:
         options = ", ".join(f"--{key}" for key in network)
@@ -209,15 +209,15 @@ def _save(output: Path | None, record: dict[str, Any]) -> None:
 def _draw(picture: Path | None, record: dict[str, Any]) -> None:
     rows = [row for row in record["rows"] if row["layers"] and row["layers"]["roof"]]
     if picture is not None and rows:
-        from ulsam_cost.report.figures_measured import roofline_figure
+        from ulsam_cost.report.figures.measured import roofline_figure
         from ulsam_cost.report.files import write_file
 
         write_file(picture, roofline_figure(rows, record["model"]))
 
 
 def _show(record: dict[str, Any], style: str) -> None:
-    from ulsam_cost.report import measured
     from ulsam_cost.report.formats import prose, render
+    from ulsam_cost.report.views import measured
 
     rows = record["rows"]
     if not any(row["network"] or row["error"] == "interrupted" for row in rows):

@@ -5,7 +5,7 @@ import click
 from ulsam_cost.errors import UnknownNameError
 from ulsam_cost.formulas.attention import REGISTERED, get_mechanism, mechanisms
 from ulsam_cost.formulas.attention.mechanism import GROUPS, Mechanism
-from ulsam_cost.report.table1 import printed_mechanisms
+from ulsam_cost.report.views.table1 import printed_mechanisms
 
 ALL = "all"
 mechanisms_option = click.option(

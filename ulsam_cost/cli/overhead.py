@@ -10,7 +10,7 @@ from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
 from ulsam_cost.cli.output import data_command
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.report.overhead import overhead_note, overhead_records, overhead_table
+from ulsam_cost.report.views.overhead import overhead_note, overhead_records, overhead_table
 
 MOST_VALUES = 20_000
 _RANGE = re.compile(r"([0-9]{1,9}):([0-9]{1,9})(?::([0-9]{1,9}))?", re.ASCII)
@@ -82,7 +82,7 @@ def command(
     chosen = chosen_mechanisms(mechanisms)
     records = overhead_records(chosen, channels, sizes, style=style, t=t, r=r, g=g)
     if picture is not None:
-        from ulsam_cost.report.figures_sweep import sweep_figure
+        from ulsam_cost.report.figures.overhead import sweep_figure
         from ulsam_cost.report.files import write_file
 
         write_file(picture, sweep_figure(records, "What attention adds to a network"))

@@ -36,8 +36,8 @@ def command(
         show(numbered_layers(network, given), style_of_output)
         return
     spec = spec_of(network, given)
-    from ulsam_cost.profiler.device import resolve_device
-    from ulsam_cost.report import profile
+    from ulsam_cost.measuring.device import resolve_device
+    from ulsam_cost.report.views import profile
 
     if not no_latency:
         resolve_device(device)
@@ -54,8 +54,8 @@ def command(
 
 def _measure(record: dict[str, Any], spec: NetworkSpec, device: str, repeats: int) -> None:
     """Set latency and memory into the record; on an interrupt, the latency of the runs until then."""
-    from ulsam_cost.profiler import networks
-    from ulsam_cost.profiler.latency import InterruptedMeasurement
+    from ulsam_cost.measuring import networks
+    from ulsam_cost.measuring.timing import InterruptedMeasurement
 
     try:
         with progress_bar("Measuring") as progress:
@@ -67,8 +67,8 @@ def _measure(record: dict[str, Any], spec: NetworkSpec, device: str, repeats: in
 
 
 def _print(record: dict[str, Any], layers: bool, style: str) -> None:
-    from ulsam_cost.report import profile
-    from ulsam_cost.report.count import uncounted_table
+    from ulsam_cost.report.views import profile
+    from ulsam_cost.report.views.count import uncounted_table
 
     tables = [profile.layer_table(record)] if layers else []
     if style == "json":

@@ -22,9 +22,9 @@ def command(out: Path, check: bool, device: str, repeats: int, no_latency: bool)
     The report sets the papers' printed costs beside derived, counted and measured ones: Markdown and PNG, and one
     index.html that needs no network.
     """
-    from ulsam_cost.profiler.device import resolve_device
-    from ulsam_cost.report import build
+    from ulsam_cost.measuring.device import resolve_device
     from ulsam_cost.report.files import require_writable, write_files
+    from ulsam_cost.report.site import build
 
     if check:
         files = build.report_files(out)

@@ -6,7 +6,7 @@ from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
 from ulsam_cost.cli.output import data_command, say
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.report.table1 import (
+from ulsam_cost.report.views.table1 import (
     EXACT_NOTE,
     TABLE1_NOTE,
     explanations,

@@ -1,0 +1,1 @@
+"""The study of a device: `python -m analyses.latency`."""

@@ -1,0 +1,345 @@
+"""The page of the study: what the placements and the mechanisms do to the time on one device."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+from analyses.latency.figures import mechanisms_figure, savings_figure
+from analyses.latency.regimes import TOLERANCE, slowdowns
+from ulsam_cost.report.document.markdown import markdown
+from ulsam_cost.report.document.model import Block, Bullets, Grid, Page, Paragraph, Picture, Section, Strong
+from ulsam_cost.report.figures.measured import roofline_figure
+from ulsam_cost.report.formats import Column, Table, number, signed_pct, words
+from ulsam_cost.report.site.study import WRITTEN_BY, grouped
+from ulsam_cost.report.views.measured import ROOFLINE_ESTIMATE, layer_table, machine_sentence, milliseconds, ratio
+
+Row = Mapping[str, Any]
+
+
+def device_slug(device_type: str, machine: Mapping[str, Any]) -> str:
+    """The device's name in file names: `cpu`, or the maker's name of a CUDA device."""
+    if device_type == "cpu":
+        return "cpu"
+    return re.sub(r"[^a-z0-9]+", "_", str(machine["name"]).lower()).strip("_")
+
+
+def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
+    """The page and its pictures, from what has been measured so far."""
+    rows = _rows(record)
+    measured = [row for row in rows if "error" not in row]
+    section = {key: [row for row in measured if row["section"] == key] for key in _SECTIONS}
+    pictures = _pictures(section, record["machine"], name)
+    sections = [
+        Section(title, tuple(_SHOW[key](section[key], name, pictures)))
+        for key, title in _SECTIONS.items()
+        if section[key]
+    ]
+    if errors := sorted({row["error"] for row in rows if "error" in row}):
+        sections.append(Section("Not measured", (Bullets(tuple(errors)),)))
+    opening: tuple[Block, ...] = (
+        Paragraph(f"{machine_sentence(record['machine'])}."),
+        Paragraph(
+            f"{len(measured)} of {record['tasks']} measurements, in {record['dtype']}. Network and plain network run "
+            "in turn; the ratio is the median of the pairs, with its 95 % interval. Where the interval holds 1, no "
+            "difference is shown. A time is that of one call on an idle device; graph is a CUDA graph, compile "
+            "torch.compile, compile-graph both. These numbers hold for the machine and the minutes in which they "
+            "were taken. On the CPU, memory that a run has freed is kept for the next one (allocator keep), as PyTorch "
+            "does on a CUDA device."
+        ),
+    )
+    if busy := [row for row in measured if (row.get("latency") or row).get("busy")]:
+        sentence = f"{len(busy)} of these were taken on a busy machine, and allow no verdict: the next run of "
+        opening += (Paragraph(f"{sentence}{WRITTEN_BY} takes them again."),)
+    page = Page(f"latency_{name}.md", f"Measured on {record['machine']['name']}", opening, tuple(sections))
+    return {page.file: markdown(page, WRITTEN_BY), **pictures}
+
+
+def _rows(record: Mapping[str, Any]) -> list[Row]:
+    """The rows with their facts, and by how much the machine was slower."""
+    slowed = slowdowns(record["rows"])
+    return [{**row["facts"], **row, "slowed": factor} for row, factor in zip(record["rows"], slowed, strict=True)]
+
+
+_SECTIONS = {
+    "placement": "Does what saves FLOPs save time?",
+    "network": "The plain networks",
+    "layers": "Layer by layer, and the device's limit",
+    "mechanism": "Each mechanism on 512 x 14 x 14",
+    "ulsam": "ULSAM against a loop over its subspaces, and against a copy of its input",
+    "check": "These times beside another timer's",
+}
+
+
+def _pictures(section: Mapping[str, Sequence[Row]], machine: Mapping[str, Any], name: str) -> dict[str, bytes]:
+    pictures = {}
+    for mode in dict.fromkeys(row["mode"] for row in section["placement"]):
+        points = [_point(row) for row in section["placement"] if row["mode"] == mode]
+        title = f"{machine['name']}, {mode}: FLOPs saved and time saved"
+        pictures[f"latency_{name}_savings_{mode}.png"] = savings_figure(points, title)
+    for network in dict.fromkeys(row["network"] for row in section["layers"]):
+        rows = [row for row in section["layers"] if row["network"] == network]
+        title = f"{network} with ULSAM at {rows[0]['positions']}"
+        pictures[f"latency_{name}_roofline_{network}.png"] = roofline_figure(rows, title)
+    if section["mechanism"]:
+        rows = [{**row, "ms": row["latency"]["network"]["median_ms"]} for row in section["mechanism"]]
+        title = f"{machine['name']}: time and roofline estimate of the mechanisms"
+        pictures[f"latency_{name}_mechanisms.png"] = mechanisms_figure(
+            [row for row in rows if row["mode"] == "eager"], title
+        )
+    return pictures
+
+
+def _point(row: Row) -> dict[str, Any]:
+    paired = row["latency"]["ratio"]
+    return {
+        "network": f"{row['network']} x{row['width']:g}",
+        "batch": row["batch"],
+        "macs_pct": row["macs_pct"],
+        "time_pct": 100 * (paired["median"] - 1),
+        "time_low_pct": 100 * (paired["low"] - 1),
+        "time_high_pct": 100 * (paired["high"] - 1),
+    }
+
+
+def _of_name(pictures: Mapping[str, bytes], part: str, caption: str) -> list[Block]:
+    return [Picture(name, caption) for name in pictures if part in name]
+
+
+def _placements(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    caption = "Change of FLOPs and of time against the plain network; bars are 95 % intervals of the paired ratio."
+    parts: list[Block] = [Bullets(tuple(_placement_findings(rows))), *_of_name(pictures, "savings", caption)]
+    columns = (
+        words("network", "network"),
+        number("width", "width", str),
+        words("positions", "positions"),
+        number("groups", "g"),
+        words("style", "style"),
+        number("macs_pct", "MACs", signed_pct),
+        number("baseline_ms", "plain, ms", milliseconds),
+        number("network_ms", "with ULSAM, ms", milliseconds),
+        number("median", "ratio", ratio),
+        number("low", "low", ratio),
+        number("high", "high", ratio),
+        words("verdict", "time"),
+        number("runs", "pairs"),
+        _SLOWED,
+    )
+    for (mode, batch), group in grouped(rows, "mode", "batch").items():
+        records = [{**row, **_pair_numbers(row["latency"])} for row in group]
+        parts += [Paragraph((Strong(f"{mode}, batch {batch}"),)), *_slowed_rows(group), _grid(columns, records)]
+    return parts
+
+
+_SLOWED = number("slowed", "slowed", lambda factor: "" if factor is None else f"x {factor:.2f}")
+
+
+def _grid(columns: tuple[Column, ...], records: Sequence[Row]) -> Grid:
+    """A table, with the column of slowed rows where there are any."""
+    shown = tuple(column for column in columns if column is not _SLOWED or any(row["slowed"] for row in records))
+    return Grid(Table(columns=shown, records=records))
+
+
+def _slowed_rows(rows: Sequence[Row]) -> list[Block]:
+    """What the column `slowed` says, where rows of a table were not measured on a machine in one state."""
+    slowed = [row for row in rows if row["slowed"]]
+    if not slowed:
+        return []
+    which = {f"{row['network']} x{row['width']:g}": row["slowed"] for row in sorted(slowed, key=itemgetter("slowed"))}
+    most = ", ".join(f"{name} up to {factor:.2f} times" for name, factor in which.items())
+    return [
+        Paragraph(
+            f"Slowed rows: {len(slowed)} of {len(rows)}. In these the plain network took over {100 * TOLERANCE:g} % "
+            f"longer than the same network in its fastest row ({most}): the machine was in a slower state. Their times "
+            "cannot be compared with those of other rows; their ratios compare networks that were slowed together. "
+            f"The next run of {WRITTEN_BY} measures these rows again."
+        )
+    ]
+
+
+def _pair_numbers(latency: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "baseline_ms": latency["baseline"]["median_ms"],
+        "network_ms": latency["network"]["median_ms"],
+        "runs": latency["network"]["runs"],
+        "verdict": latency["verdict"],
+        **latency["ratio"],
+    }
+
+
+def _placement_findings(rows: Sequence[Row]) -> list[str]:
+    findings = []
+    for (mode, batch), group in grouped(rows, "mode", "batch").items():
+        saving = [row for row in group if row["macs_pct"] < 0]
+        if not saving:
+            continue
+        said = Counter(row["latency"]["verdict"] for row in saving)
+        verdicts = ", ".join(f"{count} {verdict}" for verdict, count in said.most_common())
+        sentence = f"{mode}, batch {batch}: of {len(saving)} placements that save MACs: {verdicts}."
+        most = min(saving, key=lambda row: float(row["macs_pct"]))
+        paired = most["latency"]["ratio"]
+        sentence += (
+            f" The one that saves most, {most['network']} x{most['width']:g} at {most['positions']} "
+            f"(g = {most['groups']}, {most['style']}): {most['macs_pct']:+.2f}% MACs, time times "
+            f"{paired['median']:.3f} [{paired['low']:.3f}, {paired['high']:.3f}]."
+        )
+        findings.append(sentence)
+    return findings
+
+
+def _networks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    columns = (
+        words("network", "network"),
+        number("width", "width", str),
+        words("mode", "mode"),
+        number("batch", "batch"),
+        number("macs", "MACs an image"),
+        *_TIMES,
+        _SLOWED,
+    )
+    records = [{**row, **row["latency"]["network"]} for row in rows]
+    return [*_slowed_rows(rows), _grid(columns, records)]
+
+
+_TIMES = (
+    number("median_ms", "median ms", milliseconds),
+    number("p10_ms", "p10", milliseconds),
+    number("p90_ms", "p90", milliseconds),
+    number("runs", "runs"),
+)
+
+
+_PADDING = " Those are 9 % of a 3 x 3 convolution on 14 x 14, and 18 % of one dilated by 2."
+
+
+def _roofline_paragraph(times_over: Mapping[str, float | None]) -> Paragraph:
+    """What the estimate is, and what here was faster, from measured time over estimate by name."""
+    beaten = [f"{name} ({over:.2f})" for name, over in times_over.items() if over is not None and round(over, 2) < 1]
+    found = f" Faster than their estimate here: {', '.join(beaten)}." if beaten else ""
+    return Paragraph(ROOFLINE_ESTIMATE + _PADDING + found)
+
+
+def _layers(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    over = {
+        f"layer {layer['layer']} of {row['network']} at batch {row['batch']}": layer.get("over_least")
+        for row in rows
+        for layer in row["layers"]["rows"]
+    }
+    parts: list[Block] = [
+        _roofline_paragraph(over),
+        *_of_name(pictures, "roofline", "The layers under the roofline; ULSAM in colour."),
+    ]
+    for row in rows:
+        layers = row["layers"]
+        overhead = layers["overhead"]
+        sentence = (
+            f": layers add up to {milliseconds(layers['sum_ms'])} ms, without hooks {milliseconds(layers['total_ms'])} "
+            f"ms; hooks change the time by a factor of {overhead['median']:.3f} "
+            f"[{overhead['low']:.3f}, {overhead['high']:.3f}]."
+        )
+        name_of_row = f"{row['network']} at {row['positions']}, batch {row['batch']}"
+        parts += [Paragraph((Strong(name_of_row), sentence)), Grid(layer_table(layers))]
+    return parts
+
+
+def _mechanisms(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    columns = (
+        words("mechanism", "mechanism"),
+        words("mode", "mode"),
+        number("batch", "batch"),
+        number("macs", "MACs"),
+        *_TIMES,
+        number("least_ms", "roofline ms", milliseconds),
+        words("limit", "limit"),
+        number("over_least", "measured / roofline", lambda value: f"{value:.1f}"),
+    )
+    records = []
+    for row in rows:
+        times = row["latency"]["network"]
+        records.append({**row, **times, "over_least": times["median_ms"] / row["least_ms"]})
+    caption = "Measured time of each mechanism, and the roofline estimate of its counted cost."
+    over = {f"{record['mechanism']} at batch {record['batch']}": record["over_least"] for record in records}
+    return [
+        _roofline_paragraph(over),
+        *_of_name(pictures, "mechanisms", caption),
+        Grid(Table(columns=columns, records=records)),
+    ]
+
+
+def _ulsam(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    columns = (
+        number("groups", "g"),
+        number("batch", "batch"),
+        words("mode", "mode"),
+        number("ms", "ULSAM, ms", milliseconds),
+        number("loop_ms", "loop, ms", milliseconds),
+        number("copy_ms", "copy, ms", milliseconds),
+        words("over_loop", "ULSAM / loop"),
+        words("verdict", "than the loop"),
+        words("over_copy", "ULSAM / copy"),
+    )
+    records = [
+        {
+            **row,
+            "ms": row["model"]["median_ms"],
+            "loop_ms": row["loop"]["median_ms"],
+            "copy_ms": row["copy"]["median_ms"],
+            "over_loop": _with_interval(row["over_loop"]),
+            "over_copy": _with_interval(row["over_copy"]),
+            "verdict": row["over_loop"]["verdict"],
+        }
+        for row in rows
+    ]
+    return [Bullets(tuple(_ulsam_findings(rows))), Grid(Table(columns=columns, records=records))]
+
+
+def _ulsam_findings(rows: Sequence[Row]) -> list[str]:
+    return [
+        f"{mode}: {_span(group, 'over_loop')} times the loop's time, {_span(group, 'over_copy')} times the copy's."
+        for (mode,), group in grouped(rows, "mode").items()
+    ]
+
+
+def _span(rows: Sequence[Row], ratio_name: str) -> str:
+    medians = [row[ratio_name]["median"] for row in rows]
+    return f"{min(medians):.2f} to {max(medians):.2f}"
+
+
+def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
+    columns = (
+        words("network", "network"),
+        number("batch", "batch"),
+        words("timer", "timer"),
+        number("ms", "here, ms", milliseconds),
+        number("other_ms", "there, ms", milliseconds),
+        number("apart_pct", "medians apart", lambda value: f"{value:+.1f}%"),
+        words("ratio", "here / there, round by round"),
+        number("runs", "rounds"),
+    )
+    records = [
+        {
+            **row,
+            "ms": row["model"]["median_ms"],
+            "other_ms": row["other"]["median_ms"],
+            "ratio": _with_interval(row["over_other"]),
+            "runs": row["model"]["runs"],
+            "apart_pct": 100 * (row["model"]["median_ms"] / row["other"]["median_ms"] - 1),
+        }
+        for row in rows
+    ]
+    return [Grid(Table(columns=columns, records=records))]
+
+
+def _with_interval(paired: Mapping[str, float]) -> str:
+    return f"{paired['median']:.2f} ({paired['low']:.2f} to {paired['high']:.2f})"
+
+
+_SHOW = {
+    "placement": _placements,
+    "network": _networks,
+    "layers": _layers,
+    "mechanism": _mechanisms,
+    "ulsam": _ulsam,
+    "check": _checks,
+}

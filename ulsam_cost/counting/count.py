@@ -1,0 +1,282 @@
+"""Count what a real model does, operation by operation, computing nothing.
+
+A twin of the model runs (`twin`), on meta tensors in place of its inputs (`tracer`). Where it asks for values, which
+meta tensors do not have, a copy of it really runs, and the count says so.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import nn
+
+from ulsam_cost.conventions import get_convention
+from ulsam_cost.cost import Cost, OpKind, Row, op_of
+from ulsam_cost.counting.light import WrittenTableError
+from ulsam_cost.counting.meta_tensors import NeedsValuesError
+from ulsam_cost.counting.model_index import ModelIndex
+from ulsam_cost.counting.preserve import preserve_state
+from ulsam_cost.counting.severity import Severity, severity_of
+from ulsam_cost.counting.tracer import Tracer
+from ulsam_cost.counting.twin import Twins, copy_of, view_of
+from ulsam_cost.errors import CostError
+from ulsam_cost.tensors import as_arguments, tensors_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Uncounted:
+    """An operation without a rule: where it ran, on which shapes, how often, and whether it could matter.
+
+    `error` is what its rule raised, type and text, where it has a rule that failed: such an operation counts as a
+    product, whatever it looks like.
+    """
+
+    operator: str
+    path: str
+    shapes: tuple[tuple[int, ...], ...]
+    calls: int
+    severity: Severity
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Count:
+    """What a model's run costs, and what in it has no rule.
+
+    Where a product has no rule, `macs` and `activations` are lower bounds, and `complete` is false. Parameters are
+    always whole.
+
+    `rows` are the operations as they were taken down, of the forward pass, of the backward pass, and of the
+    parameters that nothing used: `cost` is made of them when it is asked for. `real_run` is empty where nothing was
+    computed, else the reason for which a copy of the model really ran.
+    """
+
+    rows: tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]
+    uncounted: tuple[Uncounted, ...]
+    real_run: str = ""
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Every operation, and the parameters that none uses."""
+        return Cost(tuple([op_of(row) for part in self.rows for row in part]))
+
+    @cached_property
+    def backward(self) -> Cost:
+        """The part of the cost that is the backward pass."""
+        start = len(self.rows[0])
+        return Cost(self.cost.ops[start : start + len(self.rows[1])])
+
+    @property
+    def complete(self) -> bool:
+        """Whether `macs` and `activations` are whole: every operation that looks like a product is counted."""
+        return not self.uncounted_products
+
+    @property
+    def uncounted_products(self) -> tuple[Uncounted, ...]:
+        """The operations without a rule that look like products: those that `macs` and `activations` leave out."""
+        return tuple(operation for operation in self.uncounted if operation.severity is Severity.PRODUCT)
+
+    def complete_under(self, convention: str) -> bool:
+        """Whether the number under a convention is whole.
+
+        Raises:
+            UnknownNameError: for a convention that does not exist.
+        """
+        return not self.left_out(convention)
+
+    def left_out(self, convention: str = "macs") -> str:
+        """What a convention's number leaves out, as in `64 operations without a rule`; empty where it is whole.
+
+        A convention that counts nothing but products lacks the operations that look like products. Any other may
+        lack every operation without a rule: which of them do arithmetic is only a guess from names and shapes.
+
+        Raises:
+            UnknownNameError: for a convention that does not exist.
+        """
+        return _in_words(self.uncounted_products if get_convention(convention).products_only else self.uncounted)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of convolutions, linear layers and matrix products."""
+        return sum([row[4] for part in self.rows for row in part])
+
+    @property
+    def params(self) -> int:
+        """Learnable scalars, each once, used or not."""
+        return sum([row[7] for part in self.rows for row in part])
+
+    @property
+    def activations(self) -> int:
+        """Elements written by convolutions and matrix products."""
+        return self.cost.activations
+
+    def by_kind(self) -> dict[OpKind, Cost]:
+        """The cost by kind of operation."""
+        return self.cost.by_kind()
+
+    def by_path(self, depth: int) -> dict[str, Cost]:
+        """The cost by the first `depth` names of the module path."""
+        return self.cost.by_path(depth)
+
+    def number(self, convention: str) -> int:
+        """The number under a named convention.
+
+        Raises:
+            UnknownNameError: for a convention that does not exist.
+        """
+        return get_convention(convention).number(self.cost)
+
+
+def _in_words(operations: Sequence[Uncounted]) -> str:
+    without = sum(operation.calls for operation in operations if not operation.error)
+    failed = sum(operation.calls for operation in operations if operation.error)
+    parts = ((without, "without a rule"), (failed, "whose rule failed"))
+    return " and ".join(f"{calls:,} operation{'s' if calls > 1 else ''} {which}" for calls, which in parts if calls)
+
+
+def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = True) -> Count:
+    """Count a model's forward pass, or forward and backward, on inputs of these shapes.
+
+    Counted: every operation, wherever it is called from. Attention is counted in full, masked and causal or not.
+    With `train`, the backward pass from gradients of all the results to every parameter that requires gradients,
+    and to every input that does; norms and dropout do what the model's own training flags say.
+    Not counted: a loss, an optimizer's step.
+
+    Args:
+        model: on any device. What runs is a twin with containers, objects, hooks and attributes of classes of its
+            own, which holds no copy of a weight; so the model is left as found, and so are the inputs and the random
+            state. Not copied, and changed if the forward changes them: global variables, and what no copy can be made
+            of, such as threads.
+        inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments; only shapes and
+            dtypes are looked at, unless the model itself looks at values.
+        train: whether the backward pass follows.
+        fast: whether the common functions are answered from shapes; the count is the same.
+
+    Returns:
+        A Count whose paths are the names of the model's submodules.
+
+    Raises:
+        CostError: for what is no module, for a model that needs values where there are none, that exits the program
+            or uses up what cannot be copied (a generator), and for `train` where nothing requires gradients.
+        Exception: whatever the model's forward raises, with a note that names the module.
+    """
+    body = _body(model)
+    args, kwargs = as_arguments(inputs)
+    fast = fast and not train
+    error: Exception
+    try:
+        return _count_on_meta(body, args, kwargs, fast=fast, train=train)
+    except CostError:
+        raise
+    except Exception as raised:
+        error = raised
+    if fast and not isinstance(error, NeedsValuesError):
+        try:
+            return _count_on_meta(body, args, kwargs, fast=False, train=train)
+        except Exception as raised:
+            error = raised
+    return _count_for_real(body, args, kwargs, error, train=train)
+
+
+def _body(model: Any) -> nn.Module:
+    """The module that really runs: what torch.compile or data parallelism wraps.
+
+    Raises:
+        CostError: for what is no module.
+    """
+    if not isinstance(model, nn.Module):
+        raise CostError(f"{type(model).__name__} is no torch.nn.Module: a module is accepted")
+    if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        return _body(model.module)
+    if type(model).__name__ == "OptimizedModule":  # naming the class would import the whole compiler
+        return _body(model._orig_mod)
+    return model
+
+
+def _count_on_meta(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, fast: bool, train: bool
+) -> Count:
+    index = ModelIndex(model)
+    twins = Twins(view_of, parameters={key: key for key in index.parameters}, light=fast)
+    gradients = not fast and torch.is_grad_enabled()
+    with preserve_state(twins, (model, args, kwargs)) as twin:
+        tracer = Tracer(index, twins, fast=fast, gradients=train)
+        forward = _run(tracer, *twin, gradients=gradients, train=train)
+    if twins.shared_tables is not None and twins.shared_tables.are_written:  # and the model went on as if they were not
+        raise WrittenTableError("the leaves need tables of their own")
+    if tracer.record.needs:  # and the model went on without them
+        raise NeedsValuesError(f"{tracer.record.needs} asks for values")
+    return _result(tracer, forward)
+
+
+def _run(tracer: Tracer, model: nn.Module, args: Any, kwargs: Any, *, gradients: bool, train: bool) -> int:
+    """Run the model, and give the number of operations of its forward pass."""
+    try:
+        with torch.set_grad_enabled(gradients or train):
+            results = tracer.run(model, args, kwargs)
+        forward = len(tracer.record.rows)
+        if train:
+            tracer.run_backward(results, (args, kwargs))
+    except SystemExit as stop:
+        raise CostError(
+            f"the model's forward calls sys.exit({stop.code!r}): a forward that returns is accepted"
+        ) from stop
+    except Exception as error:
+        path = tracer.scope.failed(error)
+        if path is not None:
+            error.add_note(f"raised in module {path!r}" if path else "raised in the model itself")
+        raise
+    return forward
+
+
+def _count_for_real(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], reason: Exception, *, train: bool
+) -> Count:
+    """Count a copy of the model that really runs, so that what it raises is its own error.
+
+    Raises:
+        CostError: where it asks for values, and a tensor has none.
+    """
+    tensors = [*model.parameters(), *model.buffers(), *tensors_of(args, kwargs)]
+    if any(tensor.is_meta for tensor in tensors):
+        raise _refusal(reason, "there are none on the meta device: a model and inputs on a CPU or GPU are accepted")
+    index = ModelIndex(model)
+    twins = Twins(copy_of, parameters={key: key for key in index.parameters})
+    with preserve_state(twins, (model, args, kwargs)) as twin:
+        tracer = Tracer(index, twins, fast=False, values=True, gradients=train)
+        forward = _run(tracer, *twin, gradients=torch.is_grad_enabled(), train=train)
+    return _result(tracer, forward, real_run=_sentence(reason))
+
+
+def _refusal(reason: Exception, why: str) -> Exception:
+    """The error for a model that cannot really run: its own, unless it is that values are missing."""
+    if not isinstance(reason, NeedsValuesError | NotImplementedError) and "meta" not in str(reason).lower():
+        return reason
+    return CostError(f"{_sentence(reason)}, and {why}")
+
+
+def _sentence(error: Exception) -> str:
+    """The first line of what an error says, and the module that it was raised in."""
+    line = str(error).strip().split("\n", maxsplit=1)[0].removesuffix(".") or type(error).__name__
+    return " ".join((line, *(f"({note})" for note in getattr(error, "__notes__", ()))))
+
+
+def _result(tracer: Tracer, forward: int, real_run: str = "") -> Count:
+    unused = tuple(
+        (path, OpKind.UNUSED, "", (), 0, 0, 0, size, 1, "", False) for path, size in tracer.tensors.unclaimed()
+    )
+    uncounted = tuple(
+        Uncounted(
+            operator=operator,
+            path=path,
+            shapes=shapes,
+            calls=calls,
+            severity=Severity.PRODUCT if error else severity_of(operator, shapes, results),
+            error=error,
+        )
+        for (operator, path, shapes, results, error), calls in tracer.record.uncounted.items()
+    )
+    rows = tracer.record.rows
+    return Count(rows=(tuple(rows[:forward]), tuple(rows[forward:]), unused), uncounted=uncounted, real_run=real_run)

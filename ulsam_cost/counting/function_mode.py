@@ -1,0 +1,295 @@
+"""The upper net: every torch function that the model calls, answered from shapes or run on the meta device."""
+
+from types import FunctionType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._ops import OpOverloadPacket
+from torch.nn import functional as F
+from torch.nn.modules import module as torch_module
+from torch.overrides import TorchFunctionMode
+
+from ulsam_cost.counting.fast import FAST, Fast, Shape
+from ulsam_cost.counting.leaves import LEAVES, Leaf
+from ulsam_cost.counting.meta_tensors import META, MetaTensors
+from ulsam_cost.counting.recorder import Recorder
+from ulsam_cost.counting.rules import RULES, Rule, operands_of
+from ulsam_cost.counting.scope import UNANSWERED, Scope
+from ulsam_cost.tensors import first_tensor, is_plain, tensors_of
+
+is_grad_enabled, current_transform = torch.is_grad_enabled, torch._C._functorch.maybe_current_level
+
+# Functions that read values: a tensor that nothing has written to may be asked.
+READERS = frozenset(
+    {
+        Tensor.item,
+        Tensor.tolist,
+        Tensor.numpy,
+        Tensor.__array__,
+        Tensor.__bool__,
+        Tensor.__int__,
+        Tensor.__float__,
+        Tensor.__index__,
+        Tensor.__contains__,
+    }
+)
+# Functions after which the work is another library's, and is not seen.
+NUMPY: tuple[Any, ...] = (Tensor.numpy, Tensor.__array__)
+EXITS = frozenset(NUMPY)
+# Functions whose plain names tools give to others: nn.functional's, or the operators * and + and @.
+SPELLINGS = {
+    torch.mul: "torch.mul",
+    torch.add: "torch.add",
+    Tensor.matmul: "@",
+    torch.relu: "torch.relu",
+    Tensor.relu: "torch.relu",
+    torch.softmax: "torch.softmax",
+    Tensor.softmax: "torch.softmax",
+}
+# Functions of a tensor's shape.
+PLAIN = frozenset({Tensor.dim, Tensor.size, Tensor.numel, Tensor.ndimension, Tensor.stride, Tensor.is_floating_point})
+# Functions that give a view of their first operand, and those that do so where it lies in memory in order.
+VIEWS = frozenset(
+    {
+        Tensor.view,
+        Tensor.transpose,
+        torch.transpose,
+        Tensor.permute,
+        torch.permute,
+        Tensor.unsqueeze,
+        torch.unsqueeze,
+        Tensor.squeeze,
+        torch.squeeze,
+        Tensor.expand,
+        Tensor.chunk,
+        torch.chunk,
+        Tensor.split,
+        torch.split,
+        Tensor.unbind,
+        torch.unbind,
+        Tensor.detach,
+    }
+)
+VIEWS_IF_IN_ORDER = frozenset({Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape, Tensor.contiguous})
+# Functions written in Python whose pieces are recorded one by one.
+OPEN = frozenset({F.multi_head_attention_forward, torch.autograd.grad})
+
+
+class FunctionMode(TorchFunctionMode):
+    """Answers a torch function from the shapes of its operands, or runs it under its name.
+
+    It also answers for whole leaves of the model, where `leaves` says how they call their function.
+    """
+
+    def __init__(self, scope: Scope, record: Recorder, tensors: MetaTensors, *, fast: bool, values: bool) -> None:
+        self._scope, self._record, self._tensors, self._fast, self._values = scope, record, tensors, fast, values
+        self._leaves: dict[type, Leaf] = LEAVES if fast and not torch_module._has_any_global_hook() else {}
+        self._no_functions = torch._C.DisableTorchFunction()
+        self._kinds: dict[tuple[Shape, torch.dtype], Tensor] = {}
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        entry = FAST.get(func)
+        if entry is None:
+            return func(*args, **kwargs) if func in PLAIN else self._call(func, args, kwargs)
+        if self._fast:
+            result = self._answer(entry, args, kwargs)
+            if result is not UNANSWERED:
+                return result
+        name = _named(entry.operator, args, kwargs)
+        if entry.whole is None or _is_transformed() or not all(map(is_plain, tensors_of(args, kwargs))):
+            return self._run(func, name, args, kwargs)
+        return self._run_whole(func, name, entry.whole, args, kwargs, in_order=entry.in_order)
+
+    def answer_leaf(self, module: nn.Module, x: Any) -> Any:
+        """The result of a leaf of the model on one operand, or UNANSWERED."""
+        leaf = self._leaves.get(type(module))
+        if leaf is None or type(x) is not Tensor:
+            return UNANSWERED
+        state, scope = module.__dict__, self._scope
+        if state["_forward_hooks"] or state["_forward_pre_hooks"] or "forward" in state:
+            return UNANSWERED  # calling it does more than to run its class's forward
+        names = scope.names.get(id(module))
+        if names is None or is_grad_enabled() or current_transform() is not None:
+            return UNANSWERED
+        record, path, above = self._record, scope.path, scope.module
+        scope.path, scope.module = names
+        record.operator, answer_of = leaf
+        with self._no_functions:
+            answer = answer_of(record, module, x) if x.is_meta else None
+            record.operator, scope.path, scope.module = "", path, above
+            if answer is None:
+                return UNANSWERED
+            return answer if isinstance(answer, Tensor) else self._new(answer, x.dtype)
+
+    def _answer(self, entry: Fast, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if is_grad_enabled() or _is_transformed() or not _has_meta(args):
+            return UNANSWERED
+        record = self._record
+        record.operator = entry.operator
+        try:
+            answer = entry.answer(record, *args, **kwargs)
+        except TypeError:  # operands under names that the entry does not know
+            return UNANSWERED
+        finally:
+            record.operator = ""
+        if answer is None:
+            return UNANSWERED
+        if isinstance(answer, Tensor):
+            return answer
+        result = self._new(answer, args[entry.dtype_of].dtype)
+        if entry.in_order:
+            with torch._C._DisableTorchDispatch():
+                return in_order_of(args[0], result)
+        return result
+
+    def _new(self, shape: Shape, dtype: torch.dtype) -> Tensor:
+        """A new meta tensor; detaching one of the same kind is the quickest way to it."""
+        with torch._C._DisableTorchDispatch():
+            kind = self._kinds.get((shape, dtype))
+            if kind is None:
+                kind = self._kinds[shape, dtype] = torch.empty(shape, dtype=dtype, device=META)
+            return kind.detach()
+
+    def _call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        name = str(SPELLINGS.get(function) or getattr(function, "__name__", function))
+        if name == "__get__":
+            return self._get_property(function, args, kwargs)
+        if function in READERS and not self._values:
+            return self._read(function, name, args, kwargs)
+        if function in EXITS:
+            self._record.without_rule(f"Tensor.{name}", [args[0]], [])
+        if self._is_view(function, args):
+            return self._view(function, args, kwargs)
+        if function in OPEN:
+            return self._run_open(function, args, kwargs)
+        return self._run_named(function, name, args, kwargs)
+
+    def _run_named(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        packet = getattr(function, "overloadpacket", function)
+        if not isinstance(packet, OpOverloadPacket):
+            return self._run(function, _named(name, args, kwargs), args, kwargs)
+        if packet in RULES and not packet._qualified_op_name.startswith("aten::"):
+            return self._run_whole(function, packet.__name__, RULES[packet], args, kwargs)
+        return self._run(function, packet.__name__, args, kwargs)
+
+    def _is_view(self, function: Any, args: tuple[Any, ...]) -> bool:
+        if not self._fast or not args or not isinstance(args[0], Tensor) or not args[0].is_meta or _is_transformed():
+            return False
+        return function in VIEWS or (function in VIEWS_IF_IN_ORDER and args[0].is_contiguous())
+
+    def _view(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with torch._C._DisableTorchDispatch():
+            views = function(*args, **kwargs)
+        self._tensors.alias(args[0], views)
+        return views
+
+    def _get_property(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        value = function(*args, **kwargs)
+        if isinstance(value, Tensor):
+            self._tensors.alias(args[0], value)
+        return value
+
+    def _read(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not self._tensors.is_untouched(args[0]):
+            self._record.refuse(f"Tensor.{name}")
+        if function in EXITS or self._tensors.has_own_values(args[0]):  # what NumPy is given can be written to
+            args = self._tensors.with_own_values(args)
+        with torch._C._DisableTorchDispatch():
+            return function(*args, **kwargs)
+
+    def _run_open(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function that is written in Python so that the functions which it calls are seen one by one."""
+        args, kwargs = self._prepared(args, kwargs)
+        with self:
+            return seen_through(function)(*args, **kwargs)
+
+    def _run(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function; what the dispatcher shows of it is recorded under its name."""
+        args, kwargs = self._prepared(args, kwargs)
+        record, first = self._record, len(self._record.rows)
+        record.operator = name
+        try:
+            result = function(*args, **kwargs)
+        finally:
+            record.operator = ""
+        if isinstance(result, Tensor) and len(record.rows) > first and not result.is_nested:
+            record.give_shape(first, tuple(result.shape), result.numel())
+        return self._made(result)
+
+    def _run_whole(
+        self,
+        function: Any,
+        name: str,
+        rule: Rule,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        in_order: bool = False,
+    ) -> Any:
+        """Run a function that is recorded by a rule of its own, whatever the dispatcher shows."""
+        args, kwargs = self._prepared(args, kwargs)
+        record = self._record
+        record.muted = True
+        try:
+            result = function(*args, **kwargs)
+            if in_order and not self._values:
+                result = in_order_of(first_tensor((args, kwargs)), result)
+        finally:
+            record.muted = False
+        record.operator = name
+        operator = str(getattr(function, "_qualified_op_name", f"aten::{getattr(function, '__name__', name)}"))
+        record.by_rule(rule, operator, result, args, operands_of(kwargs))
+        record.operator = ""
+        return self._made(result)
+
+    def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._values:
+            return args, kwargs
+        tensors = self._tensors
+        place = tensors.with_own_values if tensors.are_constants(args, kwargs) else tensors.on_meta
+        return place(args), place(kwargs)
+
+    def _made(self, result: Any) -> Any:
+        if not self._values:
+            self._tensors.keep_constant(result)
+        return result
+
+
+def seen_through(function: Any) -> FunctionType:
+    """A function that is written in Python, which tells no mode that it is called."""
+    names = {**function.__globals__, "has_torch_function": lambda *_: False}
+    twin = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
+    twin.__kwdefaults__ = function.__kwdefaults__
+    return twin
+
+
+def _is_transformed() -> bool:
+    """Whether vmap or the like hides dimensions of the tensors that a function sees."""
+    return current_transform() is not None
+
+
+def _has_meta(args: tuple[Any, ...]) -> bool:
+    """Whether an operand of the first two is on the meta device: constants of the run are not answered for."""
+    return bool(args) and (args[0].is_meta or (len(args) > 1 and isinstance(args[1], Tensor) and args[1].is_meta))
+
+
+def in_order_of(x: Tensor, result: Tensor) -> Tensor:
+    """The result with its dimensions in the order in memory that those of `x` have."""
+    if x.is_contiguous() or x.dim() != result.dim():
+        return result
+    order = sorted(range(x.dim()), key=x.stride, reverse=True)
+    inverse = sorted(range(x.dim()), key=order.__getitem__)
+    return result.permute(order).contiguous().permute(inverse)
+
+
+def _named(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """A function's name as far as tools tell it: a convolution's padding given by a word, a product with a vector."""
+    if name.startswith("conv"):
+        padding = kwargs.get("padding", args[4] if len(args) > 4 else 0)
+        return f"{name}:{padding}" if isinstance(padding, str) else name
+    operands = (*args, *(kwargs[key] for key in ("input", "other") if key in kwargs))
+    if name in ("matmul", "@") and len(operands) == 2 and operands[1].dim() == 1:
+        return f"{name}:dot" if operands[0].dim() == 1 else f"{name}:mv"
+    return name

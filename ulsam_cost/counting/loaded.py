@@ -1,0 +1,22 @@
+"""A loaded model counted for a command: what it raises itself is one sentence."""
+
+from ulsam_cost.counting.count import Count, count
+from ulsam_cost.errors import CostError
+from ulsam_cost.nn.loading import LoadedModel
+
+
+def count_loaded(loaded: LoadedModel, *, train: bool = False) -> Count:
+    """Count a loaded model, its backward pass, too, with `train`.
+
+    Raises:
+        CostError: for a model that does not run on its inputs: its own error's last line, and where it happened.
+    """
+    try:
+        return count(loaded.model, loaded.inputs, train=train)
+    except CostError:
+        raise
+    except Exception as error:
+        last = (str(error).strip().splitlines() or [""])[-1]
+        place = " ".join(getattr(error, "__notes__", ()))
+        message = f"{loaded.name} does not run on these inputs: {type(error).__name__}: {last}"
+        raise CostError(f"{message} ({place})" if place else message) from error

@@ -1,0 +1,161 @@
+"""Which tensors stand for which: meta stand-ins for real tensors, views of parameters, constants of the run."""
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ulsam_cost.counting.model_index import ModelIndex
+from ulsam_cost.counting.twin import Twins
+from ulsam_cost.tensors import SPARSE_LAYOUTS, mapped, stored_elements, tensors_of
+
+META = torch.device("meta")
+MOST_CONSTANT = 4096  # elements of a tensor whose values are kept
+
+
+functorch = torch._C._functorch
+
+
+class NeedsValuesError(RuntimeError):
+    """The run asks for values, which no meta tensor has."""
+
+
+def _outside_transforms() -> AbstractContextManager[Any]:
+    """Where a new tensor belongs to no transform of torch.func's."""
+    if functorch.maybe_current_level() is None:
+        return nullcontext()
+    from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
+
+    outside: AbstractContextManager[Any] = temporarily_clear_interpreter_stack()
+    return outside
+
+
+class MetaTensors:
+    """Keeps every real tensor out of the run, knows the parameters, and gives each to whoever claims it first."""
+
+    def __init__(self, index: ModelIndex, twins: Twins, *, gradients: bool = False) -> None:
+        self._gradients = gradients
+        self._stand_ins: dict[int, Tensor] = {}
+        self._own_values: dict[int, Tensor] = {}
+        self._constants: set[int] = set()
+        self._kept: list[Tensor] = []  # ids stay unique while their tensors live
+        self._parameters, self._memo = index.parameters, twins.memo
+        self._unclaimed = dict(index.parameters)
+        self._parameter_of = twins.parameters  # tensor -> the parameter that it is, stands for or views
+
+    def is_parameter(self, tensor: Any) -> bool:
+        """Whether a tensor is a parameter of the model, its stand-in, or a view of one."""
+        return id(tensor) in self._parameter_of
+
+    def charge_params(self, tensors: Iterable[Any]) -> int:
+        """The number of parameters among these that nobody has claimed before."""
+        total = 0
+        for tensor in tensors:
+            parameter = self._parameter_of.get(id(tensor))
+            if parameter is not None and parameter in self._unclaimed:
+                total += stored_elements(self._unclaimed.pop(parameter)[1])
+        return total
+
+    def leaves(self, inputs: Any) -> list[Tensor]:
+        """The tensors of the run to which a backward pass gives gradients: parameters, and inputs that want them."""
+        own = [self._memo[key] for key in self._parameters if key in self._memo]
+        found = {id(tensor): tensor for tensor in (*own, *tensors_of(inputs))}
+        # Code that is not Python, such as a scripted module's, takes them as they are: then both stand for them.
+        both = (*found.values(), *(self._stand_ins[key] for key in found if key in self._stand_ins))
+        return [tensor for tensor in both if tensor.requires_grad and tensor.is_leaf]
+
+    def unclaimed(self) -> list[tuple[str, int]]:
+        """The paths and sizes of the parameters that nothing has used."""
+        return [(path, stored_elements(parameter)) for path, parameter in self._unclaimed.values()]
+
+    def alias(self, tensor: Any, views: Any) -> None:
+        """Remember that views of a parameter are that parameter."""
+        parameter = self._parameter_of.get(id(tensor))
+        if parameter is not None:
+            for view in tensors_of(views):
+                self._parameter_of[id(view)] = parameter
+                self._kept.append(view)
+
+    def is_untouched(self, tensor: Any) -> bool:
+        """Whether a tensor still has the values with which the run began, or which the run gave it as a constant."""
+        return not tensor.is_meta and id(tensor) not in self._stand_ins
+
+    def keep_constant(self, result: Any) -> None:
+        """Remember the real tensors that a function gave: they were made in the run, of nothing but constants."""
+        for tensor in tensors_of(result):
+            if not tensor.is_meta:
+                self._constants.add(id(tensor))
+                self._kept.append(tensor)
+
+    def forget_constants(self, *values: Any, made_here: bool) -> None:
+        """These are about to be written to: the model's own are not, and random numbers are not, for real."""
+        for tensor in tensors_of(*values):
+            if made_here or id(tensor) not in self._constants:
+                self._constants.discard(id(tensor))
+                self.on_meta(tensor)
+
+    def are_constants(self, *values: Any) -> bool:
+        """Whether all tensors among the values have values: those that the run made, and small ones of the model's."""
+        return all(id(tensor) in self._constants or self._is_small_constant(tensor) for tensor in tensors_of(*values))
+
+    def has_own_values(self, tensor: Tensor) -> bool:
+        """Whether a tensor of the model's was computed with, and so may have changed, in a copy."""
+        return id(tensor) in self._own_values
+
+    def with_own_values(self, value: Any) -> Any:
+        """The value with a copy for every tensor of the model's that is about to be computed with, and so changed."""
+        return mapped(value, self._with_own_values)
+
+    def _with_own_values(self, tensor: Tensor) -> Tensor:
+        if tensor.is_meta or id(tensor) in self._constants:
+            return tensor
+        own = self._own_values.get(id(tensor))
+        if own is None:
+            with torch._C._DisableTorchDispatch():
+                own = self._own_values[id(tensor)] = tensor.detach().clone()
+            self._kept.append(tensor)
+            self.keep_constant(own)
+        return own
+
+    def _is_small_constant(self, tensor: Tensor) -> bool:
+        return self.is_untouched(tensor) and not self.is_parameter(tensor) and tensor.numel() <= MOST_CONSTANT
+
+    def on_meta(self, value: Any) -> Any:
+        """The value with a meta stand-in for every real tensor in plain tuples, lists and dicts."""
+        return mapped(value, self._on_meta)
+
+    def _on_meta(self, tensor: Tensor) -> Tensor:
+        return tensor if tensor.is_meta else self._stand_in(tensor)
+
+    def _stand_in(self, tensor: Tensor) -> Tensor:
+        if functorch.is_functorch_wrapped_tensor(tensor):
+            return self._wrapped(tensor)
+        if tensor.layout in SPARSE_LAYOUTS:
+            raise NeedsValuesError("what a sparse tensor stores is known for real only")
+        found = self._stand_ins.get(id(tensor))
+        if found is None:
+            with torch._C._DisableTorchDispatch(), _outside_transforms():
+                found = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
+            if self._gradients and tensor.requires_grad:
+                found.requires_grad_()
+            self._kept.append(tensor)
+            self._stand_ins[id(tensor)] = found
+            if self.is_parameter(tensor):
+                self._parameter_of[id(found)] = self._parameter_of[id(tensor)]
+        return found
+
+    def _wrapped(self, tensor: Tensor) -> Tensor:
+        """A stand-in under the same transform, such as vmap, which hides a dimension of the tensor."""
+        inner, level = self.on_meta(functorch.get_unwrapped(tensor)), functorch.maybe_get_level(tensor)
+        if functorch.is_batchedtensor(tensor):
+            found: Tensor = functorch._add_batch_dim(inner, functorch.maybe_get_bdim(tensor), level)
+        elif functorch.is_gradtrackingtensor(tensor):
+            found = functorch._wrap_for_grad(inner, level)
+        else:
+            raise NotImplementedError("a transform of torch.func's that no meta tensor goes through")
+        self._kept.append(found)
+        if self.is_parameter(inner):
+            self._parameter_of[id(found)] = self._parameter_of[id(inner)]
+        return found

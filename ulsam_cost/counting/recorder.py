@@ -1,0 +1,134 @@
+"""What was recorded of a run: its operations, those without a rule, and what it asked for and did not get."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any, NoReturn
+
+from torch import Tensor
+
+from ulsam_cost.cost import REAL_MACS, OpKind, Row
+from ulsam_cost.counting.meta_tensors import MetaTensors, NeedsValuesError
+from ulsam_cost.counting.rules.registry import Rule
+from ulsam_cost.counting.scope import Scope
+from ulsam_cost.tensors import first_tensor, shape_of, tensors_of
+
+Shapes = tuple[tuple[int, ...], ...]
+NO_TENSORS: tuple[Any, ...] = ()
+
+
+class Recorder:
+    """Takes down operations where the scope stands, under the name of the torch function that runs.
+
+    `operator` is that function, empty between functions; while `muted`, the dispatcher's operations are those of a
+    function that is recorded as a whole.
+    """
+
+    def __init__(self, scope: Scope, tensors: MetaTensors) -> None:
+        self.rows: list[Row] = []
+        self.uncounted: Counter[tuple[str, str, Shapes, Shapes, str]] = Counter()  # the last: what its rule raised
+        self.needs = ""  # the operation that asked for values which are not there
+        self.operator = ""
+        self.muted = False
+        self.learned = False  # whether what runs is the backward of a product with a parameter
+        self._operands: Any = ()  # of the operation whose rule is at work
+        self._scope, self._tensors = scope, tensors
+
+    def __call__(
+        self,
+        kind: OpKind,
+        output: Sequence[int],
+        *,
+        reads: int,
+        macs: int = 0,
+        reduction: int = 1,
+        params: Iterable[Any] = NO_TENSORS,
+        writes: int | None = None,
+    ) -> None:
+        """Record an operation: what the rules call. It writes its output, unless another number is given.
+
+        The MACs are those of the operands' own numbers: complex ones are turned into real ones here.
+        """
+        elements = prod(output) if writes is None else writes
+        is_complex = macs > 0 and any(operand.is_complex() for operand in tensors_of(self._operands))
+        macs *= REAL_MACS if is_complex else 1
+        self.known(kind, output, elements, macs, reads, reduction, params, is_complex=is_complex)
+
+    def known(
+        self,
+        kind: OpKind,
+        output: Sequence[int],
+        writes: int,
+        macs: int,
+        reads: int,
+        reduction: int,
+        params: Iterable[Any],
+        *,
+        is_complex: bool = False,
+    ) -> None:
+        """Record an operation of which everything is known."""
+        scope = self._scope
+        self.rows.append(
+            (
+                scope.path,
+                kind,
+                self.operator,
+                tuple(output),
+                macs,
+                reads,
+                writes,
+                self._tensors.charge_params(params),
+                reduction,
+                scope.module,
+                is_complex,
+            )
+        )
+
+    def add(self, other: "Recorder") -> None:
+        """Add what was recorded of a part of the run."""
+        self.rows += other.rows
+        self.uncounted += other.uncounted
+        self.needs = self.needs or other.needs
+
+    def bias(self, output: Sequence[int], bias: Any) -> None:
+        """Record the addition of a bias; the product that it belongs to has written the result."""
+        if bias is not None:
+            self.known(OpKind.BIAS, output, 0, 0, bias.numel(), 1, (bias,))
+
+    def is_parameter(self, tensor: Any) -> bool:
+        """Whether a tensor is a parameter of the model or a view of one, or stands for one in the backward."""
+        return self.learned or self._tensors.is_parameter(tensor)
+
+    def give_shape(self, first: int, shape: tuple[int, ...], elements: int) -> None:
+        """Give a function's own shape to what the dispatcher showed of it: a product's rows may be folded there."""
+        for index in range(first, len(self.rows)):
+            row = self.rows[index]
+            if row[3] != shape and prod(row[3]) == elements:
+                self.rows[index] = (*row[:3], shape, *row[4:])
+
+    def by_rule(self, rule: Rule, operator: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Record an operation by its rule; where the rule fails, what it had recorded stands, and so does a row."""
+        self._operands = args, kwargs
+        try:
+            rule(self, first_tensor(result), *args, **kwargs)
+        except Exception as error:  # a fault of the rule's is none of the model's
+            raised = f"{type(error).__name__}: {error}"
+            self.without_rule(operator, tensors_of(args, kwargs), tensors_of(result), raised)
+        finally:
+            self._operands = ()
+
+    def without_rule(
+        self, operator: str, operands: Iterable[Tensor], results: Iterable[Tensor], raised: str = ""
+    ) -> None:
+        """Record an operation that has no rule, or whose rule raised an error."""
+        shapes, made = tuple(map(shape_of, operands)), tuple(map(shape_of, results))
+        self.uncounted[(operator, self._scope.path, shapes, made, raised)] += 1
+
+    def refuse(self, operation: str) -> NoReturn:
+        """Stop the run: it asks for values.
+
+        Raises:
+            NeedsValuesError: always.
+        """
+        self.needs = operation
+        raise NeedsValuesError(f"{operation} asks for values")

@@ -1,0 +1,107 @@
+"""Scaled dot-product attention, alone and inside the fused layers of torch.nn.
+
+Counted in full: both products over every pair of a query and a key, whether or not a mask, causal or given,
+removes some of them. Grouped queries: each query head meets one key head, so that the count is the query heads'.
+"""
+
+from typing import Any
+
+from torch import Tensor
+
+from ulsam_cost.cost import OpKind
+from ulsam_cost.counting.rules.products import product
+from ulsam_cost.counting.rules.registry import Record, ops, rule
+
+
+@rule(
+    ops(
+        "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention "
+        "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
+        "_scaled_dot_product_fused_attention_overrideable _scaled_dot_product_attention_math"
+    )
+)
+def attention(record: Record, out: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> None:
+    *batch, length, width = query.shape
+    pairs(record, tuple(batch), length, key.shape[-2], width, value.shape[-1], (query, key, value))
+
+
+def pairs(
+    record: Record, batch: tuple[int, ...], queries: int, keys: int, width: int, out_width: int, operands: Any
+) -> None:
+    """Both products of attention and the softmax between them."""
+    query, key, value = (operand.numel() for operand in operands)
+    scores = (*batch, queries, keys)
+    count = queries * keys
+    for size in batch:
+        count *= size
+    # [..., l, s] = [..., l, d] @ [..., d, s]
+    record(OpKind.MATMUL, scores, macs=count * width, reads=query + key, reduction=width)
+    record(OpKind.SOFTMAX, scores, reads=count, reduction=keys)
+    # [..., l, v] = [..., l, s] @ [..., s, v]
+    record(OpKind.MATMUL, (*batch, queries, out_width), macs=count * out_width, reads=count + value, reduction=keys)
+
+
+@rule(ops("_native_multi_head_attention"))
+def multi_head_attention(
+    record: Record,
+    out: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    embed_dim: int,
+    heads: int,
+    qkv_weight: Tensor,
+    qkv_bias: Tensor,
+    proj_weight: Tensor,
+    proj_bias: Tensor,
+    *_: Any,
+    **__: Any,
+) -> None:
+    n, queries, _width = query.shape
+    keys, width = key.shape[1], embed_dim // heads
+    # [n, l, 3 d] = [n, l, d] @ [d, 3 d]
+    product(record, (n, queries, qkv_weight.shape[0]), query, qkv_weight, qkv_bias, length=qkv_weight.shape[1])
+    pairs(record, (n, heads), queries, keys, width, width, (query, key, value))
+    # [n, l, d] = [n, l, d] @ [d, d]
+    product(record, (n, queries, proj_weight.shape[0]), query, proj_weight, proj_bias, length=proj_weight.shape[1])
+
+
+@rule(ops("_transformer_encoder_layer_fwd"))
+def encoder_layer(
+    record: Record,
+    out: Tensor,
+    x: Tensor,
+    embed_dim: int,
+    heads: int,
+    qkv_weight: Tensor,
+    qkv_bias: Tensor,
+    proj_weight: Tensor,
+    proj_bias: Tensor,
+    use_gelu: bool,
+    norm_first: bool,
+    eps: float,
+    norm_weight_1: Tensor,
+    norm_bias_1: Tensor,
+    norm_weight_2: Tensor,
+    norm_bias_2: Tensor,
+    ffn_weight_1: Tensor,
+    ffn_bias_1: Tensor,
+    ffn_weight_2: Tensor,
+    ffn_bias_2: Tensor,
+    *_: Any,
+    **__: Any,
+) -> None:
+    n, length, _width = x.shape
+    multi_head_attention(record, out, x, x, x, embed_dim, heads, qkv_weight, qkv_bias, proj_weight, proj_bias)
+    hidden = ffn_weight_1.shape[0]
+    # [n, l, f] = [n, l, d] @ [d, f], and back
+    product(record, (n, length, hidden), x, ffn_weight_1, ffn_bias_1, length=embed_dim)
+    record(OpKind.ACTIVATION, (n, length, hidden), reads=n * length * hidden)
+    record(
+        OpKind.LINEAR, x.shape, macs=x.numel() * hidden, reads=n * length * hidden + ffn_weight_2.numel(),
+        reduction=hidden, params=(ffn_weight_2,),
+    )  # fmt: skip
+    record.bias(x.shape, ffn_bias_2)
+    for norm in ((norm_weight_1, norm_bias_1), (norm_weight_2, norm_bias_2)):
+        record(OpKind.ADD, x.shape, reads=2 * x.numel())
+        record(OpKind.NORM, x.shape, reads=x.numel() + 2 * embed_dim, reduction=embed_dim, params=norm)

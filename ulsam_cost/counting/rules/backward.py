@@ -1,0 +1,113 @@
+"""The backward pass: each gradient of a product is a product of the same size; the rest goes as it came."""
+
+from math import prod
+from typing import Any
+
+from torch import Tensor
+
+from ulsam_cost.cost import OpKind
+from ulsam_cost.counting.rules.elements import elementwise
+from ulsam_cost.counting.rules.registry import Record, ops, rule
+
+
+@rule(ops("convolution_backward convolution_backward_overrideable"))
+def convolution_backward(
+    record: Record,
+    out: Any,
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias_sizes: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    output_padding: Any,
+    groups: int,
+    wanted: tuple[bool, ...],
+) -> None:
+    # Each gradient meets every pair of an element and a tap that the forward met.
+    macs = (x.numel() if transposed else grad.numel()) * prod(weight.shape[1:])
+    if wanted[0]:
+        reads = grad.numel() + weight.numel()
+        record(OpKind.CONV, x.shape, macs=macs, reads=reads, reduction=macs // x.numel())
+    if wanted[1]:
+        reads = grad.numel() + x.numel()
+        record(OpKind.CONV, weight.shape, macs=macs, reads=reads, reduction=macs // weight.numel())
+    if len(wanted) > 2 and wanted[2]:
+        channels = grad.shape[1]
+        record(OpKind.REDUCE, (channels,), reads=grad.numel(), reduction=grad.numel() // channels)
+
+
+@rule(
+    ops(
+        "_scaled_dot_product_flash_attention_for_cpu_backward _scaled_dot_product_flash_attention_backward "
+        "_scaled_dot_product_efficient_attention_backward _scaled_dot_product_cudnn_attention_backward "
+        "_scaled_dot_product_fused_attention_overrideable_backward"
+    )
+)
+def attention_backward(
+    record: Record, out: Any, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any
+) -> None:
+    # Two products of scores with the queries' width, two with the values'; what a kernel recomputes is left out.
+    *batch, length, width = query.shape
+    keys, out_width = key.shape[-2], value.shape[-1]
+    scores = prod(batch) * length * keys
+    for result, size in ((query, width), (key, width), (value, out_width)):
+        record(OpKind.MATMUL, result.shape, macs=scores * size, reads=scores + result.numel(), reduction=size)
+    record(
+        OpKind.MATMUL,
+        (*batch, length, keys),
+        macs=scores * out_width,
+        reads=grad.numel() + value.numel(),
+        reduction=out_width,
+    )
+    record(OpKind.SOFTMAX, (*batch, length, keys), reads=2 * scores, reduction=keys)
+
+
+for names, kind in (
+    (
+        "native_batch_norm_backward batch_norm_backward cudnn_batch_norm_backward miopen_batch_norm_backward "
+        "native_layer_norm_backward native_group_norm_backward _fused_rms_norm_backward "
+        "_weight_norm_interface_backward",
+        OpKind.NORM,
+    ),
+    (
+        "threshold_backward hardtanh_backward sigmoid_backward tanh_backward hardswish_backward hardsigmoid_backward "
+        "silu_backward gelu_backward elu_backward leaky_relu_backward mish_backward softplus_backward "
+        "log_sigmoid_backward _prelu_kernel_backward glu_backward softshrink_backward hardshrink_backward "
+        "rrelu_with_noise_backward",
+        OpKind.ACTIVATION,
+    ),
+    ("_softmax_backward_data _log_softmax_backward_data", OpKind.SOFTMAX),
+    (
+        "max_pool2d_with_indices_backward max_pool3d_with_indices_backward adaptive_max_pool2d_backward "
+        "adaptive_max_pool3d_backward",
+        OpKind.POOL_MAX,
+    ),
+    (
+        "avg_pool2d_backward avg_pool3d_backward _adaptive_avg_pool2d_backward _adaptive_avg_pool3d_backward",
+        OpKind.POOL_AVG,
+    ),
+    (
+        "upsample_nearest1d_backward upsample_nearest2d_backward upsample_nearest3d_backward "
+        "_upsample_nearest_exact1d_backward _upsample_nearest_exact2d_backward _upsample_nearest_exact3d_backward "
+        "upsample_linear1d_backward upsample_bilinear2d_backward upsample_bicubic2d_backward "
+        "upsample_trilinear3d_backward _upsample_bilinear2d_aa_backward _upsample_bicubic2d_aa_backward "
+        "grid_sampler_2d_backward grid_sampler_3d_backward",
+        OpKind.UPSAMPLE,
+    ),
+    (
+        "native_dropout_backward mse_loss_backward smooth_l1_loss_backward binary_cross_entropy_backward "
+        "nll_loss_backward nll_loss2d_backward",
+        OpKind.ELEMENTWISE,
+    ),
+    (
+        "slice_backward select_backward diagonal_backward unfold_backward embedding_dense_backward "
+        "value_selecting_reduction_backward constant_pad_nd_backward reflection_pad1d_backward "
+        "reflection_pad2d_backward reflection_pad3d_backward replication_pad1d_backward replication_pad2d_backward "
+        "replication_pad3d_backward index_select_backward gather_backward",
+        OpKind.MOVEMENT,
+    ),
+):
+    rule(ops(names))(elementwise(kind))

@@ -1,0 +1,176 @@
+"""Everything without MACs: norms, softmax, pooling, interpolation, reductions, element by element, moving data."""
+
+from collections.abc import Iterable
+from math import prod
+from typing import Any
+
+from torch import Tensor
+
+from ulsam_cost.cost import OpKind
+from ulsam_cost.counting.rules.registry import Record, Rule, ops, rule
+from ulsam_cost.tensors import first_tensor, tensors_of
+
+
+@rule(
+    ops(
+        "native_batch_norm _native_batch_norm_legit _native_batch_norm_legit_no_training "
+        "_native_batch_norm_legit_functional _batch_norm_no_update batch_norm_elemt cudnn_batch_norm "
+        "miopen_batch_norm"
+    )
+)
+def batch_norm(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None:
+    takes_statistics = any(other is True for other in others)
+    batch_norm_of(record, first_tensor(out), x, others[:4], takes_statistics=takes_statistics)
+
+
+@rule(ops("_batch_norm_with_update _batch_norm_with_update_functional"))
+def updating_batch_norm(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None:
+    batch_norm_of(record, first_tensor(out), x, others[:4], takes_statistics=True)
+
+
+def batch_norm_of(record: Record, out: Tensor, x: Tensor, others: Iterable[Any], *, takes_statistics: bool) -> None:
+    """A batch norm with given statistics, or one that takes those of each channel of its map."""
+    norm(record, out, x, others, reduction=x.numel() // x.shape[1] if takes_statistics else 1)
+
+
+@rule(ops("native_layer_norm"))
+def layer_norm(record: Record, out: Any, x: Tensor, shape: Any, *others: Any) -> None:
+    norm(record, first_tensor(out), x, others[:2], reduction=prod(shape))
+
+
+@rule(ops("_fused_rms_norm"))
+def rms_norm(record: Record, out: Any, x: Tensor, shape: Any, weight: Any, *_: Any) -> None:
+    norm(record, first_tensor(out), x, (weight,), reduction=prod(shape))
+
+
+@rule(ops("native_group_norm"))
+def group_norm(
+    record: Record, out: Any, x: Tensor, weight: Any, bias: Any, n: int, c: int, hw: int, group: int, *_: Any
+) -> None:
+    norm(record, first_tensor(out), x, (weight, bias), reduction=c * hw // group)
+
+
+@rule(ops("_weight_norm_interface"))
+def weight_norm(record: Record, out: Any, v: Tensor, g: Tensor, *_: Any) -> None:
+    norm(record, first_tensor(out), v, (v, g), reduction=v.numel() // g.numel())
+
+
+def norm(record: Record, out: Tensor, x: Tensor, others: Iterable[Any], *, reduction: int = 1) -> None:
+    """A norm reads the map, and its statistics and parameters once."""
+    operands = tuple(tensors_of(*others))
+    reads = x.numel() + sum(operand.numel() for operand in operands if operand is not x)
+    record(OpKind.NORM, out.shape, reads=reads, reduction=reduction, params=operands)
+
+
+@rule(ops("_softmax _log_softmax _safe_softmax"))
+def softmax(record: Record, out: Tensor, x: Tensor, dim: int, *_: Any, **__: Any) -> None:
+    record(OpKind.SOFTMAX, out.shape, reads=x.numel(), reduction=x.shape[dim] if x.dim() else 1)
+
+
+@rule(ops("max_pool2d_with_indices max_pool3d_with_indices max_pool2d fractional_max_pool2d fractional_max_pool3d"))
+def max_pool(record: Record, out: Any, x: Tensor, kernel: Any, *_: Any, **__: Any) -> None:
+    record(OpKind.POOL_MAX, first_tensor(out).shape, reads=x.numel(), reduction=_window(kernel, x))
+
+
+@rule(ops("avg_pool2d avg_pool3d"))
+def avg_pool(record: Record, out: Tensor, x: Tensor, kernel: Any, *_: Any, **__: Any) -> None:
+    record(OpKind.POOL_AVG, out.shape, reads=x.numel(), reduction=_window(kernel, x))
+
+
+def _window(kernel: Any, x: Tensor) -> int:
+    sizes = (kernel,) if isinstance(kernel, int) else tuple(kernel)
+    return prod(sizes) if len(sizes) > 1 else sizes[0] ** min(x.dim() - 2, 3)
+
+
+@rule(ops("_adaptive_avg_pool2d _adaptive_avg_pool3d mean"))
+def average(record: Record, out: Tensor, x: Tensor, *_: Any, **__: Any) -> None:
+    record(OpKind.POOL_AVG, out.shape, reads=x.numel(), reduction=_share(x, out))
+
+
+@rule(ops("adaptive_max_pool2d adaptive_max_pool3d amax max"))
+def maximum(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None:
+    result = first_tensor(out)
+    if others and isinstance(others[0], Tensor):  # the element-wise torch.max(a, b)
+        pointwise(record, out, x, *others)
+    else:
+        record(OpKind.POOL_MAX, result.shape, reads=x.numel(), reduction=_share(x, result))
+
+
+@rule(
+    ops(
+        "sum nansum prod var var_mean std std_mean norm linalg_vector_norm aminmax amin min argmax argmin any all "
+        "logsumexp count_nonzero median nanmedian mode kthvalue trace cumsum cumprod logcumsumexp _logcumsumexp cummax "
+        "cummin renorm nll_loss_forward nll_loss2d_forward mse_loss smooth_l1_loss binary_cross_entropy l1_loss "
+        "histc bincount segment_reduce"
+    )
+)
+def reduce(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None:
+    result = first_tensor(out)
+    if others and isinstance(others[0], Tensor) and result.shape == x.shape:  # the element-wise torch.min(a, b)
+        pointwise(record, out, x, *others)
+    else:
+        record(OpKind.REDUCE, result.shape, reads=x.numel(), reduction=_share(x, result), params=(x,))
+
+
+def _share(x: Tensor, out: Tensor) -> int:
+    return max(1, x.numel() // max(1, out.numel()))
+
+
+def interpolation(taps: int) -> Rule:
+    """The rule of an interpolation that makes each element of the result out of `taps` of the map's."""
+
+    def interpolate(record: Record, out: Tensor, x: Tensor, *_: Any, **__: Any) -> None:
+        record(OpKind.UPSAMPLE, out.shape, reads=x.numel(), reduction=taps)
+
+    return interpolate
+
+
+for names, taps in (
+    ("upsample_nearest1d upsample_nearest2d upsample_nearest3d", 1),
+    ("_upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d", 1),
+    ("upsample_linear1d", 2),
+    ("upsample_bilinear2d _upsample_bilinear2d_aa grid_sampler_2d", 4),
+    ("upsample_trilinear3d grid_sampler_3d", 8),
+    ("upsample_bicubic2d _upsample_bicubic2d_aa", 16),
+):
+    rule(ops(names))(interpolation(taps))
+
+
+@rule(ops("embedding"))
+def embedding(record: Record, out: Tensor, weight: Tensor, indices: Tensor, *_: Any) -> None:
+    # [..., d] = rows of [v, d]: those that are asked for are read
+    record(OpKind.MOVEMENT, out.shape, reads=out.numel() + indices.numel(), params=(weight,))
+
+
+def elementwise(kind: OpKind) -> Rule:
+    """The rule of an operation that goes element by element over broadcast operands."""
+
+    def element_by_element(record: Record, out: Any, *args: Any, **kwargs: Any) -> None:
+        operands = tuple(tensors_of(args, kwargs))
+        reads = sum(operand.numel() for operand in operands)
+        record(kind, first_tensor(out).shape, reads=reads, params=operands)
+
+    return element_by_element
+
+
+ACTIVATIONS = (
+    "relu relu6 hardtanh sigmoid tanh hardswish hardsigmoid silu gelu elu celu selu leaky_relu mish softplus "
+    "softshrink hardshrink threshold log_sigmoid_forward _prelu_kernel rrelu_with_noise glu"
+)
+activation = rule(ops(ACTIVATIONS, in_place=True))(elementwise(OpKind.ACTIVATION))
+multiply = rule(ops("mul div", in_place=True))(elementwise(OpKind.MULTIPLY))
+add = rule(ops("add sub rsub", in_place=True))(elementwise(OpKind.ADD))
+pointwise = rule(ops("native_dropout _fused_dropout lerp addcmul addcdiv linalg_cross", in_place=True))(
+    elementwise(OpKind.ELEMENTWISE)
+)
+MOVEMENT = (
+    "cat stack clone copy _to_copy contiguous index index_select gather take _embedding_bag "
+    "_embedding_bag_forward_only index_put _unsafe_index _unsafe_index_put _index_put_impl index_add index_copy "
+    "index_fill scatter scatter_add scatter_reduce masked_fill masked_scatter masked_select where roll flip "
+    "repeat repeat_interleave tril triu constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d "
+    "replication_pad1d replication_pad2d replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle im2col "
+    "col2im unfold_copy slice_scatter select_scatter diagonal_scatter diag_embed diagonal_copy sort topk nonzero "
+    "_unique2 unique_dim unique_consecutive unsafe_split_copy expand_copy permute_copy view_copy max_unpool2d "
+    "max_unpool3d bucketize searchsorted _pack_padded_sequence _to_sparse _to_dense to_padded_tensor"
+)
+move = rule(ops(MOVEMENT, in_place=True))(elementwise(OpKind.MOVEMENT))

@@ -1,0 +1,136 @@
+"""Convolutions, matrix products and recurrent layers: the operations that have MACs."""
+
+from collections.abc import Iterable, Sequence
+from math import prod
+from typing import Any
+
+from torch import Tensor, broadcast_shapes
+
+from ulsam_cost.cost import OpKind
+from ulsam_cost.counting.rules.registry import Record, ops, rule
+
+
+@rule(ops("convolution _convolution convolution_overrideable"))
+def convolution(
+    record: Record,
+    out: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    transposed: bool,
+    *_: Any,
+) -> None:
+    # [n, out, ...] = [n, c, ...] * [out, c / groups, ...]; transposed: each input element meets every tap
+    elements, taps = (x.numel() if transposed else out.numel()), prod(weight.shape[1:])
+    reads = x.numel() + weight.numel()
+    record(OpKind.CONV, out.shape, macs=elements * taps, reads=reads, reduction=taps, params=(weight,))
+    record.bias(out.shape, bias)
+
+
+def product(
+    record: Record, output: Sequence[int], a: Tensor, b: Tensor, bias: Any = None, *, length: int, batch: int = 1
+) -> None:
+    """A matrix product over `length`: linear where a parameter is an operand, else of two activations.
+
+    `batch` products are added up in each element of the output.
+    """
+    learned = record.is_parameter(a) or record.is_parameter(b)
+    kind = OpKind.LINEAR if learned else OpKind.MATMUL
+    reads, macs = a.numel() + b.numel(), prod(output) * length * batch
+    record(kind, output, macs=macs, reads=reads, reduction=length * batch, params=(a, b))
+    record.bias(output, bias)
+
+
+@rule(ops("mm bmm mv dot vdot _int_mm _scaled_mm"))
+def matrix_product(record: Record, out: Tensor, a: Tensor, b: Tensor, *_: Any, **__: Any) -> None:
+    product(record, out.shape, a, b, length=a.shape[-1])  # [..., i, j] = [..., i, k] @ [..., k, j]
+
+
+@rule(ops("addmm baddbmm addmv", in_place=True))
+def added_product(record: Record, out: Tensor, bias: Tensor, a: Tensor, b: Tensor, *, beta: Any = 1, **_: Any) -> None:
+    # [..., i, j] = [..., j] + [..., i, k] @ [..., k, j]
+    product(record, out.shape, a, b, bias if beta else None, length=a.shape[-1])
+
+
+@rule(ops("_addmm_activation"))
+def activated_product(record: Record, out: Tensor, bias: Tensor, a: Tensor, b: Tensor, *_: Any, **__: Any) -> None:
+    product(record, out.shape, a, b, bias, length=a.shape[-1])  # [i, j] = gelu([j] + [i, k] @ [k, j])
+    record(OpKind.ACTIVATION, out.shape, reads=out.numel())
+
+
+@rule(ops("addbmm", in_place=True))
+def added_sum_of_products(
+    record: Record, out: Tensor, bias: Tensor, a: Tensor, b: Tensor, *, beta: Any = 1, **_: Any
+) -> None:
+    # [i, j] = [i, j] + sum over n of [n, i, k] @ [n, k, j]
+    product(record, out.shape, a, b, bias if beta else None, length=a.shape[-1], batch=a.shape[0])
+
+
+def linear(record: Record, out: Tensor, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
+    """torch.nn.functional.linear, which the dispatcher shows as one of the products above."""
+    product(record, out.shape, input, weight, bias, length=input.shape[-1])  # [..., out] = [..., in] @ [in, out]
+
+
+def dots(record: Record, out: Tensor, x: Tensor, y: Tensor, *, dim: int = -1) -> None:
+    """torch.linalg.vecdot, which the dispatcher shows as a multiplication and a sum."""
+    product(record, out.shape, x, y, length=broadcast_shapes(x.shape, y.shape)[dim])  # [...] = [..., k] . [..., k]
+
+
+@rule(ops("_trilinear"))
+def trilinear(
+    record: Record,
+    out: Tensor,
+    a: Tensor,
+    b: Tensor,
+    c: Tensor,
+    lacking_a: Sequence[int],
+    lacking_b: Sequence[int],
+    lacking_c: Sequence[int],
+    summed: Sequence[int],
+    *_: Any,
+) -> None:
+    # Forward: [n, o] = sum over i, j of [n, i] * [o, i, j] * [n, j]. The first two, then the third; what only the
+    # first two have is summed before the third comes.
+    pair = broadcast_shapes(_spread(a, lacking_a), _spread(b, lacking_b))
+    kept = [1 if dim in summed and dim in lacking_c else size for dim, size in enumerate(pair)]
+    macs = prod(pair) + prod(broadcast_shapes(kept, _spread(c, lacking_c)))
+    operands = (a, b, c)
+    kind = OpKind.LINEAR if any(record.is_parameter(operand) for operand in operands) else OpKind.MATMUL
+    reads, whole = sum(operand.numel() for operand in operands), broadcast_shapes(pair, _spread(c, lacking_c))
+    record(kind, out.shape, macs=macs, reads=reads, reduction=prod(whole) // out.numel(), params=operands)
+
+
+def _spread(x: Tensor, lacking: Sequence[int]) -> list[int]:
+    """The sizes of a tensor with a 1 for every dimension that it lacks."""
+    sizes = iter(x.shape)
+    return [1 if dim in lacking else next(sizes) for dim in range(x.dim() + len(lacking))]
+
+
+@rule(ops("mkldnn_rnn_layer"))
+def recurrent_layer(
+    record: Record, out: Any, x: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor, *_: Any
+) -> None:
+    # [t, n, gates] = [t, n, in] @ [in, gates] + [t, n, hidden] @ [hidden, gates]
+    recurrence(record, x, (w_x, w_h, b_x, b_h), steps=prod(x.shape[:2]))
+
+
+@rule(ops("_cudnn_rnn miopen_rnn"))
+def recurrent_network(record: Record, out: Any, x: Tensor, weights: Sequence[Tensor], *_: Any) -> None:
+    recurrence(record, x, weights, steps=prod(x.shape[:-1]))
+
+
+def recurrence(record: Record, x: Tensor, weights: Iterable[Tensor], *, steps: int) -> None:
+    """Every matrix of a recurrent layer meets one vector at each of `steps` steps; biases are added as often."""
+    for weight in weights:
+        if weight.dim() == 2:
+            gates, length = weight.shape
+            reads = steps * length + weight.numel()
+            record(
+                OpKind.LINEAR, (steps, gates), macs=steps * weight.numel(), reads=reads, reduction=length,
+                params=(weight,),
+            )  # fmt: skip
+        elif weight.numel():
+            record.bias((steps, weight.numel()), weight)

@@ -1,0 +1,108 @@
+"""The table of rules, and how one is added."""
+
+from __future__ import annotations  # OpOverloadPacket takes no type arguments in older releases of PyTorch
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch._ops import OpOverload, OpOverloadPacket
+
+from ulsam_cost.cost import OpKind
+from ulsam_cost.errors import CostError, UnknownNameError
+
+
+class Record(Protocol):
+    """Takes down one operation; `params` are the operands that may be parameters."""
+
+    def __call__(
+        self,
+        kind: OpKind,
+        output: Sequence[int],
+        *,
+        reads: int,
+        macs: int = 0,
+        reduction: int = 1,
+        params: Iterable[Any] = (),
+        writes: int | None = None,
+    ) -> None: ...
+
+    def is_parameter(self, tensor: Any) -> bool:
+        """Whether a tensor is a parameter of the model or a view of one."""
+        ...
+
+    def bias(self, output: Sequence[int], bias: Any) -> None:
+        """Takes down the addition of a bias, if there is one."""
+        ...
+
+
+Rule = Callable[..., None]
+RULES: dict[OpOverloadPacket[..., Any], Rule] = {}
+
+
+def ops(names: str, *, in_place: bool = False) -> list[OpOverloadPacket[..., Any]]:
+    """The operators of these names, with or without their in-place forms, as far as this PyTorch has them."""
+    wanted = [variant for name in names.split() for variant in ((name, name + "_") if in_place else (name,))]
+    return [getattr(torch.ops.aten, name) for name in wanted if hasattr(torch.ops.aten, name)]
+
+
+def rule(operators: Iterable[OpOverloadPacket[..., Any]]) -> Callable[[Rule], Rule]:
+    """Register a rule for operators.
+
+    Raises:
+        ValueError: if one of them has a rule already.
+    """
+
+    def add(function: Rule) -> Rule:
+        for operator in operators:
+            if operator in RULES:
+                raise ValueError(f"{operator} has a rule already")
+            RULES[operator] = function
+        return function
+
+    return add
+
+
+def register_rule(operator: Any, function: Rule) -> None:
+    """Teach the counter an operator, such as one of your own.
+
+    The rule is called as `function(record, out, *args, **kwargs)` with what the operator gave and was given, and
+    calls `record(kind, out.shape, macs=..., reads=..., params=(weight,))` once for each thing that the operator does.
+
+    Args:
+        operator: such as `torch.ops.mylib.op`, one of its overloads, or its name `mylib::op`.
+        function: the rule.
+
+    Raises:
+        UnknownNameError: for a name that no library has defined.
+        CostError: for an operator that has a rule, and for what is no operator.
+    """
+    packet = getattr(operator, "overloadpacket", operator) if not isinstance(operator, str) else _named(operator)
+    if not isinstance(packet, OpOverloadPacket):
+        raise CostError(f"{operator!r} is no operator: torch.ops.mylib.op or its name 'mylib::op' is accepted")
+    if packet in RULES:
+        raise CostError(f"{packet} has a rule already: an operator without one is accepted")
+    RULES[packet] = function
+
+
+def _named(name: str) -> OpOverloadPacket[..., Any]:
+    library, _, operator = name.partition("::")
+    if not operator or not hasattr(getattr(torch.ops, library), operator):
+        raise UnknownNameError(f"no library has defined operator {name!r}: a name such as 'mylib::op' is accepted")
+    packet: OpOverloadPacket[..., Any] = getattr(getattr(torch.ops, library), operator)
+    return packet
+
+
+def operands_of(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The keyword arguments that a rule is given: all but where the result is written."""
+    return {key: value for key, value in kwargs.items() if key != "out"} if "out" in kwargs else kwargs
+
+
+def rule_of(operator: OpOverload[..., Any]) -> Rule | None:
+    """The rule of a dispatched operator; one that torch tags as pointwise goes element by element."""
+    found = RULES.get(operator.overloadpacket)
+    if found is None and torch.Tag.pointwise in operator.tags:
+        from ulsam_cost.counting.rules.elements import pointwise
+
+        return pointwise
+    return found

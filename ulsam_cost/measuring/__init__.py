@@ -1,0 +1,1 @@
+"""What a real model takes on a device: time, memory, energy."""

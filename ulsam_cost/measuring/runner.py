@@ -1,0 +1,237 @@
+"""A model made ready to be run again and again, on a copy: the caller's model is left as it is."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ulsam_cost.counting.twin import Twins, copy_of
+from ulsam_cost.errors import CostError, DeviceError, UnknownNameError
+from ulsam_cost.measuring.allocator import KEEP, freed_memory, resolve_allocator
+from ulsam_cost.measuring.device import dtype_name, refusal, refusals_in_a_sentence, resolve_device, resolve_dtype
+from ulsam_cost.tensors import as_arguments, mapped, tensors_of
+
+COMPILED, CAPTURED = ("compile", "compile-graph"), ("graph", "compile-graph")
+MODES = ("eager", "graph", "compile", "compile-graph")
+MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+GRAPH_WARM_UP_RUNS = 3
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """How a model is run: where, in which number format and memory format, through what, forward only or a step.
+
+    `dtype` None leaves the model's own. A step is a forward pass in training mode, a backward pass from the sum
+    of the outputs, and SGD at rate 0, so that every step computes the same. `allocator` says what becomes of the
+    memory that a run has freed.
+    """
+
+    device: torch.device
+    dtype: torch.dtype | None = None
+    memory_format: str = "contiguous"
+    mode: str = "eager"
+    train: bool = False
+    allocator: str = KEEP
+
+    def __str__(self) -> str:
+        dtype = dtype_name(self.dtype) if self.dtype else "the model's dtype"
+        return f"{self.mode}, {dtype}, {self.memory_format}, {'step' if self.train else 'forward'}"
+
+
+def make_setting(
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | None = None,
+    memory_format: str = "contiguous",
+    mode: str = "eager",
+    train: bool = False,
+    allocator: str | None = None,
+) -> Setting:
+    """A checked Setting.
+
+    Raises:
+        UnknownNameError: for a dtype, mode, memory format or allocator that does not exist.
+        DeviceError: for a device that is not there, a CUDA graph without CUDA, or an allocator that is not to be had.
+    """
+    place = resolve_device(str(device))
+    if mode not in MODES:
+        raise UnknownNameError.among("mode", mode, MODES)
+    if memory_format not in MEMORY_FORMATS:
+        raise UnknownNameError.among("memory format", memory_format, MEMORY_FORMATS)
+    if mode in CAPTURED and place.type != "cuda":
+        raise DeviceError(f"mode {mode!r} is a CUDA graph, and the device is {place}: eager and compile are accepted")
+    number_format = resolve_dtype(dtype) if dtype else None
+    return Setting(
+        device=place,
+        dtype=number_format,
+        memory_format=memory_format,
+        mode=mode,
+        train=train,
+        allocator=resolve_allocator(allocator, place),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """A model's copy on its device, with its inputs, and a function that runs it once."""
+
+    model: nn.Module
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    run: Run
+
+    @property
+    def batch(self) -> int:
+        """Length of the first input's first dimension; 1 where there is none."""
+        first = next(tensors_of(self.args, self.kwargs), None)
+        return first.shape[0] if first is not None and first.dim() else 1
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format of the first floating-point parameter, or else input."""
+        floats = (t for t in (*self.model.parameters(), *tensors_of(self.args, self.kwargs)) if t.is_floating_point())
+        return next((tensor.dtype for tensor in floats), torch.get_default_dtype())
+
+
+def prepare(model: nn.Module, inputs: Any, setting: Setting) -> Ready:
+    """Copy a model to its device, and run it once.
+
+    Args:
+        model: left as found.
+        inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments.
+        setting: how the copy is run.
+
+    Raises:
+        CostError: if the model cannot be copied, or raises an error of its own, which is chained.
+        DeviceError: if the device has not the memory, the number format or the compiler.
+    """
+    try:
+        copy, args, kwargs = Twins(copy_of).of((model, *as_arguments(inputs)))
+    except (RuntimeError, TypeError) as error:
+        raise CostError(f"the model cannot be copied, and only a copy is measured: {error}") from error
+    with refusals_in_a_sentence(setting.device, str(setting)):
+        copy.train(setting.train).to(device=setting.device, memory_format=MEMORY_FORMATS[setting.memory_format])
+        if setting.dtype is not None:
+            copy.to(dtype=setting.dtype)
+        placed, named = _placed(args, setting), _placed(kwargs, setting)
+        run = _step(copy, placed, named, setting) if setting.train else _forward(copy, placed, named, setting)
+        with on_device(setting.device):
+            run = _first_run(run, setting)
+    return Ready(model=copy, args=placed, kwargs=named, run=run)
+
+
+def _first_run(run: Run, setting: Setting) -> Run:
+    """Run once, as a CUDA graph where one is meant; what the model itself raises is chained to one sentence."""
+    try:
+        run = _capture(run, setting.device) if setting.mode in CAPTURED else run
+        run()
+        synchronize(setting.device)
+    except (Exception, SystemExit) as error:
+        if isinstance(error, CostError | MemoryError) or (isinstance(error, Exception) and refusal(error)):
+            raise
+        last = (str(error).strip().splitlines() or [""])[-1]
+        raise CostError(f"the model does not run on these inputs: {type(error).__name__}: {last}") from error
+    return run
+
+
+def forget_compiled() -> None:
+    """Drop what torch.compile made for models before: it keeps few versions of a function, and then gives up."""
+    dynamo = sys.modules.get("torch._dynamo")
+    if dynamo is not None:
+        dynamo.reset()
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device; the CPU is never behind."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+@contextmanager
+def on_device(device: torch.device) -> Iterator[None]:
+    """Make a CUDA device the current one for a while."""
+    if device.type == "cuda":
+        with torch.cuda.device(device):
+            yield
+    else:
+        yield
+
+
+@contextmanager
+def in_force(setting: Setting) -> Iterator[None]:
+    """Make the setting's device the current one, and its allocator's way the system's, for a while."""
+    with on_device(setting.device), freed_memory(setting.allocator, setting.device):
+        yield
+
+
+def _placed(value: Any, setting: Setting) -> Any:
+    def place(tensor: Tensor) -> Tensor:
+        dtype = setting.dtype if tensor.is_floating_point() else None
+        layout = MEMORY_FORMATS[setting.memory_format] if tensor.dim() == 4 else torch.preserve_format
+        return tensor.detach().to(device=setting.device, dtype=dtype or tensor.dtype, memory_format=layout)
+
+    return mapped(value, place)
+
+
+def _forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], setting: Setting) -> Run:
+    function = torch.compile(model, dynamic=False) if setting.mode in COMPILED else model
+
+    def forward() -> object:
+        with torch.no_grad():
+            return function(*args, **kwargs)
+
+    return forward
+
+
+def _step(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], setting: Setting) -> Run:
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    if not learned:
+        raise CostError("the model has no parameter to train: leave --train out")
+    optimizer = torch.optim.SGD(learned, lr=0.0)
+    function = torch.compile(model, dynamic=False) if setting.mode in COMPILED else model
+
+    def step() -> object:
+        optimizer.zero_grad(set_to_none=True)
+        outputs = [out.sum() for out in tensors_of(function(*args, **kwargs)) if out.requires_grad]
+        torch.stack([out.float() for out in outputs]).sum().backward()
+        optimizer.step()
+        return None
+
+    return step
+
+
+def _capture(run: Run, device: torch.device) -> Run:
+    """Record a run as a CUDA graph, after warming it up on a side stream as PyTorch asks."""
+    side = torch.cuda.Stream(device)
+    side.wait_stream(torch.cuda.current_stream(device))
+    with torch.cuda.stream(side):
+        for _ in range(GRAPH_WARM_UP_RUNS):
+            run()
+    torch.cuda.current_stream(device).wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        run()
+    return graph.replay
+
+
+def calibrate_batch_norm(model: nn.Module, inputs: Tensor) -> nn.Module:
+    """Give every batch norm the statistics of these inputs, and return the model in eval mode.
+
+    Freshly drawn networks shrink their activations from layer to layer until float16 holds nothing but zeros, and
+    zeros draw less power than numbers.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        model.train()(inputs)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    return model.eval()

@@ -1,0 +1,398 @@
+"""How long a model takes, and how long it takes compared with another one.
+
+Several models are run in turn, ABAB, so that whatever slows the machine slows them alike; the ratio is taken
+pair by pair. On a CPU the wall clock is read around a run; on a CUDA device two events are recorded around it
+on an idle stream, and nothing waits inside the run.
+"""
+
+import gc
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from statistics import median
+from time import perf_counter, perf_counter_ns
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from ulsam_cost.counting.preserve import preserves_state
+from ulsam_cost.errors import CostError, require_size
+from ulsam_cost.measuring.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
+from ulsam_cost.measuring.device import dtype_name, refusals_in_a_sentence
+from ulsam_cost.measuring.runner import Ready, Run, Setting, forget_compiled, in_force, make_setting, on_device, prepare
+from ulsam_cost.measuring.samples import Interval, Timing, ratio_interval
+
+Progress = Callable[[float], None]
+Result = TypeVar("Result")
+
+FEWEST_RUNS = 11  # before an interval may end the runs: the first number at which it drops the two extremes
+WARM_UP_SHARE = 0.25  # of the time allowed
+WARM_UP_ROUNDS = 3  # whose median is compared with that of as many before
+STABLE = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """When to stop: after so many runs, or at a width of the interval over its median, or after so many seconds.
+
+    The seconds do not count before there are `fewest` runs.
+    """
+
+    repeats: int | None = None
+    precision: float = 0.01
+    max_seconds: float = 10.0
+    fewest: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelTiming:
+    """The times of one model, and under which setting they were taken."""
+
+    setting: Setting
+    batch: int
+    dtype: torch.dtype
+    timing: Timing
+    load: Load | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of one model's latency, with the keys of a pair's."""
+        return {
+            **_where(self),
+            "network": self.timing.to_dict(),
+            **dict.fromkeys(("baseline", "ratio", "verdict")),
+            "busy": busy_reason({"the model": self.timing}, self.load),
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairTiming:
+    """The times of a network and its baseline, taken in turn, and the network's over the baseline's."""
+
+    setting: Setting
+    batch: int
+    dtype: torch.dtype
+    network: Timing
+    baseline: Timing
+    load: Load | None = None
+
+    @property
+    def ratio(self) -> Interval:
+        """Time of the network over the baseline's, pair by pair."""
+        return ratio_interval(self.network.times_ms, self.baseline.times_ms)
+
+    @property
+    def busy(self) -> str | None:
+        """Why the machine was too busy for a verdict; None where it was not."""
+        return busy_reason({"the network": self.network, "the baseline": self.baseline}, self.load)
+
+    @property
+    def verdict(self) -> str:
+        """What the interval of the ratio shows, `faster`, `slower` or `no difference shown`, or why there is none."""
+        return BUSY if self.busy else verdict_of(self.ratio)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of `profile`'s latency."""
+        return {
+            **_where(self),
+            "network": self.network.to_dict(),
+            "baseline": self.baseline.to_dict(),
+            "ratio": ratio_dict(self.ratio),
+            "verdict": self.verdict,
+            "busy": self.busy,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupTiming:
+    """The times of a model and of several others, taken in turn."""
+
+    model: Timing
+    others: tuple[Timing, ...]
+    load: Load | None = None
+
+    def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
+        """The times under these names, and the model's over each, pair by pair."""
+        others = dict(zip(names, self.others, strict=True))
+        ratios = {name: ratio_interval(self.model.times_ms, other.times_ms) for name, other in others.items()}
+        busy = busy_reason({"the model": self.model, **others}, self.load)
+        return {
+            "model": self.model.to_dict(),
+            **{name: other.to_dict() for name, other in others.items()},
+            **{
+                f"over_{name}": {**ratio_dict(ratio), "verdict": BUSY if busy else verdict_of(ratio)}
+                for name, ratio in ratios.items()
+            },
+            "busy": busy,
+        }
+
+
+def ratio_dict(ratio: Interval) -> dict[str, float]:
+    """The JSON of a ratio."""
+    return {"median": ratio.median, "low": ratio.low, "high": ratio.high}
+
+
+def verdict_of(ratio: Interval) -> str:
+    """What the interval of a ratio of times shows."""
+    if not ratio.is_supported:
+        return "too few runs to say"
+    if not ratio.shows_difference_from(1.0):
+        return "no difference shown"
+    return "faster" if ratio.median < 1 else "slower"
+
+
+def _where(timed: ModelTiming | PairTiming) -> dict[str, Any]:
+    setting = timed.setting
+    return {
+        "device": str(setting.device),
+        "batch": timed.batch,
+        "dtype": dtype_name(timed.dtype),
+        "memory_format": setting.memory_format,
+        "mode": setting.mode,
+        "train": setting.train,
+        "allocator": setting.allocator,
+    }
+
+
+class InterruptedMeasurement(KeyboardInterrupt):
+    """The caller stopped a measurement in which every model had been timed at least once.
+
+    `partial` is the result of the runs until then.
+    """
+
+    def __init__(self, partial: Any) -> None:
+        super().__init__()
+        self.partial = partial
+
+
+@preserves_state
+def measure(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    setting: Setting,
+    effort: Effort | None = None,
+    progress: Progress | None = None,
+) -> ModelTiming:
+    """Time a model; arguments and errors as in `measure_pair`."""
+    forget_compiled()
+    ready = prepare(model, inputs, setting)
+
+    def result(times: list[Timing], load: Load | None) -> ModelTiming:
+        return ModelTiming(setting=setting, batch=ready.batch, dtype=ready.dtype, timing=times[0], load=load)
+
+    return _measure([ready], setting, effort or Effort(), progress, result)
+
+
+def measure_pair(
+    baseline: nn.Module,
+    network: nn.Module,
+    inputs: Any,
+    *,
+    device: str | torch.device = "auto",
+    dtype: str | None = None,
+    memory_format: str = "contiguous",
+    mode: str = "eager",
+    train: bool = False,
+    allocator: str | None = None,
+    repeats: int | None = None,
+    precision: float = 0.01,
+    max_seconds: float = 10.0,
+    progress: Progress | None = None,
+) -> PairTiming:
+    """Time a network and its baseline on the same inputs, in turn.
+
+    Args:
+        baseline: what the network is compared with; left as found, as the network is.
+        network: the variant.
+        inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        dtype: of the weights and the inputs; None leaves the models' own.
+        memory_format: `contiguous` or `channels_last`.
+        mode: `eager`, `graph` (a CUDA graph) or `compile` (torch.compile).
+        train: a step (forward, backward, SGD) instead of a forward pass.
+        allocator: `keep` freed memory for the next run, or leave it to the `system`; None keeps where that can be.
+        repeats: pairs of runs; None runs until `precision` or `max_seconds` is reached.
+        precision: width of the intervals over their medians at which the runs end.
+        max_seconds: after which they end in any case; it does not apply where `repeats` is given.
+        progress: called now and then with the share of the work that is done, 0 to 1.
+
+    Raises:
+        CostError: for a setting that is not accepted or not to be had here.
+        InterruptedMeasurement: on an interrupt, with what had been measured.
+    """
+    setting = make_setting(
+        device=device, dtype=dtype, memory_format=memory_format, mode=mode, train=train, allocator=allocator
+    )
+    effort = make_effort(repeats=repeats, precision=precision, max_seconds=max_seconds)
+    return measure_in_turn(baseline, network, inputs, setting=setting, effort=effort, progress=progress)
+
+
+@preserves_state
+def measure_in_turn(
+    baseline: nn.Module,
+    network: nn.Module,
+    inputs: Any,
+    *,
+    setting: Setting,
+    effort: Effort | None = None,
+    progress: Progress | None = None,
+) -> PairTiming:
+    """`measure_pair` under a setting and an effort that are checked already."""
+    forget_compiled()
+    readies = [prepare(baseline, inputs, setting), prepare(network, inputs, setting)]
+
+    def result(times: list[Timing], load: Load | None) -> PairTiming:
+        first, (plain, changed) = readies[0], times
+        return PairTiming(
+            setting=setting, batch=first.batch, dtype=first.dtype, baseline=plain, network=changed, load=load
+        )
+
+    return _measure(readies, setting, effort or Effort(), progress, result)
+
+
+@preserves_state
+def measure_together(
+    model: nn.Module, others: Sequence[nn.Module], inputs: Any, *, setting: Setting, effort: Effort | None = None
+) -> GroupTiming:
+    """Time a model and several others on the same inputs, in turn; errors as in `measure_pair`."""
+    forget_compiled()
+    readies = [prepare(one, inputs, setting) for one in (model, *others)]
+
+    def result(times: list[Timing], load: Load | None) -> GroupTiming:
+        return GroupTiming(model=times[0], others=tuple(times[1:]), load=load)
+
+    return _measure(readies, setting, effort or Effort(), None, result)
+
+
+def make_effort(*, repeats: int | None = None, precision: float = 0.01, max_seconds: float = 10.0) -> Effort:
+    """A checked Effort.
+
+    Raises:
+        SizeError: for repeats that are no positive whole number.
+        CostError: for a precision or a time that is not positive.
+    """
+    if repeats is not None:
+        require_size("repeats", repeats)
+    if not 0 < precision < 1:
+        raise CostError(f"precision {precision:g}: a share between 0 and 1 is accepted, 0.01 for 1%")
+    if not 0 < max_seconds < float("inf"):
+        raise CostError(f"max-seconds {max_seconds:g}: a positive number of seconds is accepted")
+    return Effort(repeats=repeats, precision=precision, max_seconds=max_seconds)
+
+
+def _measure(
+    readies: Sequence[Ready],
+    setting: Setting,
+    effort: Effort,
+    progress: Progress | None,
+    result: Callable[[list[Timing], Load | None], Result],
+) -> Result:
+    times: list[list[float]] = [[] for _ in readies]
+    threads = torch.get_num_threads() if setting.device.type == "cpu" else 1
+    start = ProcessorTime.now()
+
+    def so_far(rounds: int | None = None) -> Result:
+        load = load_between(start, ProcessorTime.now(), threads=threads)
+        return result([Timing(times_ms=tuple(column[:rounds])) for column in times], load)
+
+    try:
+        with refusals_in_a_sentence(setting.device, str(setting)), in_force(setting):
+            take_times([ready.run for ready in readies], setting.device, effort, times, progress)
+    except KeyboardInterrupt:
+        rounds = min(map(len, times))
+        if not rounds:
+            raise
+        raise InterruptedMeasurement(so_far(rounds)) from None
+    return so_far()
+
+
+def take_times(
+    runs: Sequence[Run],
+    device: torch.device,
+    effort: Effort,
+    times: Sequence[list[float]],
+    progress: Progress | None = None,
+    after_round: Callable[[], object] = lambda: None,
+) -> None:
+    """Run functions in turn, after a warm-up, and append the times of each to its list, in milliseconds.
+
+    The lists are the caller's, so that an interrupt loses nothing. `after_round` is called when each has been
+    timed once more and the device is idle.
+    """
+    tell = progress or (lambda share: None)
+    with on_device(device), _no_collection():
+        stopwatch = _stopwatch(device)
+        _warm_up(runs, stopwatch, effort.max_seconds * WARM_UP_SHARE)
+        started, next_check = perf_counter(), FEWEST_RUNS
+        while True:
+            for run, column in zip(runs, times, strict=True):
+                column.append(stopwatch(run))
+            after_round()
+            done, seconds = len(times[0]), perf_counter() - started
+            if effort.repeats:
+                tell(done / effort.repeats)
+                if done >= effort.repeats:
+                    return
+                continue
+            tell(min(1.0, seconds / effort.max_seconds))
+            if seconds >= effort.max_seconds and done >= effort.fewest:
+                return
+            if done >= next_check:
+                next_check = done + max(1, done // 4)
+                if _is_precise(times, effort.precision):
+                    tell(1.0)
+                    return
+
+
+def _is_precise(times: Sequence[list[float]], precision: float) -> bool:
+    intervals = [Timing(times_ms=tuple(column)).interval for column in times]
+    intervals += [ratio_interval(column, times[0]) for column in times[1:]]
+    return all(interval.relative_width <= precision for interval in intervals)
+
+
+def _warm_up(runs: Sequence[Run], stopwatch: Callable[[Run], float], seconds: float) -> None:
+    """Run until the rounds take the same time as those before, once at least, not longer than `seconds`."""
+    started = perf_counter()
+    rounds: list[float] = []
+    while not rounds or perf_counter() - started < seconds:
+        rounds.append(sum(stopwatch(run) for run in runs))
+        before, last = rounds[-2 * WARM_UP_ROUNDS : -WARM_UP_ROUNDS], rounds[-WARM_UP_ROUNDS:]
+        if len(before) == WARM_UP_ROUNDS and abs(median(last) / median(before) - 1) < STABLE:
+            return
+
+
+def _stopwatch(device: torch.device) -> Callable[[Run], float]:
+    """A function that runs another and says for how many milliseconds."""
+    if device.type != "cuda":
+        return _wall_clock
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+
+    def events(run: Run) -> float:
+        torch.cuda.synchronize(device)
+        start.record()
+        run()
+        end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end))
+
+    return events
+
+
+def _wall_clock(run: Run) -> float:
+    start = perf_counter_ns()
+    run()
+    return (perf_counter_ns() - start) / 1e6
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector out of the times, as timeit does."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,1 +1,0 @@
-"""What a real model costs: counted without computing, measured on a device."""

@@ -1,0 +1,1 @@
+"""A page: its model, and what writes it as Markdown and as HTML."""

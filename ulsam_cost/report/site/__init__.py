@@ -1,0 +1,1 @@
+"""What `ulsam-cost report` writes."""

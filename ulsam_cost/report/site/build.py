@@ -1,0 +1,217 @@
+"""The report: every page and picture, from the program's own numbers at this moment."""
+
+import json
+import re
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatch
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ulsam_cost.audit.readings import spec_cost
+from ulsam_cost.errors import CostError
+from ulsam_cost.formulas.networks import get_network, network_spec
+from ulsam_cost.measuring.networks import measure_against_plain
+from ulsam_cost.report.document.html import html
+from ulsam_cost.report.document.markdown import markdown
+from ulsam_cost.report.document.model import Grid, Link, Page, Paragraph, Section, Text, bullets
+from ulsam_cost.report.figures import costs as cost_figures
+from ulsam_cost.report.figures import style
+from ulsam_cost.report.formats import Table, number, signed_pct, words
+from ulsam_cost.report.site.findings import Audit, cells_table, claims_table, run_audit, source_title
+from ulsam_cost.report.site.networks import COMPARED, conventions_page, layers_pictures, networks_page
+from ulsam_cost.report.site.opening import opening_page, opening_pictures
+from ulsam_cost.report.site.papers import paper_page
+from ulsam_cost.report.site.study import WRITTEN_BY, slower_placements
+from ulsam_cost.report.site.table1 import OVERHEADS, records_of_table1, table1_page
+
+HTML_PAGE = "index.html"
+# The pages of timings differ from run to run: they are written, and not compared.
+MEASURED_PAGES = ("measured.md", "measured.html")
+# What other programs write into the same folder: their pages are linked where they stand.
+OTHERS = ("counters*", "latency_*")
+TIMED_RECORDS = "latency_*.json"
+KINDS = (".md", ".png", ".html")
+_MEASURED = Link("Measured: what the placements do to the time on one device", MEASURED_PAGES[0])
+_INLINED = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
+
+
+def report_files(folder: Path, *, measured: bool = False) -> dict[str, bytes]:
+    """Every file of the report but the timings, by name, as it belongs into a folder.
+
+    The page of timings is linked where it stands, or where it is `measured` now.
+    """
+    timings = (_MEASURED,) if measured or (folder / MEASURED_PAGES[0]).is_file() else ()
+    return render_report(run_audit(), (*_others(folder), *timings), timed_findings(folder))
+
+
+def render_report(audit: Audit, others: tuple[Link, ...] = (), timed: tuple[Text, ...] = ()) -> dict[str, bytes]:
+    """The files of the report on an audit."""
+    records = records_of_table1()
+    pictures = {
+        OVERHEADS: cost_figures.overheads_figure(records, "Table 1: six attention modules on 512 x 14 x 14"),
+        **opening_pictures(audit),
+        **layers_pictures(),
+    }
+    rest = [
+        *(paper_page(source, audit.of(source)) for source in audit.sources),
+        table1_page(records),
+        networks_page(audit),
+        conventions_page(),
+        _every_number_page(audit),
+    ]
+    pages = [opening_page(audit, records, timed, _contents(rest, others)), *rest]
+    return {**{page.file: markdown(page) for page in pages}, **pictures, HTML_PAGE: html(pages, pictures)}
+
+
+def _others(folder: Path) -> tuple[Link, ...]:
+    found = sorted(path for pattern in OTHERS for path in folder.glob(f"{pattern}.md"))
+    return tuple(Link(_title_of(path), path.name) for path in found)
+
+
+def timed_findings(folder: Path) -> tuple[Text, ...]:
+    """What the study of the placements' times found, on each device whose record stands in the folder.
+
+    Raises:
+        CostError: for a file of that name that is no such record.
+    """
+    found = []
+    for path in sorted(folder.glob(TIMED_RECORDS)):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            found.append(slower_placements(record, f"{path.stem}.md"))
+        except (ValueError, KeyError, TypeError):
+            raise CostError(f"{path} is no record of {WRITTEN_BY}: run it again, or move the file away") from None
+    return tuple(filter(None, found))
+
+
+def _title_of(path: Path) -> str:
+    text = path.read_text(encoding="utf-8", errors="replace")
+    heading = re.search(r"^# (.+)$", text, flags=re.MULTILINE)
+    return heading[1].replace("\\", "") if heading else path.stem
+
+
+def _contents(pages: Sequence[Page], others: Iterable[Link]) -> tuple[Text, ...]:
+    links = [Link(page.title, page.file) for page in pages]
+    return tuple((link,) for link in (*links, *others))
+
+
+def _every_number_page(audit: Audit) -> Page:
+    """All outcomes in two tables, to sort and to filter."""
+    source = words("source", "source")
+    claims = claims_table(audit.claims)
+    return Page(
+        "every_number.md",
+        "Every printed number in one place",
+        (Paragraph("All cost cells and all claims with their outcomes, for sorting and filtering."),),
+        (
+            Section("Cells", (Grid(cells_table(audit.cells, leading=(source, words("table", "table")))),)),
+            Section("Claims", (Grid(Table(columns=(source, *claims.columns), records=_with_source(audit, claims))),)),
+        ),
+    )
+
+
+def _with_source(audit: Audit, claims: Table) -> list[dict[str, Any]]:
+    return [
+        {**record, "source": source_title(finding.subject.source)}
+        for finding, record in zip(audit.claims, claims.records, strict=True)
+    ]
+
+
+def measured_files(measured: dict[str, dict[str, Any]]) -> dict[str, bytes]:
+    """The pages of timings, the only ones that differ from run to run."""
+    page = measured_page(measured)
+    return dict(
+        zip(MEASURED_PAGES, (markdown(page), html([page], {}, home=Link("The report", HTML_PAGE))), strict=True)
+    )
+
+
+def measured_page(measured: dict[str, dict[str, Any]]) -> Page:
+    """The timings: a row a placement."""
+    records = [
+        {
+            "network": name,
+            "macs_pct": item["macs_pct"],
+            **{f"{model}_ms": item["latency"][model]["median_ms"] for model in ("baseline", "network")},
+            **item["latency"]["ratio"],
+        }
+        for name, item in measured.items()
+    ]
+    latency = next(iter(measured.values()))["latency"]
+    busy = {name: item for name, item in measured.items() if item["latency"]["busy"]}
+    columns = (
+        words("network", "network"),
+        number("macs_pct", "MACs", signed_pct),
+        number("baseline_ms", "plain, ms", lambda value: f"{value:.2f}"),
+        number("network_ms", "with ULSAM, ms", lambda value: f"{value:.2f}"),
+        number("median", "time ratio", lambda value: f"{value:.3f}"),
+        number("low", "low", lambda value: f"{value:.3f}"),
+        number("high", "high", lambda value: f"{value:.3f}"),
+    )
+    return Page(
+        MEASURED_PAGES[0],
+        "Measured: what the placements do to the time",
+        (
+            Paragraph(
+                f"Device: {latency['device']}, {latency['dtype']}, batch {latency['batch']}. Plain network and network "
+                "with ULSAM run in turn; the ratio is the median of the pairs, with its 95 % interval. Where the "
+                "interval holds 1, no difference is shown. These numbers hold for the machine that wrote this page, "
+                "and are not checked."
+            ),
+            *bullets([f"{name}: the machine was busy: {item['latency']['busy']}." for name, item in busy.items()]),
+            Grid(Table(columns=columns, records=records)),
+        ),
+    )
+
+
+def measure_placements(*, device: str, repeats: int, progress: Callable[[float], None]) -> dict[str, dict[str, Any]]:
+    """Latency of each compared placement against its plain network; `progress` hears the share that is done."""
+    measured = {}
+    for index, (network, positions) in enumerate(COMPARED.items()):
+        spec = network_spec(network, positions=positions)
+        plain, changed = spec_cost(spec.plain()), spec_cost(spec)
+        latency = measure_against_plain(spec, device=device, repeats=repeats, progress=partial(_part, progress, index))
+        name = f"{get_network(network).title} ({positions})"
+        measured[name] = {"macs_pct": 100 * (changed.macs - plain.macs) / plain.macs, "latency": latency}
+    return measured
+
+
+def _part(progress: Callable[[float], None], index: int, share: float) -> None:
+    progress((index + share) / len(COMPARED))
+
+
+def stale_files(folder: Path, wanted: dict[str, bytes]) -> list[str]:
+    """The files in a folder that are missing, or not what would be written now; of the timings, one without the other.
+
+    Pictures, those within a page too, are compared by their pixels, which may differ by a rounding from one
+    processor to another.
+    """
+    stale = [name for name, content in wanted.items() if not _same_file(folder / name, content)]
+    timings = [name for name in MEASURED_PAGES if (folder / name).is_file()]
+    return stale + [name for name in MEASURED_PAGES if timings and name not in timings]
+
+
+def left_files(folder: Path, wanted: Iterable[str]) -> list[str]:
+    """The pages and pictures in a folder that no program would write into it now."""
+    written = {*wanted, *MEASURED_PAGES}
+    names = sorted(path.name for path in folder.glob("*") if path.suffix in KINDS)
+    return [name for name in names if name not in written and not any(fnmatch(name, other) for other in OTHERS)]
+
+
+def _same_file(path: Path, content: bytes) -> bool:
+    if not path.is_file():
+        return False
+    found = path.read_bytes()
+    if found == content:
+        return True
+    if path.suffix == ".png":
+        return style.same_picture(found, content)
+    return path.suffix == ".html" and _same_page(found, content)
+
+
+def _same_page(found: bytes, wanted: bytes) -> bool:
+    if _INLINED.sub(b"", found) != _INLINED.sub(b"", wanted):
+        return False
+    pictures = zip(_INLINED.findall(found), _INLINED.findall(wanted), strict=True)
+    return all(one == other or style.same_picture(b64decode(one), b64decode(other)) for one, other in pictures)

@@ -1,0 +1,297 @@
+"""What the audit found, as the report's pages want it: tables of outcomes, explanations, sentences."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any
+
+from ulsam_cost.audit import Computed, Finding, check_cell
+from ulsam_cost.audit.claims import check_claim, claim_expressions
+from ulsam_cost.audit.explanations import explanations, key_of
+from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
+from ulsam_cost.audit.readings import cell_spec, spec_cost
+from ulsam_cost.cost import Cost
+from ulsam_cost.counting.networks import count_network
+from ulsam_cost.errors import CostError
+from ulsam_cost.formulas.networks import NetworkSpec
+from ulsam_cost.published import Cell, Claim, cost_cells, published_claims
+from ulsam_cost.report.document.model import Shown, Strong, Text
+from ulsam_cost.report.formats import Column, Table, number, words
+from ulsam_cost.report.views.crosscheck import outcomes_table
+from ulsam_cost.units import FACTORS, parse_printed
+
+AnyFinding = Finding[Cell] | Finding[Claim]
+# source -> what the report calls it, and what it is
+SOURCES = {
+    "ulsam": (
+        "ULSAM",
+        "Saini, Jha, Das, Mittal, Mohan: ULSAM: Ultra-Lightweight Subspace Attention Module for Compact "
+        "Convolutional Neural Networks, WACV 2020.",
+    ),
+    "ulsam_poster": ("ULSAM poster", "The poster of the ULSAM paper, WACV 2020."),
+    "aw": (
+        "AW-convolution",
+        "Zhu, Hofstee, Lee, Al-Ars: An Attention Module for Convolutional Neural Networks, ICANN 2021.",
+    ),
+    "dca": ("DCANet", "Deep Connected Attention Learning for Image Classification, CVPR submission (DCANet, draft)."),
+}
+
+# after "come out of the network itself, by rounding"
+PHRASES = {
+    Outcome.NETWORK_TRUNCATED: "by truncation",
+    Outcome.PRINTED_FORMULA: "by the printed formula",
+    Outcome.PAPERS_ARITHMETIC: "by the paper's arithmetic on its own rounded numbers",
+    Outcome.COUNTING_RULE: "under a named counting rule",
+    Outcome.LAST_DIGIT: "are off by one in the last digit",
+    Outcome.EXPLAINED: "do not come out and are explained",
+    Outcome.UNEXPLAINED: "are unexplained",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Every finding: on the cells of the tables, and on the claims of the text."""
+
+    cells: tuple[Finding[Cell], ...]
+    claims: tuple[Finding[Claim], ...]
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The papers, in the order of the data."""
+        found: list[Cell | Claim] = [finding.subject for finding in self.cells]
+        found += [finding.subject for finding in self.claims]
+        return tuple(dict.fromkeys(subject.source for subject in found))
+
+    def of(self, source: str) -> "Audit":
+        """The findings on one paper."""
+        return Audit(
+            cells=tuple(finding for finding in self.cells if finding.subject.source == source),
+            claims=tuple(finding for finding in self.claims if finding.subject.source == source),
+        )
+
+
+def run_audit() -> Audit:
+    """Every printed cost and every claim, checked."""
+    return Audit(
+        cells=tuple(check_cell(cell) for cell in cost_cells()),
+        claims=tuple(check_claim(claim) for claim in published_claims()),
+    )
+
+
+@lru_cache(maxsize=1024)
+def counted_cost(spec: NetworkSpec) -> Cost:
+    """The counted cost of a network, once each.
+
+    Raises:
+        CostError: for a count that leaves products out: no page is written of it.
+    """
+    counted = count_network(spec)
+    if not counted.complete:
+        raise CostError(
+            f"{spec.network}: the count is incomplete ({counted.left_out()}), and the report would rest on it"
+        )
+    return counted.cost
+
+
+def same_cost(a: Cost, b: Cost) -> bool:
+    """Whether two costs are equal by kind, parameters among them."""
+    kinds = a.by_kind(), b.by_kind()
+    return kinds[0].keys() == kinds[1].keys() and all(
+        (kinds[0][kind].macs, kinds[0][kind].params) == (kinds[1][kind].macs, kinds[1][kind].params)
+        for kind in kinds[0]
+    )
+
+
+def source_title(source: str) -> str:
+    """What the report calls a source."""
+    return SOURCES[source][0] if source in SOURCES else source
+
+
+def outcomes_sentence(findings: Sequence[AnyFinding], what: str) -> Text:
+    """How many come out of the network itself, and the outcomes of the others, so that all add up."""
+    others = count_outcomes(findings)
+    first = others.pop(Outcome.NETWORK, 0)
+    others[Outcome.UNEXPLAINED] += 0  # said where there are none
+    return (
+        Strong(f"{first} of {len(findings)} {what} come out of the network itself, by rounding"),
+        f"; {outcome_phrases(others)}.",
+    )
+
+
+def outcome_phrases(counts: Mapping[Outcome, int]) -> str:
+    """The outcomes counted, best first: `8 by truncation; 44 by the printed formula`."""
+    return "; ".join(f"{counts[outcome]} {PHRASES[outcome]}" for outcome in Outcome if outcome in counts)
+
+
+def names_of(findings: Iterable[AnyFinding]) -> str:
+    """Printed numbers in a few words: `Table 1, rows 8, 10, parameters; claim c06, Sec. 4.1`."""
+    places: dict[tuple[str, str], list[str]] = {}
+    for finding in findings:
+        subject = finding.subject
+        if isinstance(subject, Claim):
+            places[f"claim {subject.id}", subject.where] = []
+        else:
+            places.setdefault((subject.table, metric_words(subject.metric)), []).append(subject.row)
+    return "; ".join(f"{place}, {_rows(rows)}{what}" for (place, what), rows in places.items())
+
+
+def _rows(rows: list[str]) -> str:
+    return f"row{'s' if len(rows) > 1 else ''} {', '.join(dict.fromkeys(rows))}, " if rows else ""
+
+
+def metric_words(metric: str) -> str:
+    """A metric as a person writes it."""
+    unit, _, rest = metric.partition("_")
+    return {"macs": "MACs", "params": "parameters"}.get(unit, metric) + (" ratio" if rest == "norm" else "")
+
+
+def by_reason(findings: Iterable[AnyFinding]) -> dict[str, list[AnyFinding]]:
+    """The explained numbers by their explanation."""
+    groups: dict[str, list[AnyFinding]] = {}
+    for finding in findings:
+        if finding.explanation:
+            groups.setdefault(finding.explanation, []).append(finding)
+    return groups
+
+
+def cells_table(findings: Sequence[Finding[Cell]], *, leading: tuple[Column, ...] = ()) -> Table:
+    """The outcomes of cells, with the derived and the counted cost of the network that a cell is about."""
+    columns = (
+        *leading,
+        number("row", "row"),
+        words("model", "model"),
+        words("connection", "connection"),
+        words("positions", "positions"),
+        words("metric", "metric"),
+        number("printed", "printed", str),
+        number("computed", "computed", _words),
+        number("off", "off", _words),
+        words("outcome", "outcome"),
+        words("reading", "reading"),
+        number("derived", "derived"),
+        number("counted", "counted"),
+    )
+    return shown_columns(columns, [_cell_record(finding) for finding in findings])
+
+
+def shown_columns(columns: tuple[Column, ...], records: Sequence[dict[str, Any]]) -> Table:
+    """A table without the columns that are empty."""
+    used = (column for column in columns if any(record.get(column.key) not in (None, "") for record in records))
+    return Table(columns=tuple(used), records=records)
+
+
+def _words(value: Shown | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _cell_record(finding: Finding[Cell]) -> dict[str, Any]:
+    cell = finding.subject
+    spec = cell_spec(cell)
+    return {
+        **{key: getattr(cell, key) for key in ("table", "model", "connection", "positions")},
+        "row": int(cell.row) if cell.row.isdigit() else None,
+        "source": source_title(cell.source),
+        "metric": metric_words(cell.metric),
+        "derived": spec and getattr(spec_cost(spec), cell.metric),
+        "counted": spec and getattr(counted_cost(spec), cell.metric),
+        **_outcome_record(finding),
+    }
+
+
+def _outcome_record(finding: AnyFinding) -> dict[str, Any]:
+    subject, computed = finding.subject, finding.computed
+    printed, outcome = Fraction(subject.value), outcome_of(finding)
+    off = _off(computed.number / printed - 1) if computed and printed else None
+    return {
+        "printed": Shown(printed_words(subject), float(printed)),
+        "computed": computed and _computed(computed, Fraction(subject.resolution)),
+        "off": off,
+        "reading": computed and computed.reading,
+        "outcome": Shown(outcome.words, list(Outcome).index(outcome)),
+    }
+
+
+def printed_words(subject: Cell | Claim) -> str:
+    """The printed digits, with the unit that stands in the head of the paper's column."""
+    if isinstance(subject, Claim):
+        return f"{subject.printed or 'equal'}{'%' if subject.unit == '%' else ''}"
+    factor = subject.value / parse_printed(subject.printed).value
+    unit = next((suffix for suffix, value in FACTORS.items() if suffix and value == factor), "")
+    return f"{subject.printed} [{unit}]" if unit else subject.printed
+
+
+def _computed(computed: Computed, resolution: Fraction) -> Shown:
+    """A computed number, with two digits more than the printed one where it is no whole number."""
+    value, digits = computed.number, 2
+    if value.denominator == 1:
+        return Shown(f"{value.numerator:,}", value.numerator)
+    while resolution < Fraction(1, 10 ** (digits - 2)):
+        digits += 1
+    return Shown(f"{float(value):,.{digits}f}", float(value))
+
+
+def _off(share: Fraction) -> Shown:
+    words_of = f"{float(100 * share):+.2f}%"
+    return Shown("0.00%" if words_of in ("+0.00%", "-0.00%") else words_of, float(share))
+
+
+def claims_table(findings: Sequence[Finding[Claim]]) -> Table:
+    """The outcomes of claims, with the expression that computes each."""
+    columns = (
+        words("id", "claim"),
+        words("where", "where"),
+        words("statement", "statement"),
+        number("printed", "printed", str),
+        number("computed", "computed", _words),
+        words("outcome", "outcome"),
+        words("expression", "computed as"),
+    )
+    return shown_columns(columns, [_claim_record(finding) for finding in findings])
+
+
+def _claim_record(finding: Finding[Claim]) -> dict[str, Any]:
+    claim = finding.subject
+    expressions = dict(claim_expressions().get(claim.id, ()))
+    return {
+        **{key: getattr(claim, key) for key in ("id", "where", "statement")},
+        "expression": finding.computed and expressions.get(finding.computed.reading),
+        **_outcome_record(finding),
+    }
+
+
+def explanations_table(findings: Iterable[AnyFinding]) -> Table:
+    """The explained numbers, a row a reason, with the evidence that must hold."""
+    records = []
+    for reason, group in by_reason(findings).items():
+        shown = [_outcome_record(finding) for finding in group]
+        records.append(
+            {
+                "numbers": names_of(group),
+                "printed": _joined(record["printed"] for record in shown),
+                "computed": _joined(record["computed"] for record in shown),
+                "reason": reason,
+                "evidence": explanations()[key_of(group[0].subject)].evidence,
+            }
+        )
+    columns = (
+        words("numbers", "number"),
+        number("printed", "printed", str),
+        number("computed", "computed", _words),
+        words("reason", "why"),
+        words("evidence", "evidence, evaluated on every run"),
+    )
+    return Table(columns=columns, records=records)
+
+
+def _joined(values: Iterable[Shown | None]) -> Shown | None:
+    """Different values in one place, which sorts by the first."""
+    different = list(dict.fromkeys(value for value in values if value is not None))
+    return Shown("; ".join(map(str, different)), different[0].order) if different else None
+
+
+def summary_table(findings: Sequence[AnyFinding]) -> Table:
+    """The outcomes by source."""
+    sources = dict.fromkeys(finding.subject.source for finding in findings)
+    own = [(source_title(source), [f for f in findings if f.subject.source == source]) for source in sources]
+    return outcomes_table([*own, ("all", findings)])

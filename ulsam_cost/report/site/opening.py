@@ -1,0 +1,261 @@
+"""The opening page: what was found, in sentences that are computed."""
+
+from collections import Counter
+from fractions import Fraction
+from typing import Any
+
+from ulsam_cost.audit import Finding, compute_cell, judge
+from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
+from ulsam_cost.audit.readings import spec_cost
+from ulsam_cost.conventions import CONVENTIONS
+from ulsam_cost.formulas.networks import get_network, network_spec
+from ulsam_cost.published import Cell, published_cells
+from ulsam_cost.report.document.model import Block, Grid, Link, Page, Paragraph, Picture, Section, Strong, Text, bullets
+from ulsam_cost.report.figures import audit as figures_audit
+from ulsam_cost.report.figures.audit import Dot, Trained
+from ulsam_cost.report.site.findings import (
+    Audit,
+    by_reason,
+    counted_cost,
+    metric_words,
+    names_of,
+    outcome_phrases,
+    outcomes_sentence,
+    printed_words,
+    same_cost,
+    source_title,
+    summary_table,
+)
+from ulsam_cost.report.site.networks import COMPARED, audited_networks, trained_network
+from ulsam_cost.report.site.papers import unexplained_items
+from ulsam_cost.units import format_pct
+
+AGREEMENT, VERDICTS, ACCURACY = "agreement.png", "verdicts.png", "accuracy.png"
+
+
+def opening_page(
+    audit: Audit, records: list[dict[str, Any]], timed: tuple[Text, ...], contents: tuple[Text, ...]
+) -> Page:
+    """The page that a reader opens first: findings, pictures, and where the rest stands."""
+    return Page(
+        "README.md",
+        "What the papers' costs are, checked",
+        (
+            Paragraph(
+                f"Every cost that {len(audit.sources)} documents print is held against a closed form (derived), a "
+                "real PyTorch model (counted, operation by operation) and the papers' own other numbers. One MAC is "
+                "one multiply-accumulate of a convolution, linear layer or matrix product. What the papers call FLOPs "
+                "are MACs, in some of them with extras."
+            ),
+        ),
+        (
+            Section("What was found", bullets(_main_findings(audit, records, timed))),
+            *_contradictions(audit),
+            *_unexplained(audit),
+            _outcomes(audit),
+            Section("Printed against computed", (_agreement_picture(audit),)),
+            Section("Accuracy and cost", (_accuracy_picture(),)),
+            Section("Pages", bullets(contents)),
+        ),
+    )
+
+
+def _main_findings(audit: Audit, records: list[dict[str, Any]], timed: tuple[Text, ...]) -> list[Text]:
+    return [
+        outcomes_sentence(audit.cells, "printed cost cells"),
+        *timed,
+        outcomes_sentence(audit.claims, "numbers in the papers' text"),
+        _agreement_sentence(audit),
+        _table1_sentence(records),
+        *(_saving(network, positions) for network, positions in COMPARED.items()),
+        *_arithmetic_sentence(audit),
+        *_last_digit_sentence(audit),
+        *_convention_sentences(audit),
+    ]
+
+
+def _agreement_sentence(audit: Audit) -> str:
+    specs = audited_networks(audit)
+    agreeing = sum(same_cost(spec_cost(spec), counted_cost(spec)) for spec in specs)
+    return (
+        f"Derived and counted costs are equal to the last digit in {agreeing} of the {len(specs)} networks behind them."
+    )
+
+
+def _table1_sentence(records: list[dict[str, Any]]) -> Text:
+    off = [record for record in records if record["why"] != "the same"]
+    worst = max(off, key=lambda record: abs(record["exact_macs_ratio"] - 1))
+    return (
+        f"{len(off)} of the {len(records)} formulas of ",
+        Link("Table 1", "table1.md"),
+        f" do not say what the module costs; the farthest is {worst['mechanism']}, whose real module takes "
+        f"{worst['exact_macs_ratio']:.2f} times the printed MACs.",
+    )
+
+
+def _saving(network: str, positions: str) -> str:
+    plain, changed = spec_cost(network_spec(network)), spec_cost(network_spec(network, positions=positions))
+    return (
+        f"{get_network(network).title} with ULSAM at ({positions}) has {changed.macs:,} MACs "
+        f"({format_pct(changed.macs - plain.macs, plain.macs)}) and {changed.params:,} parameters "
+        f"({format_pct(changed.params - plain.params, plain.params)})."
+    )
+
+
+def _arithmetic_sentence(audit: Audit) -> list[Text]:
+    own = [finding for finding in audit.cells if outcome_of(finding) is Outcome.PAPERS_ARITHMETIC]
+    if not own:
+        return []
+    ratios = sum(finding.subject.metric.endswith("_norm") for finding in own)
+    others = Counter(outcome for finding in own for outcome in _other_outcomes(finding))
+    return [
+        f"{len(own)} cells come out by arithmetic on the papers' own rounded numbers: in {len(own) - ratios} the exact "
+        f"change is added to a printed, rounded baseline (MobileNetV2 has "
+        f"{spec_cost(network_spec('mv2')).params:,} parameters, the ULSAM paper starts from 3.4M), and {ratios} are "
+        "ratios of printed numbers." + (f" Some come out otherwise, too: {outcome_phrases(others)}." if others else "")
+    ]
+
+
+def _other_outcomes(finding: Finding[Cell]) -> set[Outcome]:
+    """What else a cell comes out by: the outcomes that each other reading would give alone."""
+    cell = finding.subject
+    alone = (judge(cell, [computed]) for computed in compute_cell(cell) if computed != finding.computed)
+    return {outcome_of(other) for other in alone} - {Outcome.LAST_DIGIT, Outcome.UNEXPLAINED}
+
+
+def _last_digit_sentence(audit: Audit) -> list[Text]:
+    """Which numbers miss the last digit by one: however near, they do not come out."""
+    own = [finding for finding in audit.cells if outcome_of(finding) is Outcome.LAST_DIGIT and finding.computed]
+    if not own:
+        return []
+    cases = Counter((printed_words(f.subject), f.subject.value, f.computed.number) for f in own if f.computed)
+    said = (
+        f"{count} print{'s' if count == 1 else ''} {printed} for {number.numerator:,} "
+        f"({format_pct(float(Fraction(value) - number), float(number))})"
+        for (printed, value, number), count in cases.items()
+    )
+    return [f"{len(own)} cells miss the last digit by one, and do not count as coming out: {', '.join(said)}."]
+
+
+def _convention_sentences(audit: Audit) -> list[Text]:
+    """Where a paper counts otherwise than it says: cells that come out under a convention with extras."""
+    own = [finding for finding in audit.cells if outcome_of(finding) is Outcome.COUNTING_RULE]
+    used = Counter((finding.subject.source, finding.computed.convention) for finding in own if finding.computed)
+    return [
+        (
+            f"{count} cells of {source_title(source)} come out under the counting rule ",
+            Link(name, "conventions.md"),
+            f": {CONVENTIONS[name].counts}.",
+        )
+        for (source, name), count in used.items()
+    ]
+
+
+def _contradictions(audit: Audit) -> tuple[Section, ...]:
+    items: list[Text] = []
+    groups = by_reason((*audit.cells, *audit.claims)).items()
+    for reason, group in sorted(groups, key=lambda item: audit.sources.index(item[1][0].subject.source)):
+        source = group[0].subject.source
+        printed = ", ".join(dict.fromkeys(printed_words(finding.subject) for finding in group))
+        numbers = names_of(group)
+        link = Link(source_title(source), f"{source}.md#what-does-not-add-up")
+        items.append((link, f", {numbers} (", Strong(printed), f"): {reason}"))
+    if not items:
+        return ()
+    counts = count_outcomes((*audit.cells, *audit.claims))
+    opening = Paragraph(
+        f"{counts[Outcome.EXPLAINED]} printed numbers do not come out by any reading, and each has a reason whose "
+        "arithmetic is evaluated on every run; a number that misses its last digit may have one, too."
+    )
+    return (Section("Where the papers do not add up", (opening, *bullets(items))),)
+
+
+def _unexplained(audit: Audit) -> tuple[Section, ...]:
+    items = unexplained_items(audit.cells)
+    return (Section("Not explained", bullets(items)),) if items else ()
+
+
+def _outcomes(audit: Audit) -> Section:
+    """Each number in one row and one column, so that both add up."""
+    return Section(
+        "Outcomes by source",
+        (
+            Paragraph(f"The {len(audit.cells)} cost cells of the tables:"),
+            Grid(summary_table(audit.cells)),
+            Paragraph(f"The {len(audit.claims)} numbers in the text:"),
+            Grid(summary_table(audit.claims)),
+            Picture(VERDICTS, f"Outcomes of {len(audit.cells)} cost cells and {len(audit.claims)} claims, by source."),
+        ),
+    )
+
+
+def _agreement_picture(audit: Audit) -> Block:
+    return Picture(
+        AGREEMENT,
+        f"Above, each of the {len(audit.cells)} printed cost cells against the computed number, both logarithmic, with "
+        "the diagonal on which the two are equal; below, how far apart they are in units of the last printed digit: "
+        "in the grey band the computed number rounds to the printed one. Colour and shape say the outcome.",
+    )
+
+
+def _accuracy_picture() -> Block:
+    return Picture(
+        ACCURACY,
+        f"ImageNet-1K top-1 accuracy as the papers print it ({len(trained_networks())} printed accuracies; "
+        "nothing was trained here) against counted MACs and parameters; the line is the Pareto front. The papers' "
+        "training differs, so that only networks of one paper can be compared.",
+    )
+
+
+def opening_pictures(audit: Audit) -> dict[str, bytes]:
+    """The pictures of the opening page."""
+    counts = {
+        what: {source_title(source): count_outcomes(getattr(audit.of(source), which)) for source in audit.sources}
+        for what, which in (("cost cells", "cells"), ("claims of the text", "claims"))
+    }
+    return {
+        VERDICTS: figures_audit.outcomes_figure(counts, "Outcomes by source"),
+        AGREEMENT: figures_audit.agreement_figure(audit_dots(audit), "Printed costs against computed ones"),
+        ACCURACY: figures_audit.accuracy_figure(trained_networks(), "Printed accuracy against counted cost"),
+    }
+
+
+def audit_dots(audit: Audit) -> list[Dot]:
+    """A dot a cost cell."""
+    return [
+        Dot(
+            quantity="ratios to ULSAM"
+            if finding.subject.metric.endswith("_norm")
+            else metric_words(finding.subject.metric),
+            printed=float(finding.subject.value),
+            resolution=float(finding.subject.resolution),
+            computed=None if finding.computed is None else float(finding.computed.number),
+            outcome=outcome_of(finding),
+        )
+        for finding in audit.cells
+    ]
+
+
+def trained_networks() -> list[Trained]:
+    """What the papers print of ImageNet-1K top-1, each once, where the network can be costed."""
+    found: dict[Trained, None] = {}
+    for cell in published_cells():
+        if cell.dataset != "ImageNet-1K" or cell.metric not in ("top1", "top1_error"):
+            continue
+        if (spec := trained_network(cell)) is None:
+            continue
+        cost = counted_cost(spec)
+        trained = Trained(
+            network=get_network(spec.network).title,
+            mechanism=cell.attention,
+            connection=cell.connection,
+            macs=cost.macs,
+            params=cost.params,
+            accuracy=_accuracy(cell),
+        )
+        found[trained] = None  # the poster prints what the paper prints
+    return list(found)
+
+
+def _accuracy(cell: Cell) -> float:
+    return float(100 - cell.value if cell.metric == "top1_error" else cell.value)

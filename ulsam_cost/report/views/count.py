@@ -1,0 +1,210 @@
+"""A counted model: its totals, its module tree, its kinds and operators, and what other tools say of it."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from textwrap import fill
+from typing import Any
+
+from ulsam_cost.conventions import CONVENTIONS
+from ulsam_cost.cost import PRODUCT_KINDS, Cost
+from ulsam_cost.counting.count import Count
+from ulsam_cost.counting.modules import module_classes, split_params
+from ulsam_cost.nn.loading import LoadedModel
+from ulsam_cost.peers import Reading
+from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, number, words
+from ulsam_cost.units import AtLeast, at_least
+
+TOTALS = ("params", "macs", "activations")
+
+
+def count_record(loaded: LoadedModel, counted: Count, depth: int) -> dict[str, Any]:
+    """What `count` prints as JSON."""
+    return {
+        "model": loaded.name,
+        "params": counted.params,
+        "params_split": split_params(loaded.model),
+        "macs": at_least(counted.macs, unless=counted.complete),
+        "activations": at_least(counted.activations, unless=counted.complete),
+        "complete": counted.complete,
+        "left_out": counted.left_out(),
+        "conventions": {
+            name: at_least(convention.number(counted.cost), unless=counted.complete_under(name))
+            for name, convention in CONVENTIONS.items()
+        },
+        "incomplete_conventions": [name for name in CONVENTIONS if not counted.complete_under(name)],
+        "by_kind": {str(kind): totals(cost, counted) for kind, cost in counted.by_kind().items()},
+        "layers": tree_records(module_classes(loaded.model), counted, depth),
+        "uncounted": [asdict(operation) for operation in counted.uncounted],
+        "real_run": counted.real_run,
+    }
+
+
+def totals(cost: Cost, counted: Count) -> dict[str, Any]:
+    """Parameters, MACs, activations and elements moved, by one kind or operator.
+
+    A product without a rule may belong to any of those that have products.
+    """
+    complete = counted.complete or not cost.of_kind(*PRODUCT_KINDS).ops
+    return {**{key: getattr(cost, key) for key in (*TOTALS, "reads", "writes")}, "complete": complete}
+
+
+def tree_records(classes: Mapping[str, str], counted: Count, depth: int) -> list[dict[str, Any]]:
+    """A record a module down to a depth, what stands below it included, in the model's order."""
+    sums: dict[str, dict[str, int]] = {}
+    for op in counted.cost:
+        for path in _above(op.path, depth):
+            total = sums.setdefault(path, dict.fromkeys(TOTALS, 0))
+            total["params"] += op.params
+            total["macs"] += op.macs
+            total["activations"] += op.writes if op.kind in PRODUCT_KINDS else 0
+    incomplete = {path for operation in counted.uncounted_products for path in _above(operation.path, depth)}
+    for path in incomplete:
+        total = sums.setdefault(path, dict.fromkeys(TOTALS, 0))
+        total |= {key: AtLeast(total[key]) for key in ("macs", "activations")}
+    return [
+        {"path": path, "module": kind, **sums[path], "complete": path not in incomplete}
+        for path, kind in classes.items()
+        if path in sums
+    ]
+
+
+def _above(path: str, depth: int) -> list[str]:
+    """The paths of a module and of those above it, down to a depth."""
+    names = path.split(".") if path else []
+    return [".".join(names[:level]) for level in range(min(depth, len(names)) + 1)]
+
+
+def tree_table(records: Sequence[dict[str, Any]]) -> Table:
+    """The module tree: names set in by their depth, and each module's share of the MACs, if they are whole."""
+    complete = all(record["complete"] for record in records)
+    whole = records[0]["macs"] if records else 0
+    shown = [
+        {
+            **record,
+            "name": _branch(record["path"]) + f" {record['module']}",
+            "share": 100 * record["macs"] / whole if whole else None,
+        }
+        for record in records
+    ]
+    share = number("share", "MACs %", lambda value: "" if value is None else f"{value:.2f}")
+    columns = (
+        words("name", "module"),
+        number("params", "params"),
+        number("macs", "MACs"),
+        *((share,) if complete else ()),
+        number("activations", "activations"),
+    )
+    return Table(columns=columns, records=shown)
+
+
+def flat_table(records: Sequence[dict[str, Any]]) -> Table:
+    """The modules by their paths, for programs."""
+    columns = (words("path", "path"), words("module", "module"), *(number(key, key) for key in TOTALS), COMPLETE)
+    return Table(columns=columns, records=records)
+
+
+def _branch(path: str) -> str:
+    if not path:
+        return "."
+    level = path.count(".")
+    return "· " * level + path.rpartition(".")[2]
+
+
+def group_table(counted: Count, by: str) -> Table:
+    """The cost by kind or by operator; the headings say where a column leaves products out."""
+    groups = counted.by_kind() if by == "kind" else counted.cost.by_operator()
+    headings = {"macs": "MACs", "activations": "activations", "reads": "reads", "writes": "writes"}
+    bound = "" if counted.complete else ",\nat least"
+    records = [{by: str(key), "calls": len(cost.ops), **totals(cost, counted)} for key, cost in groups.items()]
+    columns = (
+        words(by, by),
+        number("calls", "operations"),
+        number("params", "params"),
+        *(number(key, f"{name}{bound}") for key, name in headings.items()),
+        COMPLETE,
+    )
+    return Table(columns=columns, records=records)
+
+
+def totals_table(record: dict[str, Any]) -> Table:
+    """The number under each convention."""
+    records = [
+        {"convention": name, "number": value, "unit": CONVENTIONS[name].unit}
+        for name, value in record["conventions"].items()
+    ]
+    columns = (words("convention", "convention"), number("number", "number"), words("unit", "unit"))
+    return Table(columns=columns, records=records)
+
+
+def head_lines(record: dict[str, Any]) -> str:
+    """The totals in a few lines."""
+    split = record["params_split"]
+    parts = ", ".join(f"{value:,} {name}" for name, value in split.items() if value)
+    macs, activations = f"{exact(record['macs'])} MACs", f"{exact(record['activations'])} activations"
+    lines = [
+        record["model"],
+        f"{record['params']:,} parameters ({parts})" if parts else "no parameters",
+    ]
+    if record["complete"]:
+        lines.append(f"{macs}, {activations}")
+    else:
+        lines += [f"{macs} (incomplete: {record['left_out']}, see below)", activations]
+    if record["real_run"]:
+        lines.append(fill(f"It ran for real, on a copy: {record['real_run']}", 98))
+    return "\n".join(lines)
+
+
+def uncounted_table(record: dict[str, Any]) -> Table:
+    """The operations without a rule."""
+    columns = (
+        words("severity", "severity"),
+        words("operator", "operator"),
+        words("path", "module"),
+        number("shapes", "shapes", lambda shapes: " ".join("x".join(map(str, shape)) for shape in shapes)),
+        number("calls", "calls"),
+    )
+    failed = (words("error", "its rule raised"),)
+    any_failed = any(operation["error"] for operation in record["uncounted"])
+    return Table(columns=columns + failed * any_failed, records=record["uncounted"])
+
+
+def peers_table(readings: Iterable[Reading], counted: Count) -> Table:
+    """What each tool says, and this program by its rule; a difference to a number that is not whole says nothing."""
+    records = [
+        {
+            "tool": reading.tool,
+            "version": reading.version,
+            "unit": reading.unit,
+            "number": reading.number,
+            "ours": at_least(reading.ours, unless=(complete := counted.complete_under(reading.tool))),
+            "difference": reading.difference if complete else None,
+            "plain": at_least(reading.plain, unless=counted.complete),
+            "by_kind": {str(kind): value for kind, value in reading.by_kind.items()},
+            "error": reading.error,
+            "complete": complete,
+        }
+        for reading in readings
+    ]
+    columns = (
+        words("tool", "tool"),
+        words("unit", "unit"),
+        number("number", "it says"),
+        number("ours", "by its rule,\nhere"),
+        Column(key="difference", heading="difference", show=exact, csv_only=not counted.complete),
+        number("plain", "plain MACs\nin its unit"),
+        COMPLETE,
+    )
+    return Table(columns=columns, records=records)
+
+
+def peers_text(readings: Iterable[Reading], counted: Count) -> str:
+    """Where each tool's number comes from, kind by kind, or how it failed."""
+    lines = []
+    for reading in readings:
+        if reading.error:
+            lines.append(f"{reading.tool} {reading.version} failed: {reading.error}")
+            continue
+        extras = (f"{'+' if value > 0 else '-'} {abs(value):,} {kind}" for kind, value in reading.by_kind.items())
+        plain = exact(at_least(reading.plain, unless=counted.complete))
+        lines.append(" ".join((f"{reading.tool} {reading.version}: {plain} of MACs", *extras)))
+    return "\n".join(fill(line, 98, subsequent_indent="  ") for line in lines)

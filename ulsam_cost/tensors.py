@@ -1,0 +1,77 @@
+"""Tensors in nested values: the one walk over what a model is given and gives back."""
+
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+SPARSE_LAYOUTS = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+
+
+def tensors_of(*values: Any) -> Iterator[Tensor]:
+    """Every tensor in nested tuples, lists, dicts and dataclasses, named tuples among them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, tuple | list):
+            yield from tensors_of(*value)
+        elif isinstance(value, Mapping):
+            yield from tensors_of(*value.values())
+        elif hasattr(type(value), "__dataclass_fields__"):
+            yield from tensors_of(*(getattr(value, field.name) for field in fields(value)))
+
+
+def mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    """The value with each of the tensors that `tensors_of` gives replaced; anything else is the caller's own."""
+    if isinstance(value, Tensor):
+        return function(value)
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return kind([mapped(item, function) for item in value])
+    if kind is dict:
+        return {key: mapped(item, function) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        items = [mapped(item, function) for item in value]
+        return kind(*items) if hasattr(value, "_fields") else items
+    if is_dataclass(kind) and not issubclass(kind, Mapping):
+        return _mapped_fields(value, function)
+    return value
+
+
+def _mapped_fields(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
+    twin = copy(value)
+    for field in fields(value):
+        object.__setattr__(twin, field.name, mapped(getattr(value, field.name), function))
+    return twin
+
+
+def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and keyword arguments: a dict is keywords, a tuple positions, anything else the one argument."""
+    if isinstance(inputs, dict):
+        return (), inputs
+    return (inputs if isinstance(inputs, tuple) else (inputs,)), {}
+
+
+def first_tensor(out: Any) -> Tensor:
+    """The result, or the first of several."""
+    return next(tensors_of(out))
+
+
+def shape_of(tensor: Tensor) -> tuple[int, ...]:
+    """A tensor's shape; a nested one has none."""
+    return () if tensor.is_nested else tuple(tensor.shape)
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor has all the elements of its shape: a sparse one has not, and a nested one has no shape."""
+    return tensor.layout is torch.strided and not tensor.is_nested
+
+
+def stored_elements(tensor: Tensor) -> int:
+    """Elements that a tensor stores: all that its shape has, unless it is sparse."""
+    if tensor.layout is torch.sparse_coo:
+        return tensor._values().numel()
+    return tensor.values().numel() if tensor.layout in SPARSE_LAYOUTS else tensor.numel()
