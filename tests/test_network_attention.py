@@ -11,11 +11,12 @@ from torch.nn import functional as F
 from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import REGISTERED as MECHANISMS
-from ulsam_cost.formulas.attention import attention_cost
+from ulsam_cost.formulas.attention import attention_cost, get_mechanism
 from ulsam_cost.formulas.connections.dca import FUNCTIONS, Link
 from ulsam_cost.formulas.connections.dca import MECHANISMS as CONNECTABLE
 from ulsam_cost.formulas.networks import (
     REGISTERED,
+    layer_table,
     layers_cost,
     network_cost,
     network_layers,
@@ -194,6 +195,99 @@ def test_bam_at_chosen_places_is_still_there():
     assert (chosen.params - plain.params, chosen.macs - plain.macs) == (own.params, own.macs)
 
 
+# What networks of the authors' code or timm's have, built and counted from their descriptions (the places, P and M).
+KNOWN = [
+    ("resnet50", "eca", 16, 25_557_032 + 3 * 3 + 4 * 5 + 6 * 5 + 3 * 7, None),
+    ("mv2", "eca", 17, 3_504_872 + 10 * 1 + 7 * 3, None),
+    ("mv2", "coord", 16, 3_950_648, 306_666_368),
+    ("resnet50", "triplet", 16, 25_557_032 + 16 * 3 * (2 * 49 + 2), None),
+    ("resnet50", "simam", 16, 25_557_032, 4_089_184_256),
+    ("resnet50", "sge", 16, 25_557_032 + 16 * 2 * 64, 4_089_184_256),
+    ("resnet50", "shuffle", 16, 25_557_032 + 708, 4_089_184_256),
+    ("resnet50", "gct", 53, 25_557_032 + 67_593, 4_089_184_256),
+    ("resnet50", "nam", 16, 25_557_032 + 30_208, 4_089_184_256),
+    ("resnet50", "mhsa", 3, 20_852_008, 4_024_557_568),
+    ("resnet50", "fca", 16, 28_071_976, 4_091_699_200),
+    ("resnet50", "strip", 6, 25_557_032 + sum(7 * c * c + 5 * c for c in (64, 128, 256, 512, 512, 512)), None),
+    (
+        "resnet50",
+        "gc",
+        13,
+        25_557_032
+        + sum(
+            blocks * ((c + 1) + (c * (c // 16) + c // 16) + 2 * (c // 16) + (c // 16 * c + c))
+            for c, blocks in ((512, 4), (1024, 6), (2048, 3))
+        ),
+        None,
+    ),
+]
+
+
+@pytest.mark.parametrize(("network", "mechanism", "places", "params", "macs"), KNOWN)
+def test_a_mechanism_at_its_papers_places(network, mechanism, places, params, macs):
+    spec = network_spec(network, attention=mechanism)
+    cost = layers_cost(network_layers(spec))
+    assert len(sites(spec)) == places
+    assert cost.params == params
+    assert macs in (None, cost.macs)
+    assert get_mechanism(mechanism).places.source
+    modules = dict(build_on_meta(spec).named_modules())
+    assert all(site.path in modules for site in sites(spec).values())
+
+
+def test_where_a_mechanism_stands_at_a_convolution():
+    """Before, after and instead of one: what runs is the plain network's, with the attention at that place."""
+    torch.manual_seed(0)
+    for mechanism in ("gct", "strip", "simam", "psa", "mhsa"):
+        model = build_network(network_spec("resnet50", attention=mechanism, resolution=64, classes=3)).eval()
+        block, x = model.layer4[1], torch.randn(2, 2048, 2, 2)
+        first, second, third = block.conv1, block.conv2, block.conv3
+        if mechanism == "gct":
+            with torch.no_grad():
+                for gate in (first.attention, second.attention, third.attention):
+                    gate.gamma.fill_(0.3)
+            steps = [(first.attention, first.conv), (second.attention, second.conv), (third.attention, third.conv)]
+        elif mechanism == "strip":
+            steps = [(first,), (second,), (third.attention, third.conv)]
+        elif mechanism == "simam":
+            steps = [(first,), (second.conv, second.attention), (third,)]
+        else:
+            steps = [(first,), (second,), (third,)]
+            assert type(second).__module__.endswith(mechanism)
+        y = x
+        for parts, norm in zip(steps, (block.bn1, block.bn2, block.bn3), strict=True):
+            for part in parts:
+                y = part(y)
+            y = norm(y) if norm is block.bn3 else F.relu(norm(y))
+        torch.testing.assert_close(block(x), F.relu(y + x))
+
+
+def test_every_source_of_a_place_is_named():
+    named = {name: get_mechanism(name).places.source for name in MECHANISMS}
+    assert [name for name, source in named.items() if not source] == [
+        "non_local",
+        "a2",
+        "se",
+        "cbam",
+        "ulsam",
+        "aw",
+        "ge",
+    ]
+
+
+def test_the_listing_shows_where_attention_stands():
+    rows = {row.layer: row.attention for row in layer_table(network_spec("resnet50", attention="bam"))}
+    assert {layer: paths for layer, paths in rows.items() if paths} == {
+        4: ("layer1.bam4_1",), 8: ("layer2.bam8_1",), 14: ("layer3.bam14_1",),
+    }  # fmt: skip
+    rows = {row.layer: row.attention for row in layer_table(network_spec("resnet50", attention="gct"))}
+    assert rows[1] == ("conv1.attention",)
+    assert rows[2] == tuple(f"layer1.0.{part}.attention" for part in ("conv1", "conv2", "conv3", "downsample.0"))
+    assert rows[3] == tuple(f"layer1.1.{part}.attention" for part in ("conv1", "conv2", "conv3"))
+    rows = {row.layer: row.attention for row in layer_table(network_spec("mv1", attention="se", positions="8:2,11"))}
+    assert (rows[8], rows[11]) == (("features.se8_1", "features.se8_2"), ("features.se11",))
+
+
 @pytest.mark.parametrize("network", SMALL)
 @pytest.mark.parametrize("mechanism", CONNECTABLE)
 def test_a_connected_network_trains_but_for_its_first_joint(network, mechanism):
@@ -215,7 +309,7 @@ def test_a_connected_network_trains_but_for_its_first_joint(network, mechanism):
 def test_the_first_block_is_the_plain_one(mechanism):
     torch.manual_seed(0)
     connected = build_network(network_spec("resnet50", attention=mechanism, connection="dca", reduction=16)).eval()
-    plain = build_network(network_spec("resnet50", attention=mechanism, reduction=16)).eval()
+    plain = build_network(network_spec("resnet50", attention=mechanism, sites="block", reduction=16)).eval()
     missing, _ = plain.layer1[0].load_state_dict(connected.layer1[0].state_dict(), strict=False)
     assert not missing
     x = torch.randn(1, 64, 20, 20)
@@ -319,6 +413,8 @@ def test_a_gather_of_the_whole_map_is_built_for_its_size():
         ("resnet50", {"attention": "se", "connection": "dca", "dimensions": "both"}, "se has one dimension"),
         ("resnet50", {"attention": "se", "matching": 2}, "unknown option of se 'matching'"),
         ("resnet50", {"attention": "sk", "groups": 2}, "sk has the groups of the convolution that it stands for"),
+        ("resnet50", {"attention": "mhsa", "stride": 2}, "mhsa has the stride of the convolution that it stands for"),
+        ("resnet101_fpn", {"attention": "gc", "sites": "paper"}, "unknown sites of resnet101_fpn 'paper'"),
         ("resnet101_fpn", {"attention": "sk"}, "sk at lateral 2 of resnet101_fpn: .* there is none"),
         ("resnet101_fpn", {"attention": "se", "connection": "dca"}, "connection dca: resnet101_fpn takes aw"),
         ("mv2", {"attention": "sk", "positions": "19"}, "layer 19 of mv2 changes the shape"),

@@ -75,7 +75,11 @@ def rounds_to(value, cell):
 @pytest.mark.parametrize("cell", rows(cost_cells("dca"), DCA_MISSES))
 def test_dcanet_cell(cell):
     cost = network_cost(
-        cell.backbone, attention=cell.attention, connection=cell.connection or None, **noted_options(cell)
+        cell.backbone,
+        attention=cell.attention,
+        sites="block",  # after each block, whatever the mechanism's own paper does
+        connection=cell.connection or None,
+        **noted_options(cell),
     )
     value = cost.params / 1e6 if cell.metric == "params" else DCANET.number(cost) / 1e9
     assert rounds_to(value, cell)

@@ -48,6 +48,23 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Convolution:
+    """A convolution inside of a layer.
+
+    `before` is the stride of what the layer runs before it, `stride` its own. `spatial` is the layer's last one that
+    looks at neighbours, `last` the one that ends its main path.
+    """
+
+    path: str
+    in_channels: int
+    out_channels: int
+    before: int = 1
+    stride: int = 1
+    spatial: bool = False
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Slot:
     """A numbered layer of a network, as far as a placement is concerned."""
 
@@ -60,6 +77,7 @@ class Slot:
     fixed: bool = False  # the stem and the classifier
     places: tuple[Place, ...] = ()  # where attention may follow
     convolution: Place | None = None  # where a mechanism may stand in its stead
+    convolutions: tuple[Convolution, ...] = ()  # in the order in which they run
 
     @property
     def keeps_shape(self) -> bool:

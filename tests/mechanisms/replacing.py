@@ -168,6 +168,7 @@ def aw(module, x):
         "mv1": "does not divide channels of a branch",
         "mv2": "does not divide channels of a branch",
         "mnasnet1_0": "does not divide channels of a branch",
+        "resnet101_fpn": "psa at lateral 2 of resnet101_fpn: it stands in place of a block's spatial convolution",
     },
 )
 def psa(module, x):
@@ -221,6 +222,12 @@ def psa(module, x):
         ({"stride": 0}, "stride = 0"),
         ({"activation": "gelu"}, "activation = 'gelu': accepted are relu, relu6"),
     ],
+    not_in={
+        "mv1": "splat at 2 depthwise of mv1: radix x groups = 64 does not divide channels = 32",
+        "mv2": "splat at 2 of mv2: radix x groups = 64 does not divide channels = 32",
+        "mnasnet1_0": "splat at 3 of mnasnet1_0: radix x groups = 96 does not divide channels = 48",
+        "resnet101_fpn": "in place of a block's spatial convolution and there is none",
+    },
 )
 def splat(module, x):
     m, radix, cardinality = x.shape[1], module.radix, module.cardinality

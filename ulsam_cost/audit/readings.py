@@ -49,7 +49,8 @@ def _ulsam_options(cell: Cell) -> dict[str, Any]:
 
 
 def _dca_options(cell: Cell) -> dict[str, Any]:
-    return {"attention": cell.attention, "connection": cell.connection, **DCA_NOTES[cell.note]}
+    # "after each block", whatever the mechanism's own paper does
+    return {"attention": cell.attention, "connection": cell.connection, "sites": "block", **DCA_NOTES[cell.note]}
 
 
 def _aw_options(cell: Cell) -> dict[str, Any]:

@@ -66,9 +66,8 @@ def spec_of(network: str, options: dict[str, Any]) -> NetworkSpec:
 
 def numbered_layers(network: str, given: dict[str, Any]) -> Table:
     """The numbered layers of a network, with shapes, and what positions may do with each."""
-    sizes = {key: value for key, value in given.items() if key in (*SIZES, "shape")}
-    plain = {**sizes, "positions": None, "attention": None, "extra": ()}
-    rows = layer_table(spec_of(network, plain))
+    meant = given if given.get("attention") else {key: given[key] for key in given if key in (*SIZES, "shape")}
+    rows = layer_table(spec_of(network, {"extra": (), **meant, "positions": None}))
     records = [
         {
             "layer": row.layer,
@@ -78,10 +77,11 @@ def numbered_layers(network: str, given: dict[str, Any]) -> Table:
             "output": list(row.output),
             "may_follow": row.may_follow,
             "may_replace": row.may_replace,
+            "attention": ", ".join(row.attention),
         }
         for row in rows
     ]
-    columns = (
+    columns = [
         number("layer", "layer", str),
         words("path", "path"),
         words("kind", "kind"),
@@ -89,8 +89,10 @@ def numbered_layers(network: str, given: dict[str, Any]) -> Table:
         number("output", "output", _shape),
         number("may_follow", "follow", _yes),
         number("may_replace", "replace", _yes),
-    )
-    return Table(columns=columns, records=records)
+    ]
+    if any(row.attention for row in rows):
+        columns.append(words("attention", "attention"))
+    return Table(columns=tuple(columns), records=records)
 
 
 def _shape(sizes: list[int]) -> str:

@@ -17,6 +17,7 @@ from ulsam_cost.formulas.layers import (
 )
 
 FEWEST = 8
+NOT_EXPANDED = 2  # the stride of MobileNetV2's first block, the only one that does not expand
 
 
 def coord_cost(*, channels: Any, height: Any, width: Any, batch: Any = 1, reduction: Any = 32) -> Cost:
@@ -63,5 +64,9 @@ MECHANISM = Mechanism(
     source="Hou et al., CVPR 2021",
     group="both",
     cost=coord_cost,
-    places=Places(source="houqb/CoordAttention"),
+    places=Places(
+        where="last",
+        blocks=lambda *, network, stride, **_: not (network == "mv2" and stride == NOT_EXPANDED),
+        source="houqb/CoordAttention: on MobileNetV2's expanded channels, before the projection",
+    ),
 )

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ulsam_cost.cost import Cost
-from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width
+from ulsam_cost.formulas.attention.mechanism import Mechanism, Places, hidden_width
 from ulsam_cost.formulas.layers import add_cost, conv2d_cost, layer_norm_cost, matmul_cost, relu_cost, softmax_cost
 
 
@@ -46,5 +46,9 @@ MECHANISM = Mechanism(
     source="Cao et al., ICCV workshops 2019",
     group="channel",
     cost=gc_cost,
+    places=Places(
+        blocks=lambda *, stride, **_: stride >= 8,
+        source="xvjiarui/GCNet: the last three stages, c3 to c5, of stride 8, 16 and 32",
+    ),
     from_table1=lambda *, r, **_: {"reduction": r},
 )

@@ -63,5 +63,5 @@ MECHANISM = Mechanism(
     source="Yang et al., CVPR 2020",
     group="channel",
     cost=gct_cost,
-    places=Places(source="z-x-yang/GCT"),
+    places=Places(where="each", source="z-x-yang/GCT: before every convolution, the stem's and the shortcuts' too"),
 )

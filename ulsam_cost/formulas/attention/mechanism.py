@@ -20,6 +20,17 @@ GROUPS = {
 }
 
 
+WHERE = {
+    "block": "inside of a block, after its last norm, before the shortcut is added",
+    "layers": "after a block",
+    "unit": "in place of a block's spatial convolution with its norm and activation",
+    "instead": "in place of a block's spatial convolution alone",
+    "spatial": "between a block's spatial convolution and its norm",
+    "last": "before a block's last convolution",
+    "each": "before every convolution",
+}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Term:
     """What a printed formula charges for one kind of operation, as arithmetic on the letters m, h, w, t and r."""
@@ -66,10 +77,10 @@ def _options(cost: Callable[..., Cost]) -> dict[str, Any]:
 class Places:
     """Where a mechanism's paper puts it in a network, and with which options.
 
-    `where` is `block`, inside of the blocks, or `layers`, after them; `blocks` says of which of them, from what is
-    known of each: the network, its channels, the stride of its map from the input on, its index in its stage, whether
-    it ends the stage, whether the stage is the last. None stands for all. `options` are set everywhere, `at` gives
-    those of one place from its network, channels and stride. `source` names the paper or code that puts it there.
+    `where` is one of WHERE; `blocks` says of which blocks, from what is known of each: the network, its channels, the
+    stride of its map from the input on, its index in its stage, whether it ends the stage, whether the stage is the
+    last. None stands for all. `options` are set everywhere, `at` gives those of one place from its network, channels
+    and stride. `source` names the paper or code that puts it there.
     """
 
     where: str = "block"

@@ -107,5 +107,5 @@ MECHANISM = Mechanism(
     cost=psa_cost,
     replaces=convolution_cost,
     multiple=64,
-    places=Places(source="murufeng/EPSANet"),
+    places=Places(where="instead", source="murufeng/EPSANet: in place of a bottleneck's 3 x 3"),
 )

@@ -62,5 +62,5 @@ MECHANISM = Mechanism(
     source="Yang et al., ICML 2021",
     group="both",
     cost=simam_cost,
-    places=Places(source="ZjjConan/SimAM"),
+    places=Places(where="spatial", source="ZjjConan/SimAM: between the 3 x 3 and its norm"),
 )

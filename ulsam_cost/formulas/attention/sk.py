@@ -4,7 +4,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import SizeError, require_int, require_size
-from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width, require_odd_kernel, require_one_of
+from ulsam_cost.formulas.attention.mechanism import Mechanism, Places, hidden_width, require_odd_kernel, require_one_of
 from ulsam_cost.formulas.layers import (
     Shape,
     add_cost,
@@ -128,6 +128,7 @@ MECHANISM = Mechanism(
     source="Li et al., CVPR 2019",
     group="replacing",
     cost=sk_cost,
+    places=Places(where="unit", source="implus/SKNet: in place of a bottleneck's 3 x 3"),
     replaces=replaced_unit_cost,
     from_table1=lambda *, r, **_: {"reduction": r},
 )

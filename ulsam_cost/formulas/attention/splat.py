@@ -125,5 +125,5 @@ MECHANISM = Mechanism(
     cost=splat_cost,
     replaces=replaced_unit_cost,
     multiple=2,
-    places=Places(source="zhanghang1989/ResNeSt: in place of the 3 x 3 convolution, norm and activation"),
+    places=Places(where="unit", source="zhanghang1989/ResNeSt: in place of a bottleneck's 3 x 3"),
 )

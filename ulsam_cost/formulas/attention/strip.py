@@ -50,5 +50,9 @@ MECHANISM = Mechanism(
     source="Hou et al., CVPR 2020",
     group="spatial",
     cost=strip_cost,
-    places=Places(source="houqb/SPNet"),
+    places=Places(
+        where="last",
+        blocks=lambda *, last, ends, **_: last or ends,
+        source="houqb/SPNet: before the last 1 x 1, in all blocks of the last stage and the last one of the others",
+    ),
 )

@@ -4,6 +4,7 @@ A `NetworkSpec` says which network is meant; both wings read it, so that `networ
 `ulsam_cost.nn.networks.build_network(spec)` speak of the same thing.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -13,6 +14,7 @@ from typing import Any
 from ulsam_cost.cost import Cost, OpCost, OpKind, is_under
 from ulsam_cost.errors import CostError, SizeError, UnknownNameError, require_size
 from ulsam_cost.formulas.networks.settings import settings
+from ulsam_cost.formulas.networks.sites import sites
 from ulsam_cost.formulas.networks.spec import NO_ATTENTION as NO_ATTENTION
 from ulsam_cost.formulas.networks.spec import NO_POSITIONS as NO_POSITIONS
 from ulsam_cost.formulas.networks.spec import PAPERS_SITES as PAPERS_SITES
@@ -191,11 +193,18 @@ class LayerRow:
     output: tuple[int, ...]
     may_follow: bool
     may_replace: bool
+    attention: tuple[str, ...] = ()
 
 
 def layer_table(spec: NetworkSpec) -> tuple[LayerRow, ...]:
-    """The numbered layers of a network with their shapes, and whether attention may follow or replace each."""
+    """The numbered layers of a network with their shapes, and where attention may stand and does.
+
+    `attention` are the paths of the modules that stand in a layer, after it or in its place.
+    """
     plain = spec.plain()
+    standing: dict[str, list[str]] = {}
+    for site in sites(spec).values():
+        standing.setdefault(re.split("[ :]", site.label)[0], []).append(site.path)
     outputs = {layer.layer: layer.output for layer in network_layers(plain)}
     rows, x = [], plain.input_shape
     for slot in get_network(spec.network).slots(plain):
@@ -209,6 +218,7 @@ def layer_table(spec: NetworkSpec) -> tuple[LayerRow, ...]:
                 output=output,
                 may_follow=not slot.fixed,
                 may_replace=slot.keeps_shape and not slot.fixed,
+                attention=tuple(standing.get(str(slot.layer), ())),
             )
         )
         x = output

@@ -1,6 +1,6 @@
 """What the networks are made of, with torchvision's names for the parts."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ulsam_cost.cost import Cost
@@ -8,6 +8,7 @@ from ulsam_cost.formulas.attention.aw import aw_conv2d_cost
 from ulsam_cost.formulas.connections.aw import aw_sizes
 from ulsam_cost.formulas.layers import Shape, batch_norm_cost, conv2d_cost
 from ulsam_cost.formulas.networks.spec import NetworkSpec
+from ulsam_cost.placement import Convolution
 
 Activation = Callable[[str, Shape], Cost]
 
@@ -26,6 +27,18 @@ def dense_conv_cost(spec: NetworkSpec, path: str, x: Shape, out_channels: int, *
         return conv2d_cost(path, x, out_channels, **sizes)
     attended = aw_sizes(out_channels, **dict(spec.connection_options))
     return aw_conv2d_cost(x, out_channels, **sizes, **attended).scoped(path)
+
+
+def inverted_residual(
+    paths: Sequence[str], channels: int, hidden: int, out_channels: int, stride: int
+) -> tuple[Convolution, ...]:
+    """The convolutions of an inverted residual; the path of an expansion that it does not have is empty."""
+    expand, depthwise, project = paths
+    main = (
+        Convolution(path=depthwise, in_channels=hidden, out_channels=hidden, stride=stride, spatial=True),
+        Convolution(path=project, in_channels=hidden, out_channels=out_channels, before=stride, last=True),
+    )
+    return (Convolution(path=expand, in_channels=channels, out_channels=hidden), *main) if expand else main
 
 
 def window_shape(x: Shape, out_channels: Any, stride: int) -> Shape:

@@ -10,11 +10,12 @@ from itertools import product
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import PlacementError
+from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.layers import Shape, add_cost, interpolate_cost, max_pool2d_cost
 from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
 from ulsam_cost.formulas.networks.resnet import DEPTHS, EXPANSION, STAGES, VARIANTS, body_slots, resnet_body_layers
 from ulsam_cost.formulas.networks.sites import AttentionCosts, Site
-from ulsam_cost.formulas.networks.spec import IN_PLACE, NO_ATTENTION, LayerCost, Network, NetworkSpec
+from ulsam_cost.formulas.networks.spec import NO_ATTENTION, LayerCost, Network, NetworkSpec
 from ulsam_cost.placement import Slot
 
 BODY = "body."
@@ -27,7 +28,7 @@ PARTS = {"lateral": "inner_blocks", "output": "layer_blocks"}
 
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """The layers of the body, numbered as ResNet101's."""
-    return body_slots(DEPTHS[spec.network.removesuffix("_fpn")], BODY)
+    return body_slots(DEPTHS[spec.network.removesuffix("_fpn")], spec.variant, BODY)
 
 
 def body_spec(spec: NetworkSpec) -> NetworkSpec:
@@ -51,7 +52,7 @@ def pyramid_sites(spec: NetworkSpec) -> Mapping[str, Site]:
     found: dict[str, Site] = {}
     for level, part in product(LEVELS if spec.sites == "pyramid" else (), PARTS):
         label, channels = site_label(part, level), level_channels(level) if part == "lateral" else CHANNELS
-        if spec.attention in IN_PLACE:
+        if get_mechanism(spec.attention).places.where in ("unit", "instead"):
             raise PlacementError(
                 f"{spec.attention} at {label} of {spec.network}: it stands in place of a block's spatial convolution "
                 f"and there is none, another network is accepted"

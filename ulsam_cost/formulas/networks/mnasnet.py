@@ -15,11 +15,11 @@ from ulsam_cost.formulas.layers import (
     mean_cost,
     relu_cost,
 )
-from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
+from ulsam_cost.formulas.networks.blocks import dense_conv_cost, inverted_residual, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
 from ulsam_cost.formulas.networks.walk import body_layers
-from ulsam_cost.placement import Place, Slot
+from ulsam_cost.placement import Convolution, Place, Slot
 
 STEM_CHANNELS, SEPARABLE_CHANNELS, HEAD_CHANNELS = 32, 16, 1280
 # (expansion, kernel, output channels, blocks, stride of the first) of layers 3 to 18
@@ -33,13 +33,31 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """Layer 1, the stem; 2, the separable convolution; 3 to 18, residual blocks; 19, a 1 x 1; 20, the classifier."""
     stem, separable, head = STEM_CHANNELS, SEPARABLE_CHANNELS, HEAD_CHANNELS
     result = [
-        Slot(layer=1, kind="stem", path="layers.0", in_channels=3, out_channels=stem, stride=2, fixed=True),
-        Slot(layer=2, kind="separable", path=f"layers.{SEPARABLE}", in_channels=stem, out_channels=separable),
+        Slot(
+            layer=1,
+            kind="stem",
+            path="layers.0",
+            in_channels=3,
+            out_channels=stem,
+            stride=2,
+            fixed=True,
+            convolutions=(Convolution(path="layers.0", in_channels=3, out_channels=stem, stride=2),),
+        ),
+        Slot(
+            layer=2,
+            kind="separable",
+            path=f"layers.{SEPARABLE}",
+            in_channels=stem,
+            out_channels=separable,
+            convolutions=inverted_residual(
+                ["", f"layers.{SEPARABLE}", f"layers.{SEPARABLE + 3}"], stem, stem, separable, 1
+            ),
+        ),
     ]
     channels = separable
     for stack, (expansion, _, out, blocks, first_stride) in enumerate(STACKS):
         for block in range(blocks):
-            path = f"layers.{FIRST_STACK + stack}.{block}"
+            path, stride = f"layers.{FIRST_STACK + stack}.{block}", 1 if block else first_stride
             result.append(
                 Slot(
                     layer=len(result) + 1,
@@ -47,14 +65,21 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
                     path=path,
                     in_channels=channels,
                     out_channels=out,
-                    stride=1 if block else first_stride,
+                    stride=stride,
                     places=(Place(name="block", path=f"{path}.attention", channels=out),),
                     convolution=Place(name="block", path=f"{path}.layers.3", channels=channels * expansion),
+                    convolutions=inverted_residual(
+                        [f"{path}.layers.{part}" for part in (0, 3, 6)], channels, channels * expansion, out, stride
+                    ),
                 )
             )
             channels = out
     layer = len(result) + 1
-    result.append(Slot(layer=layer, kind="conv", path=f"layers.{HEAD}", in_channels=channels, out_channels=head))
+    path = f"layers.{HEAD}"
+    last = Convolution(path=path, in_channels=channels, out_channels=head)
+    result.append(
+        Slot(layer=layer, kind="conv", path=path, in_channels=channels, out_channels=head, convolutions=(last,))
+    )
     result.append(
         Slot(
             layer=layer + 1,

@@ -12,7 +12,7 @@ from ulsam_cost.formulas.networks.blocks import conv_norm_cost, dense_conv_cost,
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
 from ulsam_cost.formulas.networks.walk import body_layers
-from ulsam_cost.placement import Place, Slot
+from ulsam_cost.placement import Convolution, Place, Slot
 
 STEM_CHANNELS = 32
 # (output channels, stride) of layers 2 to 14
@@ -33,7 +33,19 @@ def scaled(channels: int, width: float) -> int:
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """Layer 1, the stem, and layers 2 to 14, the depthwise-separable blocks."""
     channels = scaled(STEM_CHANNELS, spec.width)
-    result = [Slot(layer=1, kind="stem", path="features.0", in_channels=3, out_channels=channels, stride=2, fixed=True)]
+    stem = Convolution(path="features.0.0", in_channels=3, out_channels=channels, stride=2)
+    result = [
+        Slot(
+            layer=1,
+            kind="stem",
+            path="features.0",
+            in_channels=3,
+            out_channels=channels,
+            stride=2,
+            fixed=True,
+            convolutions=(stem,),
+        )
+    ]
     for layer, (width, stride) in enumerate(BLOCKS, start=2):
         out_channels, path = scaled(width, spec.width), f"features.{layer - 1}"
         result.append(
@@ -49,6 +61,22 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
                     Place(name="pointwise", path=f"{path}.pointwise_attention", channels=out_channels),
                 ),
                 convolution=Place(name="depthwise", path=f"{path}.depthwise", channels=channels),
+                convolutions=(
+                    Convolution(
+                        path=f"{path}.depthwise.0",
+                        in_channels=channels,
+                        out_channels=channels,
+                        stride=stride,
+                        spatial=True,
+                    ),
+                    Convolution(
+                        path=f"{path}.pointwise.0",
+                        in_channels=channels,
+                        out_channels=out_channels,
+                        before=stride,
+                        last=True,
+                    ),
+                ),
             )
         )
         channels = out_channels

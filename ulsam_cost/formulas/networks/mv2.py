@@ -15,11 +15,11 @@ from ulsam_cost.formulas.layers import (
     linear_cost,
     relu6_cost,
 )
-from ulsam_cost.formulas.networks.blocks import conv_norm_cost, dense_conv_cost, window_shape
+from ulsam_cost.formulas.networks.blocks import conv_norm_cost, dense_conv_cost, inverted_residual, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
 from ulsam_cost.formulas.networks.walk import body_layers
-from ulsam_cost.placement import Place, Slot
+from ulsam_cost.placement import Convolution, Place, Slot
 
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280
 # (expansion, output channels, blocks, stride of the first) of layers 2 to 18
@@ -43,7 +43,19 @@ def expansion(layer: int) -> int:
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """Layer 1, the stem; 2 to 18, the residual blocks; 19, the 1 x 1 convolution; 20, the classifier."""
     channels = scaled(STEM_CHANNELS, spec.width)
-    result = [Slot(layer=1, kind="stem", path="features.0", in_channels=3, out_channels=channels, stride=2, fixed=True)]
+    stem = Convolution(path="features.0.0", in_channels=3, out_channels=channels, stride=2)
+    result = [
+        Slot(
+            layer=1,
+            kind="stem",
+            path="features.0",
+            in_channels=3,
+            out_channels=channels,
+            stride=2,
+            fixed=True,
+            convolutions=(stem,),
+        )
+    ]
     for factor, width, blocks, first_stride in STAGES:
         for stride in (first_stride, *(1,) * (blocks - 1)):
             out, path = scaled(width, spec.width), f"features.{len(result)}"
@@ -58,11 +70,24 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
                     stride=stride,
                     places=(Place(name="block", path=f"{path}.attention", channels=out),),
                     convolution=depthwise,
+                    convolutions=inverted_residual(
+                        [f"{path}.conv.{part}" for part in ("0.0", "1.0", "2")]
+                        if factor > 1
+                        else ["", f"{path}.conv.0.0", f"{path}.conv.1"],
+                        channels,
+                        channels * factor,
+                        out,
+                        stride,
+                    ),
                 )
             )
             channels = out
     head, layer = scaled(HEAD_CHANNELS, max(1.0, spec.width)), len(result) + 1
-    result.append(Slot(layer=layer, kind="conv", path=f"features.{layer - 1}", in_channels=channels, out_channels=head))
+    path = f"features.{layer - 1}"
+    last = Convolution(path=f"{path}.0", in_channels=channels, out_channels=head)
+    result.append(
+        Slot(layer=layer, kind="conv", path=path, in_channels=channels, out_channels=head, convolutions=(last,))
+    )
     result.append(
         Slot(
             layer=layer + 1,

@@ -22,7 +22,7 @@ from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
 from ulsam_cost.formulas.networks.walk import body_layers
-from ulsam_cost.placement import Place, Slot
+from ulsam_cost.placement import Convolution, Place, Slot
 
 STEM_CHANNELS = 64
 EXPANSION = 4
@@ -34,17 +34,26 @@ DEPTHS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3,
 
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """Layer 1, the stem with its pool, and the bottlenecks from layer 2 on, one by one."""
-    return body_slots(DEPTHS[spec.network], "")
+    return body_slots(DEPTHS[spec.network], spec.variant, "")
 
 
-def body_slots(depths: tuple[int, ...], prefix: str) -> tuple[Slot, ...]:
+def body_slots(depths: tuple[int, ...], variant: str, prefix: str) -> tuple[Slot, ...]:
     """The same of a body whose modules' paths begin with a prefix."""
     stem_path = f"{prefix}conv1"
-    stem = Slot(layer=1, kind="stem", path=stem_path, in_channels=3, out_channels=STEM_CHANNELS, stride=4, fixed=True)
+    stem = Slot(
+        layer=1,
+        kind="stem",
+        path=stem_path,
+        in_channels=3,
+        out_channels=STEM_CHANNELS,
+        stride=4,
+        fixed=True,
+        convolutions=(Convolution(path=stem_path, in_channels=3, out_channels=STEM_CHANNELS, stride=2),),
+    )
     result, channels = [stem], STEM_CHANNELS
     for stage, ((planes, first_stride), blocks) in enumerate(zip(STAGES, depths, strict=True), start=1):
         for block in range(blocks):
-            path = f"{prefix}layer{stage}.{block}"
+            path, stride = f"{prefix}layer{stage}.{block}", 1 if block else first_stride
             result.append(
                 Slot(
                     layer=len(result) + 1,
@@ -52,18 +61,35 @@ def body_slots(depths: tuple[int, ...], prefix: str) -> tuple[Slot, ...]:
                     path=path,
                     in_channels=channels,
                     out_channels=planes * EXPANSION,
-                    stride=1 if block else first_stride,
+                    stride=stride,
                     places=(Place(name="block", path=f"{path}.attention", channels=planes * EXPANSION),),
                     convolution=Place(name="block", path=f"{path}.conv2", channels=planes),
+                    convolutions=_convolutions(path, channels, planes, stride, variant),
                 )
             )
             channels = planes * EXPANSION
     return tuple(result)
 
 
-def strides(slot: Slot, variant: str) -> tuple[int, int]:
+def _convolutions(path: str, channels: int, planes: int, stride: int, variant: str) -> tuple[Convolution, ...]:
+    first, second = strides(stride, variant)
+    out = planes * EXPANSION
+    main = (
+        Convolution(path=f"{path}.conv1", in_channels=channels, out_channels=planes, stride=first),
+        Convolution(
+            path=f"{path}.conv2", in_channels=planes, out_channels=planes, before=first, stride=second, spatial=True
+        ),
+        Convolution(path=f"{path}.conv3", in_channels=planes, out_channels=out, before=stride, last=True),
+    )
+    if channels == out and stride == 1:
+        return main
+    shortcut = Convolution(path=f"{path}.downsample.0", in_channels=channels, out_channels=out, stride=stride)
+    return (*main, shortcut)
+
+
+def strides(stride: int, variant: str) -> tuple[int, int]:
     """The strides of a bottleneck's first 1 x 1 convolution and of its 3 x 3."""
-    return (slot.stride, 1) if variant == "v1" else (1, slot.stride)
+    return (stride, 1) if variant == "v1" else (1, stride)
 
 
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
@@ -93,7 +119,7 @@ def _stem_cost(prefix: str, x: Shape) -> Cost:
 def _bottleneck_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> Cost:
     path, label, out = slot.path, str(slot.layer), slot.out_channels
     planes, block_input = out // EXPANSION, x
-    first_stride, second_stride = strides(slot, spec.variant)
+    first_stride, second_stride = strides(slot.stride, spec.variant)
     cost = conv2d_cost(f"{path}.conv1", x, planes, kernel=1, stride=first_stride)
     x = window_shape(x, planes, first_stride)
     cost += batch_norm_cost(f"{path}.bn1", x) + relu_cost(f"{path}.relu", x)

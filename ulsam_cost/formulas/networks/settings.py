@@ -13,7 +13,7 @@ from ulsam_cost.formulas.attention import get_mechanism, mechanisms
 from ulsam_cost.formulas.attention.mechanism import Places
 from ulsam_cost.formulas.connections import aw, dca
 from ulsam_cost.formulas.networks.spec import (
-    IN_PLACE,
+    AROUND,
     NO_ATTENTION,
     NO_POSITIONS,
     PAPERS_SITES,
@@ -27,7 +27,8 @@ DEFAULT_ATTENTION = "ulsam"
 CONNECTION_OPTIONS = {"dca": dca.OPTIONS, "aw": aw.OPTIONS}
 # what the AW mechanism and the AW connection call the same
 AW_NAMES = {"reduction": "aw_reduction", "literal": "aw_literal"}
-CONVOLUTION_OPTIONS = ("groups", "stride", "kernel", "activation")
+# what a mechanism that stands for a convolution takes over from it
+CONVOLUTION_OPTIONS = {"unit": ("groups", "stride", "kernel", "activation"), "instead": ("stride",)}
 BIASED = ("se", "cbam", "gc")
 # (network, attention, connection) -> the options of the attention and those of the connection
 PAPER_REDUCTIONS = {
@@ -77,7 +78,7 @@ def settings(
         attends = _paper_attention(network.name, attention, connection) | attends
     if connection == "dca":
         connects = _paper_connection(network.name if sites else "", attention) | connects
-    if attention in IN_PLACE and sites:
+    if sites:
         _refuse_convolution_options(attention, attends)
     return {
         "placement": placement,
@@ -126,9 +127,10 @@ def _placed(
         return placement, "", False
     if places.where == "layers":
         return _after_layers(network, places), "", True
-    if places.blocks is not None and connection != "dca" and network.in_blocks:
+    chosen = places.blocks is not None or places.where in AROUND
+    if chosen and connection != "dca" and network.in_blocks:
         return placement, PAPERS_SITES, True
-    return placement, "depthwise" if attention in IN_PLACE and "depthwise" in network.sites else network.sites[0], True
+    return placement, "depthwise" if places.where == "unit" and "depthwise" in network.sites else network.sites[0], True
 
 
 def _after_layers(network: Network, places: Places) -> Placement:
@@ -181,7 +183,7 @@ def _paper_connection(network: str, attention: str) -> dict[str, Any]:
 
 
 def _refuse_convolution_options(attention: str, options: dict[str, Any]) -> None:
-    for key in CONVOLUTION_OPTIONS:
+    for key in CONVOLUTION_OPTIONS.get(get_mechanism(attention).places.where, ()):
         if key in options:
             raise CostError(
                 f"{key} = {options[key]!r}: {attention} has the {key} of the convolution that it stands for, "

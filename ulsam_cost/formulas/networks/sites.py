@@ -7,6 +7,7 @@ place of layers or after them where `spec.placement` does. Both wings read it.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import groupby
 from typing import Any
 
 from ulsam_cost.cost import Cost
@@ -14,8 +15,16 @@ from ulsam_cost.errors import CostError, PlacementError
 from ulsam_cost.formulas.attention import attention_cost, get_mechanism
 from ulsam_cost.formulas.connections.dca import Link, connected_cost
 from ulsam_cost.formulas.layers import Shape
-from ulsam_cost.formulas.networks.spec import IN_PLACE, PAPERS_SITES, LayerCost, NetworkSpec, chooses, get_network
-from ulsam_cost.placement import Place, Slot, Standing, Step, arrange, standings
+from ulsam_cost.formulas.networks.spec import (
+    AROUND,
+    PAPERS_SITES,
+    LayerCost,
+    NetworkSpec,
+    chooses,
+    get_network,
+    stands_for_unit,
+)
+from ulsam_cost.placement import Convolution, Place, Slot, Standing, Step, arrange, standings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +33,8 @@ class Site:
 
     `label` is the layer's number with the place in it, `path` its module's; `channels` and `stride`, from the
     input on, are those of its map. `previous` and `shrink` are the channels of the attention before it and how
-    many times larger its map is; for the first, those of the layer's input, which is as large.
+    many times larger its map is; for the first, those of the layer's input, which is as large. A site at a convolution
+    has its path in `convolution`, and `side` says whether it stands `before` it, `after` it or `instead` of it.
     """
 
     label: str
@@ -34,6 +44,9 @@ class Site:
     previous: int
     shrink: int
     in_place: bool = False
+    convolution: str = ""
+    side: str = ""
+    shrinks: int = 1  # the stride of what it stands instead of
 
     def map_size(self, resolution: tuple[int, int]) -> tuple[int, int]:
         """Height and width of its map: strides round up."""
@@ -44,6 +57,8 @@ class Site:
 def sites(spec: NetworkSpec) -> dict[str, Site]:
     """The sites of a network by label, in the order in which they run."""
     found: dict[str, Site] = {}
+    if _is_around(spec):
+        return _sites_around(spec)
     stride, before = 1, (0, 0)
     network = get_network(spec.network)
     slots = network.slots(spec)
@@ -71,6 +86,49 @@ def sites(spec: NetworkSpec) -> dict[str, Site]:
     return {**found, **network.beyond(spec)}
 
 
+def _is_around(spec: NetworkSpec) -> bool:
+    return spec.sites == PAPERS_SITES and get_mechanism(spec.attention).places.where in AROUND
+
+
+def _sites_around(spec: NetworkSpec) -> dict[str, Site]:
+    """The sites at convolutions, by label."""
+    places, network = get_mechanism(spec.attention).places, get_network(spec.network)
+    slots, found, stride = network.slots(spec), {}, 1
+    standing = standings(slots)
+    for slot in slots:
+        at = standing.get(slot.layer)
+        if places.where == "each" or (at is not None and chooses(places, spec.network, at)):
+            for conv in slot.convolutions:
+                if places.where == "each" or (conv.last if places.where == "last" else conv.spatial):
+                    site = _site_around(spec, slot, conv, stride * conv.before)
+                    found[site.label] = site
+        stride *= slot.stride
+    return found
+
+
+def _site_around(spec: NetworkSpec, slot: Slot, conv: Convolution, stride: int) -> Site:
+    side = AROUND[get_mechanism(spec.attention).places.where]
+    inner = conv.path.removeprefix(slot.path).lstrip(".")
+    label = f"{slot.layer} {inner}" if inner else str(slot.layer)
+    if side == "instead" and conv.in_channels != conv.out_channels:
+        raise PlacementError(
+            f"{spec.attention} at {label} of {spec.network}: it stands in place of a convolution of as many channels, "
+            f"not of {conv.in_channels} to {conv.out_channels}; another network is accepted"
+        )
+    channels = conv.out_channels if side == "after" else conv.in_channels
+    return Site(
+        label=label,
+        path=conv.path if side == "instead" else f"{conv.path}.attention",
+        channels=channels,
+        stride=stride * conv.stride if side == "after" else stride,
+        previous=channels,
+        shrink=1,
+        convolution=conv.path,
+        side=side,
+        shrinks=conv.stride,
+    )
+
+
 def place_label(layer: str, place: Place) -> str:
     """What a site is called: `5`, or `5 depthwise` where a layer has several places."""
     return layer if place.name in ("", "block") else f"{layer} {place.name}"
@@ -81,7 +139,7 @@ def _chosen_places(spec: NetworkSpec, slot: Slot, standing: Mapping[int, Standin
     if spec.sites == PAPERS_SITES and chosen:
         places = get_mechanism(spec.attention).places
         chosen = chosen if chooses(places, spec.network, standing[slot.layer]) else []
-    if spec.attention not in IN_PLACE or not chosen:
+    if not stands_for_unit(spec.attention) or not chosen:
         return chosen
     if slot.convolution is None or [place.name for place in chosen] != [slot.convolution.name]:
         other = next(place for place in chosen if slot.convolution is None or place.name != slot.convolution.name)
@@ -137,6 +195,7 @@ class AttentionCosts:
         self._spec, self._sites = spec, sites(spec)
         self._before: Shape | None = None  # the map of the attention before
         self._derived: dict[Any, tuple[str, Cost, Shape | None]] = {}
+        self._around = {site.convolution: site for site in self._sites.values() if site.side}
 
     def block(self, derive: DeriveBlock, x: Shape, slot: Slot) -> Cost:
         """The cost of a block and the attention inside of it; one like an earlier one but for its name is moved."""
@@ -167,6 +226,28 @@ class AttentionCosts:
         return LayerCost(
             layer=site.label, path=site.path, kind=self._spec.attention, cost=self._cost(site, x), output=x
         )
+
+    def around(self, cost: Cost) -> Cost:
+        """A layer's cost with the attention that stands at its convolutions."""
+        if not self._around:
+            return cost
+        result = Cost()
+        for path, ops in groupby(cost, lambda op: self._convolution_of(op.path)):
+            part, site = Cost(tuple(ops)), self._around.get(path)
+            result += part if site is None else self._at(site, part)
+        return result
+
+    def _convolution_of(self, path: str) -> str:
+        while path and path not in self._around:
+            path = path.rpartition(".")[0]
+        return path
+
+    def _at(self, site: Site, convolution: Cost) -> Cost:
+        x = (self._spec.batch, site.channels, *site.map_size(self._spec.resolution))
+        if site.side == "instead":
+            return self._cost(site, x, stride=site.shrinks)
+        attention, moved = self._cost(site, x), convolution.moved(site.convolution, f"{site.convolution}.conv")
+        return attention + moved if site.side == "before" else moved + attention
 
     def _cost(self, site: Site, x: Shape, **convolution: Any) -> Cost:
         spec, (batch, channels, height, width) = self._spec, x

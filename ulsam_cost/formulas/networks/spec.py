@@ -7,6 +7,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import UnknownNameError
+from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.attention.mechanism import Places
 from ulsam_cost.placement import Placement, Slot, Standing
 
@@ -14,8 +15,8 @@ NO_ATTENTION = "none"
 NO_POSITIONS = Placement()
 # the sites that a mechanism's paper chooses among those of a network
 PAPERS_SITES = "paper"
-# mechanisms that stand in place of a block's spatial convolution, not after the block
-IN_PLACE = ("sk",)
+# where a mechanism stands at a convolution -> on which side of it
+AROUND = {"instead": "instead", "spatial": "after", "last": "before", "each": "before"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +98,11 @@ class Network:
     scales: bool = False
     classifies: bool = True
     connections: tuple[str, ...] = ("dca", "aw")
+
+
+def stands_for_unit(attention: str) -> bool:
+    """Whether a mechanism stands in place of a block's spatial convolution, norm and activation."""
+    return attention != NO_ATTENTION and get_mechanism(attention).places.where == "unit"
 
 
 def chooses(places: Places, network: str, standing: Standing) -> bool:

@@ -32,6 +32,6 @@ def body_layers(
         if step.attends:
             yield attention.layer(step, x)
             continue
-        cost = attention.block(block, x, slot) if slot.places else plain(x, slot)
+        cost = attention.around(attention.block(block, x, slot) if slot.places else plain(x, slot))
         x = window_shape(x, slot.out_channels, slot.stride)
         yield LayerCost(layer=step.label, path=slot.path, kind=slot.kind, cost=cost, output=x)

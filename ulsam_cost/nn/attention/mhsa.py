@@ -45,8 +45,9 @@ class MHSA(nn.Module):
         if relative:
             self.map_size = require_map_size(map_size)
             for name, size in zip(("height", "width"), self.map_size, strict=True):
-                table = torch.randn(2 * size - 1, channels // heads) * self.scale
-                self.register_parameter(name, nn.Parameter(table))
+                table = nn.Parameter(torch.empty(2 * size - 1, channels // heads))
+                nn.init.normal_(table, std=self.scale)
+                self.register_parameter(name, table)
                 self.register_buffer(f"{name}_index", _offsets(size), persistent=False)
         self.softmax = nn.Softmax(-1)
         self.pool = nn.AvgPool2d(stride, stride, ceil_mode=True) if stride > 1 else None

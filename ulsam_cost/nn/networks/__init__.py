@@ -6,6 +6,7 @@ from typing import Any
 from torch import nn
 
 from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, network_spec
+from ulsam_cost.nn.networks.sites import put_at_convolutions
 
 
 def build(network: str, **options: Any) -> nn.Module:
@@ -21,4 +22,5 @@ def build(network: str, **options: Any) -> nn.Module:
 def build_network(spec: NetworkSpec) -> nn.Module:
     """The real network that a spec describes."""
     module: nn.Module = import_module(f"{__name__}.{REGISTERED[spec.network]}").MODULE(spec)
+    put_at_convolutions(module, spec)
     return module

@@ -18,7 +18,7 @@ class Bottleneck(nn.Module):
     def __init__(self, spec: NetworkSpec, attention: AttentionModules, slot: Slot) -> None:
         super().__init__()
         planes, out, label = slot.out_channels // EXPANSION, slot.out_channels, str(slot.layer)
-        first_stride, second_stride = strides(slot, spec.variant)
+        first_stride, second_stride = strides(slot.stride, spec.variant)
         self.conv1 = nn.Conv2d(slot.in_channels, planes, 1, first_stride, bias=False)
         self.bn1 = nn.BatchNorm2d(planes)
         unit = attention.instead(label, kernel=3, stride=second_stride, activation="relu")

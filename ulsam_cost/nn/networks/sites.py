@@ -1,5 +1,6 @@
 """The attention modules of a network, site by site, and how they are run."""
 
+from collections import OrderedDict
 from typing import Any
 
 from torch import Tensor, nn
@@ -40,6 +41,25 @@ class AttentionModules:
             return build_attention(spec.attention, site.channels, **options)
         link = link_at(spec, site, groups=convolution.get("groups", 1))
         return CONNECTED[spec.attention](site.channels, link, **options)
+
+
+def put_at_convolutions(model: nn.Module, spec: NetworkSpec) -> None:
+    """Put the attention that stands at convolutions into a network: before each, after it or instead of it."""
+    for site in sites(spec).values():
+        if not site.side:
+            continue
+        options = options_at(spec, site)
+        if site.side == "instead":
+            attention = build_attention(spec.attention, site.channels, **options, stride=site.shrinks)
+            model.set_submodule(site.convolution, attention)
+            continue
+        parts = [
+            ("attention", build_attention(spec.attention, site.channels, **options)),
+            ("conv", model.get_submodule(site.convolution)),
+        ]
+        if site.side == "after":
+            parts.reverse()
+        model.set_submodule(site.convolution, nn.Sequential(OrderedDict(parts)))
 
 
 def dense_conv(spec: NetworkSpec, in_channels: int, out_channels: int, kernel: int, **sizes: Any) -> nn.Conv2d:
