@@ -10,7 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from reprlib import repr as shortened
 
-from ulsam_cost.audit import Computed, Finding, judge
+from ulsam_cost.audit.finding import Computed, Finding
+from ulsam_cost.audit.judging import judge
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import CostError

@@ -3,8 +3,9 @@
 from fractions import Fraction
 from functools import lru_cache
 
-from ulsam_cost.audit import Computed, Finding, explained, judge
 from ulsam_cost.audit.expressions import evaluate
+from ulsam_cost.audit.finding import Computed, Finding
+from ulsam_cost.audit.judging import explained, judge
 from ulsam_cost.published import Claim, read_rows
 
 

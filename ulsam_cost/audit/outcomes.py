@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
 
-from ulsam_cost.audit import EXACT_VERDICTS, Finding, Verdict
+from ulsam_cost.audit.finding import EXACT_VERDICTS, Finding, Verdict
 from ulsam_cost.published import Cell, Claim
 
 

@@ -5,7 +5,8 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from ulsam_cost.audit import Reading, register_reading
+from ulsam_cost.audit.finding import Reading
+from ulsam_cost.audit.registry import register_reading
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.formulas.attention import get_mechanism

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 
-from ulsam_cost.audit import Verdict, meets
+from ulsam_cost.audit.finding import Verdict
+from ulsam_cost.audit.judging import meets
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.units import Printed

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch._ops import OpOverload, OpOverloadPacket
+from torch._ops import OpOverloadPacket
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.errors import CostError, UnknownNameError
@@ -96,13 +96,3 @@ def _named(name: str) -> OpOverloadPacket[..., Any]:
 def operands_of(kwargs: dict[str, Any]) -> dict[str, Any]:
     """The keyword arguments that a rule is given: all but where the result is written."""
     return {key: value for key, value in kwargs.items() if key != "out"} if "out" in kwargs else kwargs
-
-
-def rule_of(operator: OpOverload[..., Any]) -> Rule | None:
-    """The rule of a dispatched operator; one that torch tags as pointwise goes element by element."""
-    found = RULES.get(operator.overloadpacket)
-    if found is None and torch.Tag.pointwise in operator.tags:
-        from ulsam_cost.counting.rules.elements import pointwise
-
-        return pointwise
-    return found

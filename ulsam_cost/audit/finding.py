@@ -1,0 +1,64 @@
+"""What is said of a printed number: how it can be read, what was computed for it, and the verdict."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from fractions import Fraction
+from typing import Generic, TypeVar
+
+from ulsam_cost.published import Cell, Claim
+
+Subject = TypeVar("Subject", Cell, Claim)
+
+
+class Verdict(StrEnum):
+    """How a computed number meets the printed one, best first; none is held against a number that is incomplete."""
+
+    MATCH = "match"
+    TRUNCATED = "truncated"
+    LAST_DIGIT = "last_digit"
+    EXPLAINED = "explained"
+    UNEXPLAINED = "unexplained"
+    INCOMPLETE = "incomplete"
+
+    @property
+    def words(self) -> str:
+        """The verdict as a person writes it."""
+        return self.replace("_", " ")
+
+
+EXACT_VERDICTS = (Verdict.MATCH, Verdict.TRUNCATED)
+DIGIT_VERDICTS = (*EXACT_VERDICTS, Verdict.LAST_DIGIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One honest way to compute a cell: its name, its convention, what it means, and the number or None."""
+
+    name: str
+    convention: str
+    meaning: str
+    compute: Callable[[Cell], Fraction | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """What a reading gives for a printed number.
+
+    `left_out` is what the number leaves out, as in `64 operations without a rule`; empty where it is whole.
+    """
+
+    reading: str
+    convention: str
+    number: Fraction
+    left_out: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding(Generic[Subject]):
+    """A printed number's verdict, and the computed number that it rests on."""
+
+    subject: Subject
+    verdict: Verdict
+    computed: Computed | None
+    explanation: str = ""

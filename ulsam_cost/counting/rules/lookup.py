@@ -1,0 +1,19 @@
+"""Which rule an operator has."""
+
+from __future__ import annotations  # OpOverload takes no type arguments in older releases of PyTorch
+
+from typing import Any
+
+import torch
+from torch._ops import OpOverload
+
+from ulsam_cost.counting.rules.elements import pointwise
+from ulsam_cost.counting.rules.registry import RULES, Rule
+
+
+def rule_of(operator: OpOverload[..., Any]) -> Rule | None:
+    """The rule of a dispatched operator; one that torch tags as pointwise goes element by element."""
+    found = RULES.get(operator.overloadpacket)
+    if found is None and torch.Tag.pointwise in operator.tags:
+        return pointwise
+    return found
