@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulsam_cost import audit
 from ulsam_cost.audit import DIGIT_VERDICTS, READINGS, Reading, Verdict, check_cell, meets, register_reading, solve
 from ulsam_cost.audit.claims import check_claim, claim_expressions
 from ulsam_cost.audit.explanations import explanations, key_of
@@ -123,8 +122,15 @@ def test_a_number_that_no_rule_gives_has_none():
     assert solve.solve([cost], [parse_printed("7M")]) == []
 
 
-def test_readings_are_open_to_others_and_refuse_a_second_of_their_name(monkeypatch):
-    monkeypatch.setattr(audit, "READINGS", list(READINGS))
+@pytest.fixture
+def readings_as_found():
+    before = list(READINGS)
+    yield
+    READINGS[:] = before
+
+
+@pytest.mark.usefixtures("readings_as_found")
+def test_readings_are_open_to_others_and_refuse_a_second_of_their_name():
     cell = next(f.subject for f in FINDINGS if f.verdict is Verdict.EXPLAINED)
     mine = Reading(name="mine", convention="macs", meaning="as printed", compute=lambda c: Fraction(c.value))
     register_reading(mine)
