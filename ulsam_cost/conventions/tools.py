@@ -9,6 +9,7 @@ that broadcast and einsums that sum first under fvcore; sparse products, which t
 `x.mul(y)` and the like, which cannot be told from `x * y`. A complex MAC is one MAC to every tool.
 """
 
+from collections.abc import Callable
 from math import prod
 
 from ulsam_cost.conventions.registry import Convention, register
@@ -23,6 +24,11 @@ RECURRENT = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 VECTOR_KERNELS = (":mv", ":dot", ":vdot", ":addmv")  # matmul:mv is a matmul that is a matrix and a vector's
 PADDED_BY_A_WORD = (":same", ":valid")  # conv2d:same is a conv2d whose padding is given by a word
 MULTIPLICATIONS = ("mul", "mul_", "torch.mul", "__mul__", "__rmul__", "__imul__")
+
+
+def _known_to_tools(weigh: Callable[[OpCost], int]) -> Callable[[OpCost], int]:
+    """The rule of a tool: none knows the operators of other libraries, such as `quantized::linear`."""
+    return lambda op: 0 if "::" in op.operator or op.operator.startswith("quantized_") else weigh(op)
 
 
 def affine(op: OpCost) -> bool:
@@ -70,7 +76,7 @@ FVCORE = register(
         counts="1 a MAC without bias; batch norm 2 an element, other norms 5; adaptive average pool 1 an element "
         "read; interpolation 1 (nearest) or 4 (bilinear) an element; blind to attention kernels, padding='same', "
         "products with vectors and recurrent layers",
-        weigh=_fvcore,
+        weigh=_known_to_tools(_fvcore),
     )
 )
 
@@ -104,7 +110,7 @@ THOP = register(
         counts="modules of known classes alone: 1 a MAC without bias, a transposed convolution's as if its map were "
         "as large as its result; norms 4 an element; average pool 1 an element; adaptive average pool 1 an element "
         "read and 1 written; softmax 3n - 1 a row; interpolation 1 (nearest) or 11 (bilinear) an element",
-        weigh=_thop,
+        weigh=_known_to_tools(_thop),
     )
 )
 
@@ -121,7 +127,7 @@ TORCH = register(
         source="torch 2.13, torch/utils/flop_counter.py: FlopCounterMode, on the meta device or a GPU",
         unit="FLOPs",
         counts="2 a MAC of convolutions and matrix products; blind to products with vectors and products in place",
-        weigh=_torch,
+        weigh=_known_to_tools(_torch),
         per_mac=2,
         products_only=True,
     )
@@ -163,7 +169,7 @@ PTFLOPS = register(
         counts="1 a MAC with bias, of modules; batch norm 2 an element; ReLU and its kin 1, pools 1 an element read, "
         "softmax 1; modules of ReLU and of pools twice, because their functions are counted too; blind to @, einsum "
         "and attention kernels",
-        weigh=_ptflops,
+        weigh=_known_to_tools(_ptflops),
     )
 )
 
@@ -192,7 +198,7 @@ TORCHINFO = register(
         unit="mult-adds",
         counts="modules alone: 1 a MAC of convolutions with bias; of other layers the number of their parameters, "
         "once for each of the batch; a transposed convolution's as if its map were as large as its result",
-        weigh=_torchinfo,
+        weigh=_known_to_tools(_torchinfo),
     )
 )
 
@@ -227,7 +233,7 @@ TORCHPROFILE = register(
         unit="MACs",
         counts="1 a MAC without bias; norms 1 an element; average pools and means 1 an element written; products of "
         "elements 1; bilinear interpolation 4; blind to mm and padding='same', wrong for transposed convolutions",
-        weigh=_torchprofile,
+        weigh=_known_to_tools(_torchprofile),
     )
 )
 
@@ -261,7 +267,7 @@ CALFLOPS = register(
         unit="FLOPs",
         counts="2 a MAC, a convolution's bias 1 an element; batch norm 2 an element, other norms 5; ReLU and its kin "
         "and softmax 1; pools 1 an element read; blind to @, mm, bmm and attention kernels",
-        weigh=_calflops,
+        weigh=_known_to_tools(_calflops),
         per_mac=2,
     )
 )

@@ -242,7 +242,7 @@ def _count_for_real(
     tensors = [*model.parameters(), *model.buffers(), *tensors_of(args, kwargs)]
     if any(tensor.is_meta for tensor in tensors):
         raise _refusal(reason, "there are none on the meta device: a model and inputs on a CPU or GPU are accepted")
-    index = ModelIndex(model)
+    index = ModelIndex(model, packed=True)
     twins = Twins(copy_of, parameters={key: key for key in index.parameters})
     with preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=False, values=True, gradients=train)
@@ -260,6 +260,8 @@ def _refusal(reason: Exception, why: str) -> Exception:
 def _sentence(error: Exception) -> str:
     """The first line of what an error says, and the module that it was raised in."""
     line = str(error).strip().split("\n", maxsplit=1)[0].removesuffix(".") or type(error).__name__
+    if "fake impl" in line:  # PyTorch's own words go on with how to write one
+        line = f"{line.partition(': ')[0]} has no kernel for the meta device"
     return " ".join((line, *(f"({note})" for note in getattr(error, "__notes__", ()))))
 
 

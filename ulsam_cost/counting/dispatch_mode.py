@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ulsam_cost.counting.checks import CHECKS
 from ulsam_cost.counting.meta_tensors import META, MOST_CONSTANT, MetaTensors
 from ulsam_cost.counting.recorder import Recorder
-from ulsam_cost.counting.rules import FREE, SPARSE, VIEWS, Rule, rule_of
+from ulsam_cost.counting.rules import FREE, SPARSE, VIEWS, Rule, name_of, rule_of
 from ulsam_cost.counting.scope import Scope
 from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import is_plain, tensors_of
@@ -114,7 +114,7 @@ class DispatchMode(TorchDispatchMode):
         if rule is None:
             record.without_rule(packet._qualified_op_name, tensors_of(args, kwargs), tensors_of(out))
         else:
-            function, kernel = record.operator, packet.__name__
+            function, kernel = record.operator, name_of(packet)
             record.operator = f"{function}:{kernel}" if function and kernel in KERNELS else function or kernel
             record.by_rule(rule, packet._qualified_op_name, out, args, kwargs)
             record.operator = function

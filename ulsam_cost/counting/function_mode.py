@@ -14,7 +14,7 @@ from ulsam_cost.counting.fast import FAST, Fast, Shape
 from ulsam_cost.counting.leaves import LEAVES, Leaf
 from ulsam_cost.counting.meta_tensors import META, MetaTensors
 from ulsam_cost.counting.recorder import Recorder
-from ulsam_cost.counting.rules import RULES, Rule, operands_of
+from ulsam_cost.counting.rules import RULES, Rule, name_of, operands_of
 from ulsam_cost.counting.scope import UNANSWERED, Scope
 from ulsam_cost.tensors import first_tensor, is_plain, tensors_of
 
@@ -171,8 +171,8 @@ class FunctionMode(TorchFunctionMode):
         if not isinstance(packet, OpOverloadPacket):
             return self._run(function, _named(name, args, kwargs), args, kwargs)
         if packet in RULES and not packet._qualified_op_name.startswith("aten::"):
-            return self._run_whole(function, packet.__name__, RULES[packet], args, kwargs)
-        return self._run(function, packet.__name__, args, kwargs)
+            return self._run_whole(function, name_of(packet), RULES[packet], args, kwargs)
+        return self._run(function, name_of(packet), args, kwargs)
 
     def _is_view(self, function: Any, args: tuple[Any, ...]) -> bool:
         if not self._fast or not args or not isinstance(args[0], Tensor) or not args[0].is_meta or _is_transformed():

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ulsam_cost.cost import is_under
 from ulsam_cost.counting.model_index import ModelIndex
 from ulsam_cost.counting.twin import Twins
 from ulsam_cost.tensors import SPARSE_LAYOUTS, mapped, stored_elements, tensors_of
@@ -43,16 +44,19 @@ class MetaTensors:
         self._kept: list[Tensor] = []  # ids stay unique while their tensors live
         self._parameters, self._memo = index.parameters, twins.memo
         self._unclaimed = dict(index.parameters)
+        self._packed = dict(index.packed)
         self._parameter_of = twins.parameters  # tensor -> the parameter that it is, stands for or views
 
     def is_parameter(self, tensor: Any) -> bool:
         """Whether a tensor is a parameter of the model, its stand-in, or a view of one."""
         return id(tensor) in self._parameter_of
 
-    def charge_params(self, tensors: Iterable[Any]) -> int:
-        """The number of parameters among these that nobody has claimed before."""
+    def charge_params(self, tensors: Iterable[Any], path: str) -> int:
+        """The number of parameters among these that nothing was charged for; packed ones are those of the path."""
         total = 0
         for tensor in tensors:
+            if isinstance(tensor, torch.ScriptObject):
+                total += sum(self._packed.pop(own) for own in list(self._packed) if is_under(own, path))
             parameter = self._parameter_of.get(id(tensor))
             if parameter is not None and parameter in self._unclaimed:
                 total += stored_elements(self._unclaimed.pop(parameter)[1])
@@ -68,7 +72,8 @@ class MetaTensors:
 
     def unclaimed(self) -> list[tuple[str, int]]:
         """The paths and sizes of the parameters that nothing has used."""
-        return [(path, stored_elements(parameter)) for path, parameter in self._unclaimed.values()]
+        parameters = [(path, stored_elements(parameter)) for path, parameter in self._unclaimed.values()]
+        return [*parameters, *self._packed.items()]
 
     def alias(self, tensor: Any, views: Any) -> None:
         """Remember that views of a parameter are that parameter."""

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ulsam_cost.counting.packed import packed_parameters
 from ulsam_cost.errors import CostError
 
 _COMPILED = "_orig_mod"  # the name under which torch.compile keeps the module that it wraps
@@ -19,10 +20,14 @@ class ModelIndex:
         CostError: for a module whose parameters have no shape yet.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, *, packed: bool = False) -> None:
         self.names: dict[int, tuple[str, str]] = {}  # module -> its path, and its torch.nn class if it is a leaf
         self.parameters: dict[int, tuple[str, Tensor]] = {}  # each with the path of the first module that has it
         self._walk("", model)
+        # Packed parameters of quantized layers by path, which only run for real, so that only then they are looked up.
+        self.packed: dict[str, int] = {}
+        for path, content in packed_parameters(model) if packed else ():
+            self.packed[path] = self.packed.get(path, 0) + content.elements
 
     def _walk(self, path: str, module: nn.Module) -> None:
         names, parts, own = self.names, module._modules, module._parameters

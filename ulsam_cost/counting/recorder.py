@@ -77,7 +77,7 @@ class Recorder:
                 macs,
                 reads,
                 writes,
-                self._tensors.charge_params(params),
+                self._tensors.charge_params(params, scope.path),
                 reduction,
                 scope.module,
                 is_complex,

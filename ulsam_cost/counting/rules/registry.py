@@ -96,3 +96,8 @@ def _named(name: str) -> OpOverloadPacket[..., Any]:
 def operands_of(kwargs: dict[str, Any]) -> dict[str, Any]:
     """The keyword arguments that a rule is given: all but where the result is written."""
     return {key: value for key, value in kwargs.items() if key != "out"} if "out" in kwargs else kwargs
+
+
+def name_of(packet: OpOverloadPacket[..., Any]) -> str:
+    """An operator's name: with its library's, where that is not PyTorch's own."""
+    return packet._qualified_op_name.removeprefix("aten::")

@@ -35,8 +35,14 @@ def count_record(loaded: LoadedModel, counted: Count, depth: int) -> dict[str, A
         "by_kind": {str(kind): totals(cost, counted) for kind, cost in counted.by_kind().items()},
         "layers": tree_records(module_classes(loaded.model), counted, depth),
         "uncounted": [asdict(operation) for operation in counted.uncounted],
-        "real_run": counted.real_run,
+        "real_run": _real_run(counted.real_run),
     }
+
+
+def _real_run(reason: str) -> str:
+    """What it means that a copy of the model really ran, and why it did; empty where none did."""
+    sentence = "This count holds for these inputs; another input may take another way. A copy of the model really ran"
+    return f"{sentence}: {reason}" if reason else ""
 
 
 def totals(cost: Cost, counted: Count) -> dict[str, Any]:
@@ -150,7 +156,7 @@ def head_lines(record: dict[str, Any]) -> str:
     else:
         lines += [f"{macs} (incomplete: {record['left_out']}, see below)", activations]
     if record["real_run"]:
-        lines.append(fill(f"It ran for real, on a copy: {record['real_run']}", 98))
+        lines.append(fill(record["real_run"], 98))
     return "\n".join(lines)
 
 
