@@ -5,10 +5,10 @@ a paper calls it.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class OpKind(StrEnum):
@@ -36,9 +36,8 @@ REAL_MACS = 4  # of a complex MAC: (a + bi)(c + di) is ac - bd and ad + bc
 PRODUCT_KINDS = frozenset({OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpCost:
-    """One operation of one call, in elements; the atom of every count.
+class OpCost(NamedTuple):
+    """One operation of one call, in elements; the atom of every count, made with keywords.
 
     `reads` are the elements of all operands, parameters among them; `writes` those of the result.
     A bias is an operation of its own: it reads its vector and writes nothing, because the product
@@ -72,49 +71,6 @@ class OpCost:
         return prod(self.output)
 
 
-_writers = (getattr(OpCost, field.name).__set__ for field in fields(OpCost))
-(
-    _write_path,
-    _write_kind,
-    _write_operator,
-    _write_output,
-    _write_macs,
-    _write_reads,
-    _write_writes,
-    _write_params,
-    _write_reduction,
-    _write_module,
-    _write_is_complex,
-) = _writers
-
-
-# An OpCost's fields, in order.
-Row = tuple[str, OpKind, str, tuple[int, ...], int, int, int, int, int, str, bool]
-
-
-def op_of(row: Row) -> OpCost:
-    """The operation of these fields; networks have thousands, and this takes less than half a constructor's time."""
-    op: OpCost = object.__new__(OpCost)
-    path, kind, operator, output, macs, reads, writes, params, reduction, module, is_complex = row
-    _write_path(op, path)
-    _write_kind(op, kind)
-    _write_operator(op, operator)
-    _write_output(op, output)
-    _write_macs(op, macs)
-    _write_reads(op, reads)
-    _write_writes(op, writes)
-    _write_params(op, params)
-    _write_reduction(op, reduction)
-    _write_module(op, module)
-    _write_is_complex(op, is_complex)
-    return op
-
-
-def _renamed(op: OpCost, path: str) -> OpCost:
-    sizes = op.output, op.macs, op.reads, op.writes, op.params, op.reduction
-    return op_of((path, op.kind, op.operator, *sizes, op.module, op.is_complex))
-
-
 @dataclass(frozen=True, slots=True)
 class Cost:
     """A tuple of operations, in the order in which they run; costs add by concatenation."""
@@ -129,12 +85,12 @@ class Cost:
 
     def scoped(self, prefix: str) -> "Cost":
         """The same operations below the module path `prefix`."""
-        return Cost(tuple([_renamed(op, join_path(prefix, op.path)) for op in self.ops]))
+        return Cost(tuple([op._replace(path=join_path(prefix, op.path)) for op in self.ops]))
 
     def moved(self, old: str, new: str) -> "Cost":
         """The same operations of a module that stands at `new`, not at `old`."""
         start = len(old)
-        return Cost(tuple([_renamed(op, new + op.path[start:]) for op in self.ops]))
+        return Cost(tuple([op._replace(path=new + op.path[start:]) for op in self.ops]))
 
     def under(self, prefix: str) -> "Cost":
         """The operations of the module at `prefix` and below it."""
@@ -170,22 +126,22 @@ class Cost:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of convolutions, linear layers and matrix products."""
-        return sum(op.macs for op in self.ops)
+        return sum([op.macs for op in self.ops])
 
     @property
     def params(self) -> int:
         """Learnable scalars, each once."""
-        return sum(op.params for op in self.ops)
+        return sum([op.params for op in self.ops])
 
     @property
     def reads(self) -> int:
         """Elements read, parameters among them."""
-        return sum(op.reads for op in self.ops)
+        return sum([op.reads for op in self.ops])
 
     @property
     def writes(self) -> int:
         """Elements written."""
-        return sum(op.writes for op in self.ops)
+        return sum([op.writes for op in self.ops])
 
     @property
     def activations(self) -> int:

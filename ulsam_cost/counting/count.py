@@ -6,14 +6,13 @@ meta tensors do not have, a copy of it really runs, and the count says so.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
 
 from ulsam_cost.conventions import get_convention
-from ulsam_cost.cost import Cost, OpKind, Row, op_of
+from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.counting.light import WrittenTableError
 from ulsam_cost.counting.meta_tensors import NeedsValuesError
 from ulsam_cost.counting.model_index import ModelIndex
@@ -41,32 +40,21 @@ class Uncounted:
     error: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
     """What a model's run costs, and what in it has no rule.
 
     Where a product has no rule, `macs` and `activations` are lower bounds, and `complete` is false. Parameters are
     always whole.
 
-    `rows` are the operations as they were taken down, of the forward pass, of the backward pass, and of the
-    parameters that nothing used: `cost` is made of them when it is asked for. `real_run` is empty where nothing was
-    computed, else the reason for which a copy of the model really ran.
+    `cost` has every operation, and the parameters that none uses; `backward` is the part of it that is the backward
+    pass. `real_run` is empty where nothing was computed, else the reason for which a copy of the model really ran.
     """
 
-    rows: tuple[tuple[Row, ...], tuple[Row, ...], tuple[Row, ...]]
+    cost: Cost
+    backward: Cost
     uncounted: tuple[Uncounted, ...]
     real_run: str = ""
-
-    @cached_property
-    def cost(self) -> Cost:
-        """Every operation, and the parameters that none uses."""
-        return Cost(tuple([op_of(row) for part in self.rows for row in part]))
-
-    @cached_property
-    def backward(self) -> Cost:
-        """The part of the cost that is the backward pass."""
-        start = len(self.rows[0])
-        return Cost(self.cost.ops[start : start + len(self.rows[1])])
 
     @property
     def complete(self) -> bool:
@@ -100,12 +88,12 @@ class Count:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of convolutions, linear layers and matrix products."""
-        return sum([row[4] for part in self.rows for row in part])
+        return self.cost.macs
 
     @property
     def params(self) -> int:
         """Learnable scalars, each once, used or not."""
-        return sum([row[7] for part in self.rows for row in part])
+        return self.cost.params
 
     @property
     def activations(self) -> int:
@@ -216,7 +204,7 @@ def _run(tracer: Tracer, model: nn.Module, args: Any, kwargs: Any, *, gradients:
     try:
         with torch.set_grad_enabled(gradients or train):
             results = tracer.run(model, args, kwargs)
-        forward = len(tracer.record.rows)
+        forward = len(tracer.record.ops)
         if train:
             tracer.run_backward(results, (args, kwargs))
     except SystemExit as stop:
@@ -266,9 +254,10 @@ def _sentence(error: Exception) -> str:
 
 
 def _result(tracer: Tracer, forward: int, real_run: str = "") -> Count:
-    unused = tuple(
-        (path, OpKind.UNUSED, "", (), 0, 0, 0, size, 1, "", False) for path, size in tracer.tensors.unclaimed()
-    )
+    unused = [
+        OpCost(path=path, kind=OpKind.UNUSED, operator="", output=(), params=size)
+        for path, size in tracer.tensors.unclaimed()
+    ]
     uncounted = tuple(
         Uncounted(
             operator=operator,
@@ -280,5 +269,7 @@ def _result(tracer: Tracer, forward: int, real_run: str = "") -> Count:
         )
         for (operator, path, shapes, results, error), calls in tracer.record.uncounted.items()
     )
-    rows = tracer.record.rows
-    return Count(rows=(tuple(rows[:forward]), tuple(rows[forward:]), unused), uncounted=uncounted, real_run=real_run)
+    ops = tracer.record.ops
+    return Count(
+        cost=Cost((*ops, *unused)), backward=Cost(tuple(ops[forward:])), uncounted=uncounted, real_run=real_run
+    )

@@ -208,13 +208,13 @@ class FunctionMode(TorchFunctionMode):
     def _run(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function; what the dispatcher shows of it is recorded under its name."""
         args, kwargs = self._prepared(args, kwargs)
-        record, first = self._record, len(self._record.rows)
+        record, first = self._record, len(self._record.ops)
         record.operator = name
         try:
             result = function(*args, **kwargs)
         finally:
             record.operator = ""
-        if isinstance(result, Tensor) and len(record.rows) > first and not result.is_nested:
+        if isinstance(result, Tensor) and len(record.ops) > first and not result.is_nested:
             record.give_shape(first, tuple(result.shape), result.numel())
         return self._made(result)
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from torch import Tensor
 
-from ulsam_cost.cost import REAL_MACS, OpKind, Row
+from ulsam_cost.cost import REAL_MACS, OpCost, OpKind
 from ulsam_cost.counting.meta_tensors import MetaTensors, NeedsValuesError
 from ulsam_cost.counting.rules.registry import Rule
 from ulsam_cost.counting.scope import Scope
@@ -25,7 +25,7 @@ class Recorder:
     """
 
     def __init__(self, scope: Scope, tensors: MetaTensors) -> None:
-        self.rows: list[Row] = []
+        self.ops: list[OpCost] = []
         self.uncounted: Counter[tuple[str, str, Shapes, Shapes, str]] = Counter()  # the last: what its rule raised
         self.needs = ""  # the operation that asked for values which are not there
         self.operator = ""
@@ -68,8 +68,8 @@ class Recorder:
     ) -> None:
         """Record an operation of which everything is known."""
         scope = self._scope
-        self.rows.append(
-            (
+        self.ops.append(
+            OpCost(
                 scope.path,
                 kind,
                 self.operator,
@@ -86,7 +86,7 @@ class Recorder:
 
     def add(self, other: "Recorder") -> None:
         """Add what was recorded of a part of the run."""
-        self.rows += other.rows
+        self.ops += other.ops
         self.uncounted += other.uncounted
         self.needs = self.needs or other.needs
 
@@ -101,10 +101,9 @@ class Recorder:
 
     def give_shape(self, first: int, shape: tuple[int, ...], elements: int) -> None:
         """Give a function's own shape to what the dispatcher showed of it: a product's rows may be folded there."""
-        for index in range(first, len(self.rows)):
-            row = self.rows[index]
-            if row[3] != shape and prod(row[3]) == elements:
-                self.rows[index] = (*row[:3], shape, *row[4:])
+        for index, op in enumerate(self.ops[first:], first):
+            if op.output != shape and op.elements == elements:
+                self.ops[index] = op._replace(output=shape)
 
     def by_rule(self, rule: Rule, operator: str, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Record an operation by its rule; where the rule fails, what it had recorded stands, and so does a row."""

@@ -12,7 +12,6 @@ Counted everywhere: each operand read once, each result written once. Not counte
 view would do.
 """
 
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -328,7 +327,7 @@ def interpolate_cost(path: str, x: Shape, output: Shape, *, module: str = "") ->
 
 def run_again(cost: Cost) -> Cost:
     """The same operations once more: their parameters are counted already."""
-    return Cost(tuple(replace(op, params=0) for op in cost))
+    return Cost(tuple(op._replace(params=0) for op in cost))
 
 
 def unused_cost(path: str, params: Any) -> Cost:

@@ -1,6 +1,5 @@
 """AW: a convolution whose weights are attended, anew for each sample."""
 
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -97,7 +96,7 @@ def aw_overhead_cost(x: Shape, out_channels: Any, **options: Any) -> Cost:
     """
     cost = aw_conv2d_cost(x, out_channels, **{**options, "bias": False})
     beside = (op for op in cost if op.path or op.kind is not OpKind.CONV)
-    return Cost(tuple(op if op.path else replace(op, params=0) for op in beside))
+    return Cost(tuple(op if op.path else op._replace(params=0) for op in beside))
 
 
 def values_per_output(channels: Any, map_reduction: Any) -> Any:
@@ -157,7 +156,7 @@ def _taps_cost(
 
 def _charged(cost: Cost, params: Any) -> Cost:
     (op,) = cost
-    return Cost((replace(op, params=params),))
+    return Cost((op._replace(params=params),))
 
 
 def aw_cost(

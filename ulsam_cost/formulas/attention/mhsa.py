@@ -1,6 +1,5 @@
 """BoTNet's self-attention: every position attends to every other, in place of a convolution."""
 
-from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -92,7 +91,7 @@ def _offsets_cost(query: Shape, size: Any, offsets: Shape) -> Cost:
         reads=prod(rows) * (2 * size - 1) + prod(offsets),
         writes=prod(offsets),
     )
-    return Cost((replace(product, kind=OpKind.LINEAR, params=table), read))
+    return Cost((product._replace(kind=OpKind.LINEAR, params=table), read))
 
 
 def require_map_size(map_size: int | tuple[int, int] | None) -> tuple[int, int]:

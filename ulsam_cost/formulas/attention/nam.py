@@ -1,6 +1,5 @@
 """NAM: a weight for each element from its batch norm and that norm's own weights."""
 
-from dataclasses import replace
 from typing import Any
 
 from ulsam_cost.cost import Cost
@@ -34,7 +33,7 @@ def nam_cost(*, channels: Any, height: Any, width: Any, batch: Any = 1) -> Cost:
     cost = shared + elementwise_cost("", weights, "abs") + reduce_cost("", weights, ())
     cost += multiply_cost("", weights, weights, (), operator="div")
     (norm,) = batch_norm_cost("norm", x)
-    cost += Cost((replace(norm, params=channels),))  # its weights are counted where their shares are taken
+    cost += Cost((norm._replace(params=channels),))  # its weights are counted where their shares are taken
     cost += multiply_cost("", x, x, weights) + sigmoid_cost("", x, module="")
     return cost + multiply_cost("", x, x, x)
 

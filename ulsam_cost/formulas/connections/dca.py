@@ -5,7 +5,7 @@ cost columns count.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
@@ -197,7 +197,7 @@ def _unused(joint: Cost, before: Shape | None) -> Cost:
 
 
 def _without_params(cost: Cost) -> Cost:
-    return Cost(tuple(replace(op, params=0) for op in cost))
+    return Cost(tuple(op._replace(params=0) for op in cost))
 
 
 def _vector_match_cost(path: str, link: Link, n: Any) -> Cost:
@@ -277,7 +277,7 @@ def _spatial_joint_cost(path: str, link: Link, x: Shape, before: Shape) -> Cost:
 
 def _scale_cost(path: str, x: Shape) -> Cost:
     (op,) = multiply_cost(path, x, (), x)
-    return Cost((replace(op, params=1),))
+    return Cost((op._replace(params=1),))
 
 
 def _fuse_cost(path: str, link: Link, extracted: Shape, passed: Shape) -> Cost:
@@ -287,7 +287,7 @@ def _fuse_cost(path: str, link: Link, extracted: Shape, passed: Shape) -> Cost:
         cost += multiply_cost(path, extracted, extracted, extracted) + multiply_cost(path, passed, passed, passed)
         cost += add_cost(path, extracted, extracted, passed) + add_cost(path, extracted, extracted, passed)
         (ratio,) = multiply_cost(path, extracted, extracted, extracted)
-        return cost + Cost((replace(ratio, operator="div"),))
+        return cost + Cost((ratio._replace(operator="div"),))
     if link.function == "softmax":
         n, c, *size = extracted
         pair = (n, 2, c, *size)
