@@ -72,6 +72,9 @@ def is_plain(tensor: Tensor) -> bool:
 
 def stored_elements(tensor: Tensor) -> int:
     """Elements that a tensor stores: all that its shape has, unless it is sparse."""
-    if tensor.layout is torch.sparse_coo:
+    layout = tensor.layout
+    if layout is torch.strided:
+        return tensor.numel()
+    if layout is torch.sparse_coo:
         return tensor._values().numel()
-    return tensor.values().numel() if tensor.layout in SPARSE_LAYOUTS else tensor.numel()
+    return tensor.values().numel() if layout in SPARSE_LAYOUTS else tensor.numel()

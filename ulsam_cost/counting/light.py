@@ -123,16 +123,16 @@ class SharedTables:
         """Whether one of them was to be written to."""
         return any(table.is_written for table in self._tables.values())
 
-    def lighten(self, own: State, twins: MakesTables) -> bool:
-        """Make the tables among a module's attributes light; False, and nothing done, where there are hooks."""
-        if any(_mostly_empty(own)):
-            return False
-        parameters, buffers = own["_parameters"], own["_buffers"]
-        own.update(self._tables)
+    def lightened(self, state: State, twins: MakesTables) -> State | None:
+        """A copy of a module's attributes with light tables; None where the module has hooks."""
+        if any(_mostly_empty(state)):
+            return None
+        own = state | self._tables
+        parameters, buffers = state["_parameters"], state["_buffers"]
         if parameters:
             table = own["_parameters"] = LightTable()
             table.given, table.twins = parameters, twins
         if buffers:
             table = own["_buffers"] = LightTable()
             table.given, table.twins = buffers, twins
-        return True
+        return own

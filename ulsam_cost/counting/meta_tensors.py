@@ -55,11 +55,12 @@ class MetaTensors:
         """The number of parameters among these that nothing was charged for; packed ones are those of the path."""
         total = 0
         for tensor in tensors:
-            if isinstance(tensor, torch.ScriptObject):
-                total += sum(self._packed.pop(own) for own in list(self._packed) if is_under(own, path))
             parameter = self._parameter_of.get(id(tensor))
-            if parameter is not None and parameter in self._unclaimed:
-                total += stored_elements(self._unclaimed.pop(parameter)[1])
+            if parameter is not None:
+                found = self._unclaimed.pop(parameter, None)
+                total += 0 if found is None else stored_elements(found[1])
+            elif self._packed and isinstance(tensor, torch.ScriptObject):
+                total += sum(self._packed.pop(own) for own in list(self._packed) if is_under(own, path))
         return total
 
     def leaves(self, inputs: Any) -> list[Tensor]:

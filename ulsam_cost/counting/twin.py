@@ -31,6 +31,7 @@ from ulsam_cost.errors import CostError
 Maker = Callable[["Twins", Any], Any]
 _Parameter = nn.Parameter
 _as_subclass = torch.Tensor._make_subclass
+_new, _set_attribute = object.__new__, object.__setattr__  # a module's own says more than is meant here
 
 # Packages whose objects stand for something outside of the model: threads and their locks, other processes, logs.
 _OUTSIDE = frozenset({"_thread", "_queue", "asyncio", "concurrent", "logging", "multiprocessing", "queue", "threading"})
@@ -150,16 +151,14 @@ def _tensor(twins: Twins, tensor: Tensor) -> Tensor:
 
 def _module(twins: Twins, module: nn.Module) -> nn.Module:
     kind = type(module)
-    twin = twins.memo[id(module)] = object.__new__(kind)
+    twin = twins.memo[id(module)] = _new(kind)
     twins.classes.add(kind)
-    own, of = twin.__dict__, twins.of
-    own.update(module.__dict__)
-    parts = own["_modules"]
-    if (
-        twins.shared_tables is not None
-        and twins.shared_tables.lighten(own, twins)
-        and LIGHT.issuperset(map(type, own.values()))
-    ):
+    state, shared, of = module.__dict__, twins.shared_tables, twins.of
+    parts = state["_modules"]
+    light = None if shared is None else shared.lightened(state, twins)
+    own = state.copy() if light is None else light
+    _set_attribute(twin, "__dict__", own)
+    if light is not None and LIGHT.issuperset(map(type, own.values())):
         if parts:
             own["_modules"] = twins.table(parts)
         return twin
