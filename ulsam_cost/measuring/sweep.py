@@ -23,7 +23,7 @@ from ulsam_cost.measuring.runner import Setting, calibrate_batch_norm, make_sett
 from ulsam_cost.measuring.timing import Effort, InterruptedMeasurement, Progress, measure, measure_in_turn
 from ulsam_cost.nn.loading import load_model
 from ulsam_cost.nn.networks import build_network
-from ulsam_cost.tensors import mapped, tensors_of
+from ulsam_cost.tensors import batch_size, mapped
 from ulsam_cost.units import at_least
 
 SETTLING_BATCH = 2
@@ -111,12 +111,6 @@ def _filled(tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         torch.randn(tensor.shape, generator=generator).to(tensor.dtype) if tensor.is_floating_point() else tensor
         for tensor in tensors
     )
-
-
-def batch_size(inputs: Any) -> int:
-    """Length of the first tensor's first dimension; 1 where there is none."""
-    first = next(tensors_of(inputs), None)
-    return first.shape[0] if first is not None and first.dim() else 1
 
 
 def batch_of(example: Any, batch: int, device: str = "cpu") -> Any:

@@ -205,7 +205,7 @@ def measure_pair(
     Args:
         baseline: what the network is compared with; left as found, as the network is.
         network: the variant.
-        inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments.
+        inputs: a tuple of positional arguments, a dict of keyword arguments, or the only argument.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         dtype: of the weights and the inputs; None leaves the models' own.
         memory_format: `contiguous` or `channels_last`.
