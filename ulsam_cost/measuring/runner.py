@@ -43,6 +43,18 @@ class Setting:
         dtype = dtype_name(self.dtype) if self.dtype else "the model's dtype"
         return f"{self.mode}, {dtype}, {self.memory_format}, {'step' if self.train else 'forward'}"
 
+    def to_dict(self, *, batch: int, dtype: torch.dtype | None) -> dict[str, Any]:
+        """The JSON of how so many inputs at once ran, in the number format that it came to."""
+        return {
+            "device": str(self.device),
+            "batch": batch,
+            "dtype": dtype_name(dtype) if dtype else None,
+            "memory_format": self.memory_format,
+            "mode": self.mode,
+            "train": self.train,
+            "allocator": self.allocator,
+        }
+
 
 def make_setting(
     *,
