@@ -31,10 +31,10 @@ def command(
 ) -> None:
     """What a network costs under a placement, and how long it takes.
 
-    NETWORK is one of those that `--positions list` shows the layers of: mv1, mv2, resnet50, resnet101, resnet152,
-    mnasnet1_0, resnet101_fpn. Parameters and MACs are counted from the real network and held against the derived
-    ones; latency is that of baseline and network, measured in turn. Where other programs kept the machine busy, the
-    times are shown and no verdict is given.
+    NETWORK is one of mv1, mv2, resnet18, resnet34, resnet50, resnet101, resnet152, resnext50_32x4d, resnext101_32x4d,
+    resnext101_32x8d, mnasnet1_0, resnet101_fpn; `--positions list` shows its layers. Parameters and MACs are counted
+    from the real network and held against the derived ones; latency is that of baseline and network, measured in turn.
+    Where other programs kept the machine busy, the times are shown and no verdict is given.
     """
     if given["positions"] == LIST:
         show(numbered_layers(network, given), style_of_output)
