@@ -31,12 +31,7 @@ from ulsam_cost.measuring.timing import (
 )
 from ulsam_cost.nn.loading import load_model
 from ulsam_cost.nn.networks import build_network
-<<<<<<< HEAD
 from ulsam_cost.tensors import batch_size, mapped
-from ulsam_cost.units import at_least
-=======
-from ulsam_cost.tensors import mapped, tensors_of
->>>>>>> 97f9945 (Measurements and profiles are frozen values from where they are made to the tables)
 
 SETTLING_BATCH = 2
 INTERRUPTED = "interrupted"
