@@ -33,22 +33,24 @@ def conv_entries(name, out, into, kernel):
     return {f"{name}.weight": (out, into, kernel, kernel)}
 
 
-def resnet_entries(depths):
-    """The state dict of torchvision, from He et al., Table 1."""
+def resnet_entries(depths, expansion=4, groups=1, group_width=64):
+    """The state dict of torchvision, from He et al., Table 1, and Xie et al., Table 1."""
     entries = conv_entries("conv1", 64, 3, 7) | norm_entries("bn1", 64)
     into = 64
     for stage, (planes, blocks) in enumerate(zip((64, 128, 256, 512), depths, strict=True), start=1):
+        width, final = groups * group_width * planes // 64, expansion * planes
         for block in range(blocks):
             at = f"layer{stage}.{block}"
-            for part, (out, source, kernel) in enumerate(
-                ((planes, into, 1), (planes, planes, 3), (4 * planes, planes, 1)), start=1
-            ):
+            parts = ((width, into, 1), (width, width // groups, 3), (final, width, 1))
+            if expansion == 1:
+                parts = ((planes, into, 3), (planes, planes, 3))
+            for part, (out, source, kernel) in enumerate(parts, start=1):
                 entries |= conv_entries(f"{at}.conv{part}", out, source, kernel) | norm_entries(f"{at}.bn{part}", out)
-            if block == 0:
-                entries |= conv_entries(f"{at}.downsample.0", 4 * planes, into, 1)
-                entries |= norm_entries(f"{at}.downsample.1", 4 * planes)
-            into = 4 * planes
-    return entries | {"fc.weight": (1000, 2048), "fc.bias": (1000,)}
+            if into != final:
+                entries |= conv_entries(f"{at}.downsample.0", final, into, 1)
+                entries |= norm_entries(f"{at}.downsample.1", final)
+            into = final
+    return entries | {"fc.weight": (1000, into), "fc.bias": (1000,)}
 
 
 def mnasnet_entries():
@@ -78,7 +80,11 @@ def mnasnet_entries():
 @pytest.mark.parametrize(
     ("network", "entries"),
     [
+        ("resnet18", resnet_entries((2, 2, 2, 2), expansion=1)),
+        ("resnet34", resnet_entries((3, 4, 6, 3), expansion=1)),
         ("resnet50", resnet_entries((3, 4, 6, 3))),
+        ("resnext50_32x4d", resnet_entries((3, 4, 6, 3), groups=32, group_width=4)),
+        ("resnext101_32x8d", resnet_entries((3, 4, 23, 3), groups=32, group_width=8)),
         ("resnet101", resnet_entries((3, 4, 23, 3))),
         ("resnet152", resnet_entries((3, 8, 36, 3))),
         ("mnasnet1_0", mnasnet_entries()),
@@ -103,6 +109,36 @@ def test_state_dict_has_torchvisions_names_and_shapes(network, entries):
 def test_known_totals(network, variant, params, macs):
     cost = layers_cost(network_layers(network_spec(network, variant=variant)))
     assert (cost.params, cost.macs) == (params, macs)
+
+
+# parameters and GFLOPs, which are MACs, in the documentation of torchvision's weights; of resnext101_32x4d, which it
+# has not, parameters and GMACs in M and G in timm's table
+PUBLISHED = {
+    "resnet18": (11_689_512, 1.814),
+    "resnet34": (21_797_672, 3.664),
+    "resnet50": (25_557_032, 4.089),
+    "resnet101": (44_549_160, 7.801),
+    "resnet152": (60_192_808, 11.514),
+    "resnext50_32x4d": (25_028_904, 4.23),
+    "resnext101_32x4d": (44.18, 8.01),
+    "resnext101_32x8d": (88_791_336, 16.414),
+    "mv2": (3_504_872, 0.301),
+    "mnasnet1_0": (4_383_312, 0.314),
+}
+
+
+@pytest.mark.parametrize("network", PUBLISHED)
+def test_a_plain_network_is_the_published_one(network):
+    params, gmacs = PUBLISHED[network]
+    cost = layers_cost(network_layers(network_spec(network)))
+    counted = count(build_on_meta(network_spec(network)), torch.empty(1, 3, 224, 224, device="meta"))
+    assert (counted.params, counted.macs) == (cost.params, cost.macs)
+    if network == "resnext101_32x4d":  # timm counts with fvcore: batch norms and the pool, too
+        assert round(cost.params / 1e6, 2) == params
+        assert round(counted.number("fvcore") / 1e9, 2) == gmacs
+    else:
+        assert cost.params == params
+        assert round(cost.macs / 1e9, 3) == gmacs
 
 
 def assert_derived_is_counted(spec):
@@ -216,7 +252,7 @@ def test_layer_table_agrees_with_what_placements_accept():
         ("resnet50", {"positions": "5"}, "layer 5 of resnet50 changes the shape"),
         ("resnet50", {"positions": "18:1"}, "resnet50 has no layer 18: layers 1 to 17 exist"),
         ("resnet101_fpn", {"classes": 3}, "resnet101_fpn has no classifier"),
-        ("resnet34", {}, "unknown network 'resnet34': did you mean 'resnet"),
+        ("resnet35", {}, "unknown network 'resnet35': did you mean 'resnet"),
     ],
 )
 def test_bad_input_is_one_sentence(network, options, message):

@@ -14,7 +14,7 @@ from ulsam_cost.measuring.busy import BUSY, Load, ProcessorTime, busy_reason, lo
 from ulsam_cost.measuring.runner import make_setting
 from ulsam_cost.measuring.samples import Timing
 from ulsam_cost.measuring.timing import measure, measure_pair, measure_together
-from ulsam_cost.report.site.build import measured_files
+from ulsam_cost.report.site.build import PlacementTiming, measured_files
 
 X = torch.ones(2, 3)
 STEADY = Timing(times_ms=(10.0,) * 20)
@@ -155,10 +155,10 @@ def test_one_model_measured_says_it_in_every_format(times):
 
 def test_the_reports_page_of_timings_says_it(times):
     times(*DISTURBED)
-    busy = measure_pair(nn.Identity(), nn.Identity(), X, device="cpu", repeats=12).to_dict()
+    busy = measure_pair(nn.Identity(), nn.Identity(), X, device="cpu", repeats=12)
     times(*SLOWER)
-    quiet = measure_pair(nn.Identity(), nn.Identity(), X, device="cpu", repeats=12).to_dict()
-    measured = {"MV1": {"macs_pct": -9.0, "latency": quiet}, "MV2": {"macs_pct": -25.0, "latency": busy}}
+    quiet = measure_pair(nn.Identity(), nn.Identity(), X, device="cpu", repeats=12)
+    measured = [PlacementTiming("MV1", -9.0, quiet), PlacementTiming("MV2", -25.0, busy)]
     page = measured_files(measured)["measured.md"].decode()
     assert "MV2: the machine was busy: a tenth of the runs" in page
     assert "MV1: the machine" not in page

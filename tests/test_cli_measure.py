@@ -13,7 +13,7 @@ from ulsam_cost.measuring import roofline
 from ulsam_cost.measuring import sweep as measure
 from ulsam_cost.measuring import timing as latency
 from ulsam_cost.measuring.busy import BUSY
-from ulsam_cost.report.views import measured
+from ulsam_cost.report.formats import milliseconds
 
 SMALL = ("measure", "mv1", "--width", "0.25", "--resolution", "32", "--device", "cpu", "--repeats", "6")
 PLACED = (*SMALL, "--positions", "11:1", "--groups", "4")
@@ -290,13 +290,13 @@ def test_an_interrupted_profile_prints_what_it_has(monkeypatch, runs, pairs):
 
 def test_a_result_is_saved_after_each_row(monkeypatch, tmp_path):
     file, seen = tmp_path / "measured.json", []
-    original = measure._parts
+    original = measure._steps
 
     def parts(*args):
         seen.append(len(json.loads(file.read_text())["rows"]) if file.exists() else 0)
         return original(*args)
 
-    monkeypatch.setattr(measure, "_parts", parts)
+    monkeypatch.setattr(measure, "_steps", parts)
     assert run(*SMALL, "--batch", "1,2,3", "--output", file).exit_code == 0
     assert seen == [0, 1, 2]
     assert len(json.loads(file.read_text())["rows"]) == 3
@@ -312,4 +312,5 @@ def test_a_file_that_cannot_be_written_is_refused_before_anything_runs(tmp_path,
 
 
 def test_milliseconds_keep_three_digits():
-    assert [measured.milliseconds(value) for value in (0.01234, 1.5, 12.34, None)] == ["0.0123", "1.500", "12.3", ""]
+    column = milliseconds("ms", "ms")
+    assert [column.show(value) for value in (0.01234, 1.5, 12.34, None)] == ["0.0123", "1.500", "12.3", ""]

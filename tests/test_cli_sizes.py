@@ -10,6 +10,7 @@ from ulsam_cost.cli import main
 from ulsam_cost.errors import first_line, says_too_large
 from ulsam_cost.report.figures.measured import roofline_figure
 from ulsam_cost.report.figures.style import plain_label
+from ulsam_cost.report.views.measured import Panel, Point
 
 HUGE = "999999999999999999"
 NAMES = ("$a_$", "$", "$$", "a$b", "$\\frac{$", "^_{}\\", "$x^$ and \\$", "line\nfeed", "\x1b[31m", "#%&~")
@@ -115,7 +116,5 @@ def test_a_label_shows_the_name_itself(name):
 
 
 def test_names_under_the_roofline_are_no_formulas():
-    layer = {"layer": "$a_$", "macs": 1000, "median_ms": 1.0, "intensity": 2.0}
-    roof = {"flops_per_second": 1e9, "bytes_per_second": 1e9}
-    row = {"layers": {"roof": roof, "rows": [layer]}, "device": "cpu", "batch": 1, "dtype": "float32"}
-    assert roofline_figure([row], "$a_$").startswith(b"\x89PNG")
+    panel = Panel("cpu", flops_per_second=1e9, bytes_per_second=1e9, points=(Point("$a_$", None, 2.0, 2e6),))
+    assert roofline_figure([panel], "$a_$").startswith(b"\x89PNG")

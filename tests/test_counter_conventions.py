@@ -175,6 +175,8 @@ def test_a_tool_that_fails_is_a_reading_and_leaves_nothing_behind():
             self.layer = nn.Linear(4, 6)
 
         def forward(self, *, x):
+            if torch.jit.is_tracing():
+                raise RuntimeError("not while it is traced")
             return self.layer(F.relu(torch.matmul(x, x.T) @ x))
 
     model, inputs = Model(), {"x": zeros(5, 4)}
@@ -182,7 +184,7 @@ def test_a_tool_that_fails_is_a_reading_and_leaves_nothing_behind():
     cost = uc.count(model, inputs).cost
     reading = read_peer("fvcore", model, inputs, cost)
     assert (reading.number, reading.difference) == (None, None)
-    assert "positional" in reading.error
+    assert reading.error == "RuntimeError: not while it is traced"
     assert read_peer("torch", model, inputs, cost).difference == 0
     read_peers(model, inputs, cost)
     assert functions == (F.relu, F.linear, torch.matmul, torch.Tensor.matmul, torch.Tensor.__dict__.get("matmul"))

@@ -19,9 +19,10 @@ from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.counting.fast import FAST
 from ulsam_cost.counting.loaded import count_loaded
 from ulsam_cost.counting.rules import RULES
-from ulsam_cost.measuring import sweep
+from ulsam_cost.measuring.layer_times import layer_times, under_roof
+from ulsam_cost.measuring.layers import LayerTiming
 from ulsam_cost.measuring.roofline import Roof
-from ulsam_cost.measuring.runner import make_setting
+from ulsam_cost.measuring.samples import Timing
 from ulsam_cost.nn.loading import load_model
 from ulsam_cost.peers import Reading
 from ulsam_cost.report.figures import count as figures_count
@@ -411,17 +412,12 @@ def test_explain_judges_no_incomplete_number(models):
     assert run("explain", "--model", f"{models}:ticks", "--printed", "120").stdout.startswith("No known convention")
 
 
-def test_a_layer_that_is_not_counted_whole_has_no_roofline_estimate(models, monkeypatch):
-    monkeypatch.setattr(
-        sweep,
-        "device_roof",
-        lambda *_, **__: Roof(device="a device", dtype="float32", bytes_per_second=1e9, flops_per_second=1e9),
-    )
-    loaded = load_model(f"{models}:both")
-    subject = sweep.model_subject(f"{models}:both", inputs=())
-    layers = {"rows": [{"layer": name, "median_ms": 1.0} for name in ("0.first", "0.mix", "1.mix", "rest")]}
-    setting = make_setting(device="cpu")
-    sweep.add_roofline_estimates(layers, subject, count_loaded(loaded), "float32", setting)
+def test_a_layer_that_is_not_counted_whole_has_no_roofline_estimate(models):
+    roof = Roof(device="a device", dtype="float32", bytes_per_second=1e9, flops_per_second=1e9)
+    one = Timing(times_ms=(1.0,))
+    laps = dict.fromkeys(("0.first", "0.mix", "1.mix", ""), 1.0)
+    times = layer_times(LayerTiming(laps=(laps,), plain=one, hooked=one))
+    layers = under_roof(times, (), count_loaded(load_model(f"{models}:both")), roof, torch.float32).to_dict()
     assert (layers["complete"], layers["left_out"]) == (
         False,
         "2 operations without a rule and 2 operations whose rule failed",
@@ -433,7 +429,7 @@ def test_a_layer_that_is_not_counted_whole_has_no_roofline_estimate(models, monk
         "1.mix": (0, False, False),
         "rest": (None, None, False),
     }
-    assert "at least 0" in render(layer_table(layers), "table")
+    assert "at least 0" in render(layer_table(layers["rows"]), "table")
 
 
 def crosschecked(tmp_path, rows, *options):

@@ -22,10 +22,10 @@ from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.counting.preserve import preserve_state
 from ulsam_cost.counting.twin import Twins, copy_of
 from ulsam_cost.errors import CostError
-from ulsam_cost.tensors import as_arguments, mapped
+from ulsam_cost.tensors import as_arguments, mapped, tensors_of
 
-Inputs = tuple[Any, ...]
-Run = Callable[[nn.Module, Inputs, dict[str, Any]], int]
+Inputs = tuple[Tensor, ...]
+Run = Callable[[nn.Module, Inputs], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,23 @@ def run_peer(name: str, model: nn.Module, inputs: Any) -> int:
     """
     value = (model, *as_arguments(inputs))
     with preserve_state(Twins(copy_of), value) as (twin, args, kwargs), _nothing_left_behind(), torch.no_grad():
-        return PEERS[name](twin.eval(), args, kwargs)
+        only_tensors = not kwargs and all(isinstance(arg, Tensor) for arg in args)
+        subject = twin if only_tensors else _OnTensors(twin, args, kwargs)
+        return PEERS[name](subject.eval(), tuple(tensors_of(args, kwargs)))
+
+
+class _OnTensors(nn.Module):
+    """A model as a function of the tensors among its inputs: most tools take nothing else."""
+
+    def __init__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        super().__init__()
+        self.model = model
+        self._inputs = args, kwargs
+
+    def forward(self, *tensors: Tensor, **named: Tensor) -> tuple[Tensor, ...]:
+        given = iter((*tensors, *named.values()))
+        args, kwargs = mapped(self._inputs, lambda _: next(given))
+        return tuple(tensors_of(self.model(*args, **kwargs)))
 
 
 @contextlib.contextmanager
@@ -132,75 +148,60 @@ def _silent_logs() -> Iterator[None]:
         logging.disable(level)
 
 
-def _positional(kwargs: dict[str, Any]) -> None:
-    if kwargs:
-        raise CostError("the tool takes positional inputs only")
-
-
-def _fvcore(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+def _fvcore(model: nn.Module, inputs: Inputs) -> int:
     from fvcore.nn import FlopCountAnalysis
 
-    _positional(kwargs)
-    analysis = FlopCountAnalysis(model, args)
+    analysis = FlopCountAnalysis(model, inputs)
     analysis.unsupported_ops_warnings(False)
     analysis.uncalled_modules_warnings(False)
     return int(analysis.total())
 
 
-def _thop(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+def _thop(model: nn.Module, inputs: Inputs) -> int:
     from thop import profile
 
-    _positional(kwargs)
-    return int(profile(model, args, verbose=False)[0])
+    return int(profile(model, inputs, verbose=False)[0])
 
 
-def _torch(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+def _torch(model: nn.Module, inputs: Inputs) -> int:
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter:
-        model.to("meta")(*_on_meta(args), **_on_meta(kwargs))
+        model.to("meta")(*(tensor.to("meta") for tensor in inputs))
     return int(counter.get_total_flops())
 
 
-def _on_meta(value: Any) -> Any:
-    return mapped(value, lambda tensor: tensor.to("meta"))
-
-
-def _ptflops(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+def _ptflops(model: nn.Module, inputs: Inputs) -> int:
     from ptflops import get_model_complexity_info
 
-    if args and (kwargs or len(args) > 1):
-        raise CostError("the tool takes one positional input, or keywords")
+    # By their names: it takes no more than one by position, and divides what that one costs by its first dimension.
+    named = {f"input_{place}": tensor for place, tensor in enumerate(inputs)}
+    model = model if isinstance(model, _OnTensors) else _OnTensors(model, inputs, {})
     number, _ = get_model_complexity_info(
-        model,
-        (1,),
-        print_per_layer_stat=False,
-        as_strings=False,
-        input_constructor=lambda _: kwargs or args[0],
+        model, (1,), print_per_layer_stat=False, as_strings=False, input_constructor=lambda _: named
     )
     if number is None:
         raise CostError("the tool could not run the model")
     return int(number)
 
 
-def _torchinfo(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+def _torchinfo(model: nn.Module, inputs: Inputs) -> int:
     from torchinfo import summary
 
-    return int(summary(model, input_data=kwargs or list(args), verbose=0).total_mult_adds)
+    return int(summary(model, input_data=list(inputs), verbose=0).total_mult_adds)
 
 
-def _torchprofile(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+def _torchprofile(model: nn.Module, inputs: Inputs) -> int:
     from torchprofile import profile_macs
 
-    _positional(kwargs)
-    number: Any = profile_macs(model, args)
+    number: Any = profile_macs(model, inputs)
     return int(number)
 
 
-def _calflops(model: nn.Module, args: Inputs, kwargs: dict[str, Any]) -> int:
+def _calflops(model: nn.Module, inputs: Inputs) -> int:
     from calflops import calculate_flops
 
-    number, _, _ = calculate_flops(model, args=list(args), kwargs=kwargs, print_results=False, output_as_string=False)
+    number, _, _ = calculate_flops(model, args=list(inputs), print_results=False, output_as_string=False)
     return int(number)
 
 

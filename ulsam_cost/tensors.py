@@ -1,8 +1,8 @@
 """Tensors in nested values: the one walk over what a model is given and gives back."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from copy import copy
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -25,34 +25,44 @@ def tensors_of(*values: Any) -> Iterator[Tensor]:
 
 
 def mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    """The value with each of the tensors that `tensors_of` gives replaced; anything else is the caller's own."""
+    """The value with each of the tensors that `tensors_of` gives replaced, in the same order.
+
+    Containers keep their types, but a read-only mapping becomes a dict; one without tensors is the caller's own.
+    """
     if isinstance(value, Tensor):
         return function(value)
-    kind = type(value)
-    if kind is tuple or kind is list:
-        return kind([mapped(item, function) for item in value])
-    if kind is dict:
-        return {key: mapped(item, function) for key, item in value.items()}
-    if isinstance(value, tuple | list):
-        items = [mapped(item, function) for item in value]
-        return kind(*items) if hasattr(value, "_fields") else items
-    if is_dataclass(kind) and not issubclass(kind, Mapping):
-        return _mapped_fields(value, function)
-    return value
-
-
-def _mapped_fields(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
-    twin = copy(value)
-    for field in fields(value):
-        object.__setattr__(twin, field.name, mapped(getattr(value, field.name), function))
+    if next(tensors_of(value), None) is None:
+        return value
+    if isinstance(value, tuple):
+        kind = type(value)
+        return getattr(kind, "_make", kind)([mapped(item, function) for item in value])
+    is_read_only = isinstance(value, Mapping) and not isinstance(value, MutableMapping)
+    twin: Any = dict(value) if is_read_only else copy(value)
+    if isinstance(value, list):
+        twin[:] = [mapped(item, function) for item in value]
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            twin[key] = mapped(item, function)
+    else:
+        for field in fields(value):
+            object.__setattr__(twin, field.name, mapped(getattr(value, field.name), function))
     return twin
 
 
 def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Positional and keyword arguments: a dict is keywords, a tuple positions, anything else the one argument."""
+    """Positional and keyword arguments: a dict is keywords, a tuple positions, anything else the one argument.
+
+    A named tuple is one value, as a dataclass is.
+    """
     if isinstance(inputs, dict):
         return (), inputs
-    return (inputs if isinstance(inputs, tuple) else (inputs,)), {}
+    return (inputs if isinstance(inputs, tuple) and not hasattr(inputs, "_fields") else (inputs,)), {}
+
+
+def batch_size(*inputs: Any) -> int:
+    """Length of the first tensor's first dimension; 1 where there is none."""
+    first = next(tensors_of(*inputs), None)
+    return first.shape[0] if first is not None and first.dim() else 1
 
 
 def first_tensor(out: Any) -> Tensor:

@@ -1,4 +1,4 @@
-"""The only place that prints or reads K, M and G."""
+"""The only place that prints or reads K, M and G, times, ratios and sizes in memory."""
 
 import re
 from dataclasses import dataclass
@@ -63,3 +63,18 @@ def format_count(value: float, digits: int = 2) -> str:
 def format_pct(part: float, whole: float) -> str:
     """A signed per cent with two digits; `n/a` of nothing."""
     return f"{100 * part / whole:+.2f}%" if whole else "n/a"
+
+
+def format_ms(value: float) -> str:
+    """Milliseconds with three significant digits or more."""
+    return f"{value:.4f}" if value < 1 else f"{value:.3f}" if value < 10 else f"{value:.1f}"
+
+
+def format_ratio(median: float, low: float | None = None, high: float | None = None) -> str:
+    """A ratio, and its interval where there is one: 1.234 [1.200, 1.300]."""
+    return f"{median:.3f}" if low is None or high is None else f"{median:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def format_mib(size: int) -> str:
+    """Bytes in MiB."""
+    return f"{size / 2**20:.1f}"

@@ -35,12 +35,12 @@ from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import REGISTERED
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.formulas.networks import NetworkSpec, network_cost, network_spec
+from ulsam_cost.formulas.networks import NetworkSpec, network_cost, network_layers, network_spec
 from ulsam_cost.measuring.device import machine_state, resolve_device
+from ulsam_cost.measuring.layer_times import layer_times, under_roof
 from ulsam_cost.measuring.layers import measure_layers
 from ulsam_cost.measuring.roofline import device_roof, roofline_estimate
 from ulsam_cost.measuring.runner import calibrate_batch_norm, make_setting
-from ulsam_cost.measuring.sweep import add_roofline_estimates, network_subject, timed_layers
 from ulsam_cost.measuring.timing import Effort, measure, measure_in_turn, measure_together
 from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.nn.attention.ulsam import ULSAM
@@ -215,10 +215,10 @@ class Study:
 
         def run(effort: Effort) -> dict[str, Any]:
             model, x = self._build(spec), self.inputs(batch, (3, *spec.resolution))
-            subject = network_subject(spec)
-            layers = timed_layers(measure_layers(model, x, setting=setting, effort=effort), subject)
-            add_roofline_estimates(layers, subject, count(model, x), DTYPE, setting)
-            return {"device": str(self.device), "dtype": DTYPE, "layers": layers}
+            layers, roof = network_layers(spec), device_roof(self.device, torch.float32)
+            times = layer_times(measure_layers(model, x, setting=setting, effort=effort), layers)
+            estimated = under_roof(times, layers, count(model, x), roof, torch.float32)
+            return {"device": str(self.device), "dtype": DTYPE, "layers": estimated.to_dict()}
 
         facts = {"section": "layers", **_of(spec), "batch": batch, "mode": "eager"}
         return Task(facts=facts, run=run, weight=2 * self._weight(batch))

@@ -11,9 +11,10 @@ from analyses.latency.regimes import TOLERANCE, slowdowns
 from ulsam_cost.report.document.markdown import markdown
 from ulsam_cost.report.document.model import Block, Bullets, Grid, Page, Paragraph, Picture, Section, Strong
 from ulsam_cost.report.figures.measured import roofline_figure
-from ulsam_cost.report.formats import Column, Table, number, signed_pct, words
+from ulsam_cost.report.formats import Column, Table, milliseconds, number, ratio, signed_pct, words
 from ulsam_cost.report.site.study import WRITTEN_BY, grouped
-from ulsam_cost.report.views.measured import ROOFLINE_ESTIMATE, layer_table, machine_sentence, milliseconds, ratio
+from ulsam_cost.report.views.measured import ROOFLINE_ESTIMATE, Panel, Point, layer_table, machine_sentence
+from ulsam_cost.units import format_ms, format_ratio
 
 Row = Mapping[str, Any]
 
@@ -81,7 +82,7 @@ def _pictures(section: Mapping[str, Sequence[Row]], machine: Mapping[str, Any], 
     for network in dict.fromkeys(row["network"] for row in section["layers"]):
         rows = [row for row in section["layers"] if row["network"] == network]
         title = f"{network} with ULSAM at {rows[0]['positions']}"
-        pictures[f"latency_{name}_roofline_{network}.png"] = roofline_figure(rows, title)
+        pictures[f"latency_{name}_roofline_{network}.png"] = roofline_figure([_panel(row) for row in rows], title)
     if section["mechanism"]:
         rows = [{**row, "ms": row["latency"]["network"]["median_ms"]} for row in section["mechanism"]]
         title = f"{machine['name']}: time and roofline estimate of the mechanisms"
@@ -89,6 +90,17 @@ def _pictures(section: Mapping[str, Sequence[Row]], machine: Mapping[str, Any], 
             [row for row in rows if row["mode"] == "eager"], title
         )
     return pictures
+
+
+def _panel(row: Row) -> Panel:
+    roof = row["layers"]["roof"]
+    points = (
+        Point(layer["layer"], layer["kind"], layer["intensity"], 2e3 * layer["macs"] / layer["median_ms"])
+        for layer in row["layers"]["rows"]
+        if layer.get("intensity") and layer["median_ms"] > 0
+    )
+    title = f"{row['device']}, batch {row['batch']}, {row['dtype']}"
+    return Panel(title, roof["flops_per_second"], roof["bytes_per_second"], tuple(points))
 
 
 def _point(row: Row) -> dict[str, Any]:
@@ -117,11 +129,11 @@ def _placements(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -
         number("groups", "g"),
         words("style", "style"),
         number("macs_pct", "MACs", signed_pct),
-        number("baseline_ms", "plain, ms", milliseconds),
-        number("network_ms", "with ULSAM, ms", milliseconds),
-        number("median", "ratio", ratio),
-        number("low", "low", ratio),
-        number("high", "high", ratio),
+        milliseconds("baseline_ms", "plain, ms"),
+        milliseconds("network_ms", "with ULSAM, ms"),
+        ratio("median", "ratio"),
+        ratio("low", "low"),
+        ratio("high", "high"),
         words("verdict", "time"),
         number("runs", "pairs"),
         _SLOWED,
@@ -178,11 +190,10 @@ def _placement_findings(rows: Sequence[Row]) -> list[str]:
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in said.most_common())
         sentence = f"{mode}, batch {batch}: of {len(saving)} placements that save MACs: {verdicts}."
         most = min(saving, key=lambda row: float(row["macs_pct"]))
-        paired = most["latency"]["ratio"]
+        paired = format_ratio(**most["latency"]["ratio"])
         sentence += (
             f" The one that saves most, {most['network']} x{most['width']:g} at {most['positions']} "
-            f"(g = {most['groups']}, {most['style']}): {most['macs_pct']:+.2f}% MACs, time times "
-            f"{paired['median']:.3f} [{paired['low']:.3f}, {paired['high']:.3f}]."
+            f"(g = {most['groups']}, {most['style']}): {most['macs_pct']:+.2f}% MACs, time times {paired}."
         )
         findings.append(sentence)
     return findings
@@ -203,9 +214,9 @@ def _networks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> 
 
 
 _TIMES = (
-    number("median_ms", "median ms", milliseconds),
-    number("p10_ms", "p10", milliseconds),
-    number("p90_ms", "p90", milliseconds),
+    milliseconds("median_ms", "median ms"),
+    milliseconds("p10_ms", "p10"),
+    milliseconds("p90_ms", "p90"),
     number("runs", "runs"),
 )
 
@@ -232,14 +243,12 @@ def _layers(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> li
     ]
     for row in rows:
         layers = row["layers"]
-        overhead = layers["overhead"]
         sentence = (
-            f": layers add up to {milliseconds(layers['sum_ms'])} ms, without hooks {milliseconds(layers['total_ms'])} "
-            f"ms; hooks change the time by a factor of {overhead['median']:.3f} "
-            f"[{overhead['low']:.3f}, {overhead['high']:.3f}]."
+            f": layers add up to {format_ms(layers['sum_ms'])} ms, without hooks {format_ms(layers['total_ms'])} "
+            f"ms; hooks change the time by a factor of {format_ratio(**layers['overhead'])}."
         )
         name_of_row = f"{row['network']} at {row['positions']}, batch {row['batch']}"
-        parts += [Paragraph((Strong(name_of_row), sentence)), Grid(layer_table(layers))]
+        parts += [Paragraph((Strong(name_of_row), sentence)), Grid(layer_table(layers["rows"]))]
     return parts
 
 
@@ -250,7 +259,7 @@ def _mechanisms(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -
         number("batch", "batch"),
         number("macs", "MACs"),
         *_TIMES,
-        number("least_ms", "roofline ms", milliseconds),
+        milliseconds("least_ms", "roofline ms"),
         words("limit", "limit"),
         number("over_least", "measured / roofline", lambda value: f"{value:.1f}"),
     )
@@ -272,9 +281,9 @@ def _ulsam(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> lis
         number("groups", "g"),
         number("batch", "batch"),
         words("mode", "mode"),
-        number("ms", "ULSAM, ms", milliseconds),
-        number("loop_ms", "loop, ms", milliseconds),
-        number("copy_ms", "copy, ms", milliseconds),
+        milliseconds("ms", "ULSAM, ms"),
+        milliseconds("loop_ms", "loop, ms"),
+        milliseconds("copy_ms", "copy, ms"),
         words("over_loop", "ULSAM / loop"),
         words("verdict", "than the loop"),
         words("over_copy", "ULSAM / copy"),
@@ -311,8 +320,8 @@ def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> li
         words("network", "network"),
         number("batch", "batch"),
         words("timer", "timer"),
-        number("ms", "here, ms", milliseconds),
-        number("other_ms", "there, ms", milliseconds),
+        milliseconds("ms", "here, ms"),
+        milliseconds("other_ms", "there, ms"),
         number("apart_pct", "medians apart", lambda value: f"{value:+.1f}%"),
         words("ratio", "here / there, round by round"),
         number("runs", "rounds"),

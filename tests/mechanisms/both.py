@@ -247,6 +247,8 @@ def simam(module, x):
         "mv1": "2 groups = 128 does not divide channels = 32",
         "mv2": "2 groups = 128 does not divide channels = 16",
         "mnasnet1_0": "2 groups = 128 does not divide channels = 24",
+        "resnet18": "2 groups = 128 does not divide channels = 64",
+        "resnet34": "2 groups = 128 does not divide channels = 64",
     },
 )
 def shuffle(module, x):

@@ -10,6 +10,7 @@ from mechanisms.table import FLAG, REDUCTION, Formula, case, divisors, too_narro
 @case(
     draws=lambda m, h, w: {
         "branches": st.integers(2, 4),
+        "least": st.sampled_from([1, 8, 32]),
         "kernel": st.sampled_from([1, 3, 5]),
         "reduction": REDUCTION,
         "groups": divisors(m),
@@ -24,6 +25,11 @@ from mechanisms.table import FLAG, REDUCTION, Formula, case, divisors, too_narro
             2 * (2 * 9 * 20 * 20 * 35 + 3 * 20 * 5),
         ),
         (
+            {"reduction": 4, "least": 32, "groups": 2},
+            2 * (9 * 10 * 20 + 2 * 20) + 20 * 32 + 2 * 32 + 32 * 2 * 20,
+            2 * (2 * 9 * 10 * 20 * 35 + 3 * 20 * 32),
+        ),
+        (
             {"branches": 3, "kernel": 5, "groups": 20, "reduction": 4, "stride": 2, "bias": True},
             3 * (25 * 20 + 2 * 20) + (20 * 5 + 5) + 2 * 5 + (5 * 3 * 20 + 3 * 20),
             2 * (3 * 25 * 20 * (4 * 3) + 20 * 5 + 5 * 3 * 20),
@@ -31,6 +37,7 @@ from mechanisms.table import FLAG, REDUCTION, Formula, case, divisors, too_narro
     ],
     runs=[
         {"reduction": 4},
+        {"reduction": 4, "least": 5},
         {"reduction": 3, "branches": 3, "groups": 12, "activation": "relu6", "bias": True},
         {"reduction": 5, "kernel": 5, "groups": 2, "stride": 2},
     ],
@@ -50,7 +57,11 @@ from mechanisms.table import FLAG, REDUCTION, Formula, case, divisors, too_narro
         ({"stride": 0}, "stride = 0"),
         ({"activation": "gelu"}, "activation = 'gelu': accepted are relu, relu6"),
     ],
-    not_in={"resnet101_fpn": "in place of a block's spatial convolution and there is none"},
+    not_in={
+        "resnet101_fpn": "in place of a block's spatial convolution and there is none",
+        "resnet18": "sk at 2 of resnet18: it stands in place of a spatial convolution with norm and activation",
+        "resnet34": "sk at 2 of resnet34: it stands in place of a spatial convolution with norm and activation",
+    },
 )
 def sk(module, x):
     maps = []
@@ -109,6 +120,9 @@ def sk(module, x):
         ({"kernel": 4}, "kernel = 4: an odd one is accepted"),
         ({"map_reduction": 6}, "map_reduction = 6 does not divide channels = 20"),
     ],
+    not_in={
+        name: f"connection aw: {name} takes dca" for name in ("resnext50_32x4d", "resnext101_32x4d", "resnext101_32x8d")
+    },
 )
 def aw(module, x):
     """Zhu et al., Eq. 4 to 8: a sample at a time, with weights of its own."""
@@ -227,6 +241,8 @@ def psa(module, x):
         "mv2": "splat at 2 of mv2: radix x groups = 64 does not divide channels = 32",
         "mnasnet1_0": "splat at 3 of mnasnet1_0: radix x groups = 96 does not divide channels = 48",
         "resnet101_fpn": "in place of a block's spatial convolution and there is none",
+        "resnet18": "splat at 2 of resnet18: it stands in place of a spatial convolution with norm and activation",
+        "resnet34": "splat at 2 of resnet34: it stands in place of a spatial convolution with norm and activation",
     },
 )
 def splat(module, x):

@@ -89,5 +89,5 @@ def _print(record: dict[str, Any], counted: Any, by: str, readings: list[Any], s
         parts += [render(count.peers_table(readings, counted), style)]
         parts += [prose(count.peers_text(readings, counted), style)]
     if record["uncounted"]:
-        parts += ["Not counted:", render(count.uncounted_table(record), style)]
+        parts += ["Not counted:", render(count.uncounted_table(counted.uncounted), style)]
     echo("\n\n".join(parts))

@@ -1,7 +1,7 @@
 """`ulsam-cost measure`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED, network_spec
 from ulsam_cost.formulas.networks.text import names_network, spec_from_text
+
+if TYPE_CHECKING:
+    from ulsam_cost.measuring.sweep import Measurements
 
 
 class Listed(click.ParamType):  # type: ignore[type-arg]
@@ -154,25 +157,22 @@ def command(
         wanted=wanted,
     )
     _require_writable(output, picture)
-    record = measure.new_record(subject, other, cases)
+    done: list[Measurements] = []
+
+    def save(measured: "Measurements") -> None:
+        done[:] = [measured]
+        _save(output, measured)
+
     try:
         with progress_bar("Measuring") as progress:
-            measure.sweep(
-                record,
-                subject,
-                other,
-                cases,
-                effort=effort,
-                wanted=wanted,
-                progress=progress,
-                save=lambda: _save(output, record),
-            )
+            measure.sweep(subject, other, cases, effort=effort, wanted=wanted, progress=progress, save=save)
     finally:
-        _show(record, style_of_output)
-        _draw(picture, record)
-    errors = [row["error"] for row in record["rows"] if not row["network"]]
-    if len(errors) == len(record["rows"]):
-        raise CostError(errors[0])
+        for measured in done:
+            _show(measured, style_of_output)
+            _draw(picture, measured)
+    rows = done[0].rows
+    if not any(row.latency for row in rows):
+        raise CostError(str(rows[0].error))
 
 
 def _subjects(model: str, baseline: str | None, inputs: tuple[str, ...], network: dict[str, Any]) -> Any:
@@ -198,48 +198,58 @@ def _require_writable(*files: Path | None) -> None:
         require_file(file)
 
 
-def _save(output: Path | None, record: dict[str, Any]) -> None:
+def _save(output: Path | None, measured: "Measurements") -> None:
     if output is not None:
         from ulsam_cost.report.files import write_file
         from ulsam_cost.report.formats import to_json
 
-        write_file(output, to_json(record).encode())
+        write_file(output, to_json(measured.to_dict()).encode())
 
 
-def _draw(picture: Path | None, record: dict[str, Any]) -> None:
-    rows = [row for row in record["rows"] if row["layers"] and row["layers"]["roof"]]
-    if picture is not None and rows:
-        from ulsam_cost.report.figures.measured import roofline_figure
-        from ulsam_cost.report.files import write_file
+def _draw(picture: Path | None, measured: "Measurements") -> None:
+    if picture is None:
+        return
+    from ulsam_cost.report.figures.measured import roofline_figure
+    from ulsam_cost.report.files import write_file
+    from ulsam_cost.report.views.measured import roofline_panel
 
-        write_file(picture, roofline_figure(rows, record["model"]))
+    panels = [
+        roofline_panel(row, row.layers, row.layers.roof) for row in measured.rows if row.layers and row.layers.roof
+    ]
+    if panels:
+        write_file(picture, roofline_figure(panels, measured.model))
 
 
-def _show(record: dict[str, Any], style: str) -> None:
+def _show(measured: "Measurements", style: str) -> None:
+    from ulsam_cost.measuring.sweep import INTERRUPTED
     from ulsam_cost.report.formats import prose, render
-    from ulsam_cost.report.views import measured
+    from ulsam_cost.report.views import measured as views
 
-    rows = record["rows"]
-    if not any(row["network"] or row["error"] == "interrupted" for row in rows):
+    rows = measured.rows
+    if not any(row.latency or row.error == INTERRUPTED for row in rows):
         return
     if style in ("json", "csv"):
-        echo(render(measured.latency_table(rows), style, record))
+        echo(render(views.latency_table(rows), style, measured.to_dict()))
         return
-    parts = [render(measured.times_table(rows), style)]
-    if any(row["ratio"] for row in rows):
-        parts.append(render(measured.ratios_table(rows), style))
-    parts += [prose(said(rows), style) for said in (measured.busy_sentences, measured.error_sentences)]
-    if any(row["memory"] for row in rows):
-        parts += [render(measured.memory_table(rows), style), prose(measured.memory_notes(rows), style)]
+    parts = [render(views.times_table(rows), style)]
+    if any(row.latency and row.latency.ratio for row in rows):
+        parts.append(render(views.ratios_table(rows), style))
+    parts += [prose(said(rows), style) for said in (views.busy_sentences, views.error_sentences)]
+    if any(row.memory for row in rows):
+        parts += [render(views.memory_table(rows), style), prose(views.memory_notes(rows), style)]
     for row in rows:
-        if row["layers"]:
-            parts += [render(measured.layer_table(row["layers"]), style), prose(measured.layer_sentences(row), style)]
-        if row["kernels"]:
-            parts.append(render(measured.kernel_table(row), style))
-    if any(row["energy"] for row in rows):
-        parts.append(render(measured.energy_table(rows), style))
+        if row.layers:
+            records = [layer.to_dict() for layer in row.layers.rows]
+            parts += [
+                render(views.layer_table(records), style),
+                prose(views.layer_sentences(row, row.layers), style),
+            ]
+        if row.kernels:
+            parts.append(render(views.kernel_table(row.kernels), style))
+    if any(row.energy for row in rows):
+        parts.append(render(views.energy_table(rows), style))
     if style == "table":
-        against = f", in turn with {record['baseline']}" if record["baseline"] else ""
-        machine = measured.machine_sentence(record["machine"])
-        parts.insert(0, f"{record['model']}{against}\n{machine}\n{measured.case_sentence(rows)}")
+        against = f", in turn with {measured.baseline}" if measured.baseline else ""
+        machine = views.machine_sentence(measured.machine)
+        parts.insert(0, f"{measured.model}{against}\n{machine}\n{views.case_sentence(rows)}")
     echo("\n\n".join(filter(None, parts)))

@@ -1,14 +1,18 @@
 """`ulsam-cost profile`."""
 
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ulsam_cost.cli.networks import LIST, batch_options, network_options, numbered_layers, spec_of
 from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar, show
 from ulsam_cost.cli.output import data_command, echo
-from ulsam_cost.formulas.networks import NetworkSpec
-from ulsam_cost.report.formats import render
+from ulsam_cost.report.formats import render, to_json
+
+if TYPE_CHECKING:
+    from ulsam_cost.measuring.profile import Profile
 
 
 @data_command("profile")
@@ -27,64 +31,64 @@ def command(
 ) -> None:
     """What a network costs under a placement, and how long it takes.
 
-    NETWORK is one of those that `--positions list` shows the layers of: mv1, mv2, resnet50, resnet101, resnet152,
-    mnasnet1_0, resnet101_fpn. Parameters and MACs are counted from the real network and held against the derived
-    ones; latency is that of baseline and network, measured in turn. Where other programs kept the machine busy, the
-    times are shown and no verdict is given.
+    NETWORK is one of mv1, mv2, resnet18, resnet34, resnet50, resnet101, resnet152, resnext50_32x4d, resnext101_32x4d,
+    resnext101_32x8d, mnasnet1_0, resnet101_fpn; `--positions list` shows its layers. Parameters and MACs are counted
+    from the real network and held against the derived ones; latency is that of baseline and network, measured in turn.
+    Where other programs kept the machine busy, the times are shown and no verdict is given.
     """
     if given["positions"] == LIST:
         show(numbered_layers(network, given), style_of_output)
         return
     spec = spec_of(network, given)
     from ulsam_cost.measuring.device import resolve_device
-    from ulsam_cost.report.views import profile
+    from ulsam_cost.measuring.profile import profile_network
 
     if not no_latency:
         resolve_device(device)
-    record = profile.profile_network(spec)
+    profile = profile_network(spec)
     try:
-        if not no_latency:
-            _measure(record, spec, device, repeats)
+        for measured in () if no_latency else _measured(profile, device, repeats):
+            profile = measured
     except KeyboardInterrupt:
-        _print(record, layers, style_of_output)
+        _print(profile, layers, style_of_output)
         raise
-    _print(record, layers, style_of_output)
-    profile.check_profile(record)
+    _print(profile, layers, style_of_output)
+    profile.require_derived()
 
 
-def _measure(record: dict[str, Any], spec: NetworkSpec, device: str, repeats: int) -> None:
-    """Set latency and memory into the record; on an interrupt, the latency of the runs until then."""
+def _measured(profile: "Profile", device: str, repeats: int) -> Iterator["Profile"]:
+    """The profile with its latency, then with its memory; on an interrupt, with the latency of the runs until then."""
     from ulsam_cost.measuring import networks
     from ulsam_cost.measuring.timing import InterruptedMeasurement
 
     try:
         with progress_bar("Measuring") as progress:
-            record["latency"] = networks.measure_against_plain(spec, device=device, repeats=repeats, progress=progress)
+            latency = networks.measure_against_plain(profile.spec, device=device, repeats=repeats, progress=progress)
     except InterruptedMeasurement as interrupt:
-        record["latency"] = interrupt.partial.to_dict()
+        yield replace(profile, latency=interrupt.partial)
         raise
-    record["memory"] = networks.measure_network_memory(spec, device=device)
+    yield (profile := replace(profile, latency=latency))
+    yield replace(profile, memory=networks.measure_network_memory(profile.spec, device=device))
 
 
-def _print(record: dict[str, Any], layers: bool, style: str) -> None:
-    from ulsam_cost.report.views import profile
+def _print(profile: "Profile", layers: bool, style: str) -> None:
+    from ulsam_cost.report.views import profile as view
     from ulsam_cost.report.views.count import uncounted_table
 
-    tables = [profile.layer_table(record)] if layers else []
+    tables = [view.layer_table(profile)] if layers else []
     if style == "json":
-        echo(render(profile.layer_table(record), style, record))
+        echo(to_json(profile.to_dict()))
         return
     if not (style == "csv" and layers):  # CSV is one table
-        tables.insert(0, profile.summary_table(record))
-    latency = record["latency"]
-    if isinstance(latency, dict) and style != "csv":
-        tables.append(profile.latency_table(latency))
+        tables.insert(0, view.summary_table(profile))
+    if profile.latency and style != "csv":
+        tables.append(view.latency_table(profile.latency))
     if style == "table":
-        echo("\n".join(filter(None, (profile.title(record), profile.incomplete_lines(record)))))
+        echo("\n".join(filter(None, (view.title(profile), view.incomplete_lines(profile)))))
     echo("\n\n".join(render(table, style) for table in tables))
-    if style == "table" and isinstance(latency, dict):
-        echo(profile.ratio_sentence(latency))
-    if style == "table" and record["memory"]:
-        echo(profile.memory_sentence(record["memory"]))
-    if style == "table" and record["uncounted"]:
-        echo(f"uncounted:\n{render(uncounted_table(record), style)}")
+    if style == "table" and profile.latency:
+        echo(view.ratio_sentence(profile.latency))
+    if style == "table" and profile.memory:
+        echo(view.memory_sentence(profile.memory))
+    if style == "table" and profile.count.uncounted:
+        echo(f"uncounted:\n{render(uncounted_table(profile.count.uncounted), style)}")

@@ -137,8 +137,9 @@ def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = Tr
             own, which holds no copy of a weight; so the model is left as found, and so are the inputs and the random
             state. Not copied, and changed if the forward changes them: global variables, and what no copy can be made
             of, such as threads.
-        inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments; only shapes and
-            dtypes are looked at, unless the model itself looks at values.
+        inputs: a tuple of positional arguments, a dict of keyword arguments, or the only argument. Tensors may stand
+            in lists, tuples, named tuples, dicts and dataclasses, beside None and plain numbers; only their shapes
+            and dtypes are looked at, unless the model itself looks at values.
         train: whether the backward pass follows.
         fast: whether the common functions are answered from shapes; the count is the same.
 

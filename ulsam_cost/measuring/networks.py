@@ -1,32 +1,31 @@
 """The networks of the project, measured on a device."""
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.measuring.device import resolve_device
-from ulsam_cost.measuring.memory import measure_memory
+from ulsam_cost.measuring.memory import Memory, measure_memory
 from ulsam_cost.measuring.runner import make_setting
-from ulsam_cost.measuring.timing import measure_pair
+from ulsam_cost.measuring.timing import PairTiming, measure_pair
 from ulsam_cost.nn.networks import build_network
 
 
 def measure_against_plain(
     spec: NetworkSpec, *, device: str, repeats: int, progress: Callable[[float], None] | None = None
-) -> dict[str, Any]:
+) -> PairTiming:
     """The latency of the network and its plain form, measured in turn; `progress` hears the share that is done."""
     place = resolve_device(device)
     with place:
         baseline, network = build_network(spec.plain()).eval(), build_network(spec).eval()
         x = torch.randn(spec.input_shape)
-    return measure_pair(baseline, network, x, device=place, repeats=repeats, progress=progress).to_dict()
+    return measure_pair(baseline, network, x, device=place, repeats=repeats, progress=progress)
 
 
-def measure_network_memory(spec: NetworkSpec, *, device: str) -> dict[str, int | None]:
+def measure_network_memory(spec: NetworkSpec, *, device: str) -> Memory:
     """The peak memory of the network's forward pass on a device, in bytes."""
     setting = make_setting(device=device)
     with setting.device:
         network, x = build_network(spec).eval(), torch.randn(spec.input_shape)
-    return measure_memory(network, x, setting=setting).to_dict()
+    return measure_memory(network, x, setting=setting)

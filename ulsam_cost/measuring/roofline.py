@@ -79,6 +79,10 @@ class RooflineEstimate:
         """FLOPs a byte."""
         return self.flops / self.bytes if self.bytes else 0.0
 
+    def to_dict(self) -> dict[str, str | float]:
+        """The JSON."""
+        return {"bytes": self.bytes, "intensity": self.intensity, "least_ms": self.ms, "limit": self.limit}
+
 
 def roofline_estimate(cost: Cost, roof: Roof, itemsize: int) -> RooflineEstimate:
     """The roofline estimate of a counted cost, at `itemsize` bytes an element."""

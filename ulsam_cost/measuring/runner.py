@@ -13,7 +13,7 @@ from ulsam_cost.counting.twin import Twins, copy_of
 from ulsam_cost.errors import CostError, DeviceError, UnknownNameError
 from ulsam_cost.measuring.allocator import KEEP, freed_memory, resolve_allocator
 from ulsam_cost.measuring.device import dtype_name, refusal, refusals_in_a_sentence, resolve_device, resolve_dtype
-from ulsam_cost.tensors import as_arguments, mapped, tensors_of
+from ulsam_cost.tensors import as_arguments, batch_size, mapped, tensors_of
 
 COMPILED, CAPTURED = ("compile", "compile-graph"), ("graph", "compile-graph")
 MODES = ("eager", "graph", "compile", "compile-graph")
@@ -42,6 +42,18 @@ class Setting:
     def __str__(self) -> str:
         dtype = dtype_name(self.dtype) if self.dtype else "the model's dtype"
         return f"{self.mode}, {dtype}, {self.memory_format}, {'step' if self.train else 'forward'}"
+
+    def to_dict(self, *, batch: int, dtype: torch.dtype | None) -> dict[str, Any]:
+        """The JSON of how so many inputs at once ran, in the number format that it came to."""
+        return {
+            "device": str(self.device),
+            "batch": batch,
+            "dtype": dtype_name(dtype) if dtype else None,
+            "memory_format": self.memory_format,
+            "mode": self.mode,
+            "train": self.train,
+            "allocator": self.allocator,
+        }
 
 
 def make_setting(
@@ -89,8 +101,7 @@ class Ready:
     @property
     def batch(self) -> int:
         """Length of the first input's first dimension; 1 where there is none."""
-        first = next(tensors_of(self.args, self.kwargs), None)
-        return first.shape[0] if first is not None and first.dim() else 1
+        return batch_size(self.args, self.kwargs)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -104,7 +115,7 @@ def prepare(model: nn.Module, inputs: Any, setting: Setting) -> Ready:
 
     Args:
         model: left as found.
-        inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments.
+        inputs: a tuple of positional arguments, a dict of keyword arguments, or the only argument.
         setting: how the copy is run.
 
     Raises:

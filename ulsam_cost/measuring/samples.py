@@ -6,6 +6,8 @@ from functools import lru_cache
 from math import comb, floor, sqrt
 from statistics import median
 
+from ulsam_cost.units import format_ratio
+
 CONFIDENCE = 0.95
 NORMAL_QUANTILE = 1.959964  # of 1 - (1 - CONFIDENCE) / 2
 MOST_EXACT = 1000  # runs; the binomial's normal limit gives the same rank from here on
@@ -39,6 +41,13 @@ class Interval:
         """Whether the interval is supported and does not hold `value`."""
         return self.is_supported and not self.low <= value <= self.high
 
+    def __str__(self) -> str:
+        return format_ratio(self.median, self.low, self.high)
+
+    def to_dict(self) -> dict[str, float]:
+        """The JSON of a ratio."""
+        return {"median": self.median, "low": self.low, "high": self.high}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
@@ -57,6 +66,16 @@ class Timing:
         return median(self.times_ms)
 
     @property
+    def p10_ms(self) -> float:
+        """The 10th percentile."""
+        return quantile(self.times_ms, 0.1)
+
+    @property
+    def p90_ms(self) -> float:
+        """The 90th percentile."""
+        return quantile(self.times_ms, 0.9)
+
+    @property
     def interval(self) -> Interval:
         """The median's interval."""
         return median_interval(self.times_ms)
@@ -66,8 +85,8 @@ class Timing:
         interval = self.interval
         return {
             "median_ms": interval.median,
-            "p10_ms": quantile(self.times_ms, 0.1),
-            "p90_ms": quantile(self.times_ms, 0.9),
+            "p10_ms": self.p10_ms,
+            "p90_ms": self.p90_ms,
             "low_ms": interval.low,
             "high_ms": interval.high,
             "runs": self.runs,

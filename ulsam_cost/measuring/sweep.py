@@ -1,7 +1,7 @@
 """A sweep of measurements: batches, number formats and modes, a row each."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
 from typing import Any
@@ -9,25 +9,32 @@ from typing import Any
 import torch
 from torch import nn
 
-from ulsam_cost.cost import Cost, path_at
-from ulsam_cost.counting.count import Count, count
+from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.networks import LayerCost, NetworkSpec, layer_of, network_layers, split_by_layer
+from ulsam_cost.formulas.networks import LayerCost, NetworkSpec, network_layers
 from ulsam_cost.formulas.networks.text import names_network, spec_from_text
-from ulsam_cost.measuring.device import dtype_name, machine_state, refusals_in_a_sentence, resolve_device, resolve_dtype
-from ulsam_cost.measuring.energy import energy_counter, measure_energy
-from ulsam_cost.measuring.layers import REST, LayerTiming, attribute_kernels, measure_layers, require_hooks
-from ulsam_cost.measuring.memory import measure_memory, require_memory_for
-from ulsam_cost.measuring.roofline import device_roof, roofline_estimate
+from ulsam_cost.measuring.device import machine_state, refusals_in_a_sentence, resolve_device
+from ulsam_cost.measuring.energy import Energy, energy_counter, measure_energy
+from ulsam_cost.measuring.layer_times import LayerTimes, layer_times, under_roof
+from ulsam_cost.measuring.layers import KernelTime, attribute_kernels, measure_layers, require_hooks
+from ulsam_cost.measuring.memory import Memory, measure_memory, require_memory_for
+from ulsam_cost.measuring.roofline import device_roof
 from ulsam_cost.measuring.runner import Setting, calibrate_batch_norm, make_setting
-from ulsam_cost.measuring.timing import Effort, InterruptedMeasurement, Progress, measure, measure_in_turn
+from ulsam_cost.measuring.timing import (
+    Effort,
+    InterruptedMeasurement,
+    ModelTiming,
+    PairTiming,
+    Progress,
+    measure,
+    measure_in_turn,
+)
 from ulsam_cost.nn.loading import load_model
 from ulsam_cost.nn.networks import build_network
-from ulsam_cost.tensors import mapped, tensors_of
-from ulsam_cost.units import at_least
+from ulsam_cost.tensors import batch_size, mapped
 
 SETTLING_BATCH = 2
-LAYER_DEPTH = 2
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +75,64 @@ class Case:
 
     batch: int
     setting: Setting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What was measured of a case; None for what was not asked for, or not reached before an error."""
+
+    case: Case
+    latency: ModelTiming | PairTiming | None = None
+    memory: Memory | None = None
+    layers: LayerTimes | None = None
+    kernels: tuple[KernelTime, ...] | None = None
+    energy: Energy | None = None
+    error: str | None = None
+
+    @property
+    def batch(self) -> int:
+        """How many inputs ran at once."""
+        return self.latency.batch if self.latency else self.case.batch
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The number format in which the model ran; None where it would have been the model's own."""
+        return self.latency.dtype if self.latency else self.case.setting.dtype
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of a row."""
+        if self.latency is None:
+            latency = self.case.setting.to_dict(batch=self.batch, dtype=self.dtype)
+            latency |= dict.fromkeys(("network", "baseline", "ratio", "verdict", "busy"))
+        else:
+            latency = self.latency.to_dict()
+        return {
+            **latency,
+            "memory": self.memory and self.memory.to_dict(),
+            "layers": self.layers and self.layers.to_dict(),
+            "kernels": None if self.kernels is None else [asdict(kernel) for kernel in self.kernels],
+            "energy": self.energy and self.energy.to_dict(),
+            "error": self.error,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurements:
+    """What a sweep has measured so far: of which model, beside which, on which machine, a row a case."""
+
+    model: str
+    baseline: str | None
+    machine: Mapping[str, Any]
+    rows: tuple[Measurement, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of `measure`."""
+        return {
+            "model": self.model,
+            "baseline": self.baseline,
+            "machine": self.machine,
+            "rows": [row.to_dict() for row in self.rows],
+        }
 
 
 def network_subject(spec: NetworkSpec) -> Subject:
@@ -111,12 +176,6 @@ def _filled(tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
         torch.randn(tensor.shape, generator=generator).to(tensor.dtype) if tensor.is_floating_point() else tensor
         for tensor in tensors
     )
-
-
-def batch_size(inputs: Any) -> int:
-    """Length of the first tensor's first dimension; 1 where there is none."""
-    first = next(tensors_of(inputs), None)
-    return first.shape[0] if first is not None and first.dim() else 1
 
 
 def batch_of(example: Any, batch: int, device: str = "cpu") -> Any:
@@ -178,19 +237,7 @@ def make_cases(
     return cases
 
 
-def new_record(subject: Subject, baseline: Subject | None, cases: Sequence[Case]) -> dict[str, Any]:
-    """What a sweep of these cases, all on one device, fills; keys as the command's JSON."""
-    setting = cases[0].setting
-    return {
-        "model": subject.name,
-        "baseline": baseline.name if baseline else None,
-        "machine": machine_state(setting.device) | {"allocator": setting.allocator},
-        "rows": [],
-    }
-
-
 def sweep(
-    record: dict[str, Any],
     subject: Subject,
     baseline: Subject | None,
     cases: Sequence[Case],
@@ -198,29 +245,34 @@ def sweep(
     effort: Effort,
     wanted: Wanted,
     progress: Progress,
-    save: Callable[[], None],
+    save: Callable[[Measurements], object],
 ) -> None:
-    """Measure the cases into the record's rows, and save after each; a case that is refused says so in its row.
+    """Measure the cases, all on one device, and save what there is after each; one that is refused says so in its row.
 
     Raises:
-        KeyboardInterrupt: on an interrupt, with what was measured until then in the rows.
+        KeyboardInterrupt: on an interrupt, after what was measured until then is saved.
     """
+    setting = cases[0].setting
+    done = Measurements(
+        model=subject.name,
+        baseline=baseline.name if baseline else None,
+        machine=machine_state(setting.device) | {"allocator": setting.allocator},
+    )
     models = [made.build() for made in (baseline, subject) if made]
     for index, case in enumerate(cases):
-        row = _empty_row(case)
-        record["rows"].append(row)
+        row = Measurement(case=case)
         try:
-            for part in _parts(row, subject, models, case, effort, wanted, _share(progress, index, len(cases))):
-                row.update(part)
+            for measured in _steps(row, subject, models, effort, wanted, _share(progress, index, len(cases))):
+                row = measured
         except CostError as error:
-            row["error"] = str(error)
+            row = replace(row, error=str(error))
         except KeyboardInterrupt as interrupt:
-            if isinstance(interrupt, InterruptedMeasurement):
-                row.update(interrupt.partial.to_dict())
-            row["error"] = "interrupted"
+            latency = interrupt.partial if isinstance(interrupt, InterruptedMeasurement) else row.latency
+            row = replace(row, latency=latency, error=INTERRUPTED)
             raise
         finally:
-            save()
+            done = replace(done, rows=(*done.rows, row))
+            save(done)
         if case.setting.device.type == "cuda":
             torch.cuda.empty_cache()
     progress(1.0)
@@ -230,120 +282,38 @@ def _share(progress: Progress, index: int, cases: int) -> Progress:
     return lambda share: progress((index + share) / cases)
 
 
-def _empty_row(case: Case) -> dict[str, Any]:
-    setting = case.setting
-    return {
-        "device": str(setting.device),
-        "batch": case.batch,
-        "dtype": dtype_name(setting.dtype) if setting.dtype else None,
-        "memory_format": setting.memory_format,
-        "mode": setting.mode,
-        "train": setting.train,
-        "allocator": setting.allocator,
-        **dict.fromkeys(
-            ("network", "baseline", "ratio", "verdict", "busy", "memory", "layers", "kernels", "energy", "error")
-        ),
-    }
-
-
-def _parts(
-    row: dict[str, Any],
+def _steps(
+    row: Measurement,
     subject: Subject,
     models: Sequence[nn.Module],
-    case: Case,
     effort: Effort,
     wanted: Wanted,
     progress: Progress,
-) -> Iterator[dict[str, Any]]:
-    """The parts of a row, each as soon as it is measured."""
-    setting, model = case.setting, models[-1]
+) -> Iterator[Measurement]:
+    """The row after each part that is measured."""
+    batch, setting, model = row.case.batch, row.case.setting, models[-1]
     for one in models:
-        require_memory_for(one, subject.inputs(case.batch, "meta"), setting)
-    with refusals_in_a_sentence(setting.device, f"batch {case.batch}"):
-        inputs = subject.inputs(case.batch, "cpu")
+        require_memory_for(one, subject.inputs(batch, "meta"), setting)
+    with refusals_in_a_sentence(setting.device, f"batch {batch}"):
+        inputs = subject.inputs(batch, "cpu")
+    latency: ModelTiming | PairTiming
     if len(models) == 2:
         baseline, network = models
-        pair = measure_in_turn(baseline, network, inputs, setting=setting, effort=effort, progress=progress)
-        yield pair.to_dict()
+        latency = measure_in_turn(baseline, network, inputs, setting=setting, effort=effort, progress=progress)
     else:
-        yield measure(model, inputs, setting=setting, effort=effort, progress=progress).to_dict()
+        latency = measure(model, inputs, setting=setting, effort=effort, progress=progress)
+    yield (row := replace(row, latency=latency))
     if wanted.memory:
-        yield {"memory": measure_memory(model, inputs, setting=setting).to_dict()}
+        yield (row := replace(row, memory=measure_memory(model, inputs, setting=setting)))
     if wanted.layers or wanted.roofline:
         timing = measure_layers(model, inputs, setting=setting, effort=effort, progress=progress)
-        layers = timed_layers(timing, subject)
-        yield {"layers": layers}
+        layers = layer_times(timing, subject.layers)
+        yield (row := replace(row, layers=layers))
         if wanted.roofline:
-            add_roofline_estimates(
-                layers, subject, count(model, inputs), row["dtype"], setting, recalibrate=wanted.recalibrate
-            )
+            roof = device_roof(setting.device, latency.dtype, recalibrate=wanted.recalibrate)
+            layers = under_roof(layers, subject.layers, count(model, inputs), roof, latency.dtype)
+            yield (row := replace(row, layers=layers))
     if wanted.kernels:
-        yield {"kernels": [asdict(kernel) for kernel in attribute_kernels(model, inputs, setting=setting)]}
+        yield (row := replace(row, kernels=tuple(attribute_kernels(model, inputs, setting=setting))))
     if wanted.energy:
-        yield {"energy": measure_energy(model, inputs, setting=setting).to_dict()}
-
-
-def timed_layers(timing: LayerTiming, subject: Subject) -> dict[str, Any]:
-    """The layers' times, their sum, and the total without hooks."""
-    if subject.layers:
-        times = timing.under({layer.path: layer.layer for layer in subject.layers})
-        order = [layer.layer for layer in subject.layers]
-        names = sorted(times, key=lambda name: order.index(name) if name in order else len(order))
-    else:
-        times = timing.by_depth(LAYER_DEPTH)
-        names = list(times)
-    total, overhead = sum(time.median_ms for time in times.values()), timing.overhead
-    kinds = {layer.layer: layer.kind for layer in subject.layers}
-    rows = [
-        {
-            "layer": name,
-            "kind": kinds.get(name),
-            **times[name].to_dict(),
-            "share_pct": 100 * times[name].median_ms / total,
-        }
-        for name in names
-    ]
-    return {
-        "rows": rows,
-        "sum_ms": total,
-        "total_ms": timing.plain.median_ms,
-        "overhead": {"median": overhead.median, "low": overhead.low, "high": overhead.high},
-        "roof": None,
-    }
-
-
-def add_roofline_estimates(
-    layers: dict[str, Any], subject: Subject, counted: Count, dtype: str, setting: Setting, *, recalibrate: bool = False
-) -> None:
-    """Set the roofline estimate of its counted cost beside each layer's time, if all of its operations are counted."""
-    number_format = resolve_dtype(dtype)
-    roof = device_roof(setting.device, number_format, recalibrate=recalibrate)
-    costs = split_by_layer(counted.cost, subject.layers) if subject.layers else _by_depth(counted.cost)
-    layer_at = layer_of(subject.layers) if subject.layers else _name_at_depth
-    incomplete = {layer_at(operation.path) for operation in counted.uncounted_products}
-    unknown = {layer_at(operation.path) for operation in counted.uncounted}
-    layers |= {"roof": roof.to_dict(), "complete": counted.complete, "left_out": counted.left_out()}
-    for row in layers["rows"]:
-        layer = row["layer"]
-        part = costs.get(layer, Cost())
-        if not part.ops and layer not in incomplete:
-            continue
-        row.update(macs=at_least(part.macs, unless=layer not in incomplete), complete=layer not in incomplete)
-        if layer in unknown:
-            continue
-        estimate = roofline_estimate(part, roof, number_format.itemsize)
-        row.update(
-            bytes=estimate.bytes,
-            intensity=estimate.intensity,
-            least_ms=estimate.ms,
-            limit=estimate.limit,
-            over_least=row["median_ms"] / estimate.ms if estimate.ms else None,
-        )
-
-
-def _by_depth(cost: Cost) -> dict[str, Cost]:
-    return {path or REST: part for path, part in cost.by_path(LAYER_DEPTH).items()}
-
-
-def _name_at_depth(path: str) -> str:
-    return path_at(path, LAYER_DEPTH) or REST
+        yield replace(row, energy=measure_energy(model, inputs, setting=setting))

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter, perf_counter_ns
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
@@ -19,7 +19,7 @@ from torch import nn
 from ulsam_cost.counting.preserve import preserves_state
 from ulsam_cost.errors import CostError, require_size
 from ulsam_cost.measuring.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
-from ulsam_cost.measuring.device import dtype_name, refusals_in_a_sentence
+from ulsam_cost.measuring.device import refusals_in_a_sentence
 from ulsam_cost.measuring.runner import Ready, Run, Setting, forget_compiled, in_force, make_setting, on_device, prepare
 from ulsam_cost.measuring.samples import Interval, Timing, ratio_interval
 
@@ -47,22 +47,26 @@ class Effort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelTiming:
-    """The times of one model, and under which setting they were taken."""
+    """The times of one model, and under which setting they were taken; a pair's attributes are None."""
+
+    baseline: ClassVar[None] = None
+    ratio: ClassVar[None] = None
+    verdict: ClassVar[None] = None
 
     setting: Setting
     batch: int
     dtype: torch.dtype
-    timing: Timing
+    network: Timing
     load: Load | None = None
+
+    @property
+    def busy(self) -> str | None:
+        """Why the machine was too busy for the times to mean something; None where it was not."""
+        return busy_reason({"the model": self.network}, self.load)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of one model's latency, with the keys of a pair's."""
-        return {
-            **_where(self),
-            "network": self.timing.to_dict(),
-            **dict.fromkeys(("baseline", "ratio", "verdict")),
-            "busy": busy_reason({"the model": self.timing}, self.load),
-        }
+        return _latency_dict(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,14 +97,18 @@ class PairTiming:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `profile`'s latency."""
-        return {
-            **_where(self),
-            "network": self.network.to_dict(),
-            "baseline": self.baseline.to_dict(),
-            "ratio": ratio_dict(self.ratio),
-            "verdict": self.verdict,
-            "busy": self.busy,
-        }
+        return _latency_dict(self)
+
+
+def _latency_dict(timed: ModelTiming | PairTiming) -> dict[str, Any]:
+    return {
+        **timed.setting.to_dict(batch=timed.batch, dtype=timed.dtype),
+        "network": timed.network.to_dict(),
+        "baseline": timed.baseline and timed.baseline.to_dict(),
+        "ratio": timed.ratio and timed.ratio.to_dict(),
+        "verdict": timed.verdict,
+        "busy": timed.busy,
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,16 +128,11 @@ class GroupTiming:
             "model": self.model.to_dict(),
             **{name: other.to_dict() for name, other in others.items()},
             **{
-                f"over_{name}": {**ratio_dict(ratio), "verdict": BUSY if busy else verdict_of(ratio)}
+                f"over_{name}": {**ratio.to_dict(), "verdict": BUSY if busy else verdict_of(ratio)}
                 for name, ratio in ratios.items()
             },
             "busy": busy,
         }
-
-
-def ratio_dict(ratio: Interval) -> dict[str, float]:
-    """The JSON of a ratio."""
-    return {"median": ratio.median, "low": ratio.low, "high": ratio.high}
 
 
 def verdict_of(ratio: Interval) -> str:
@@ -139,19 +142,6 @@ def verdict_of(ratio: Interval) -> str:
     if not ratio.shows_difference_from(1.0):
         return "no difference shown"
     return "faster" if ratio.median < 1 else "slower"
-
-
-def _where(timed: ModelTiming | PairTiming) -> dict[str, Any]:
-    setting = timed.setting
-    return {
-        "device": str(setting.device),
-        "batch": timed.batch,
-        "dtype": dtype_name(timed.dtype),
-        "memory_format": setting.memory_format,
-        "mode": setting.mode,
-        "train": setting.train,
-        "allocator": setting.allocator,
-    }
 
 
 class InterruptedMeasurement(KeyboardInterrupt):
@@ -179,7 +169,7 @@ def measure(
     ready = prepare(model, inputs, setting)
 
     def result(times: list[Timing], load: Load | None) -> ModelTiming:
-        return ModelTiming(setting=setting, batch=ready.batch, dtype=ready.dtype, timing=times[0], load=load)
+        return ModelTiming(setting=setting, batch=ready.batch, dtype=ready.dtype, network=times[0], load=load)
 
     return _measure([ready], setting, effort or Effort(), progress, result)
 
@@ -205,7 +195,7 @@ def measure_pair(
     Args:
         baseline: what the network is compared with; left as found, as the network is.
         network: the variant.
-        inputs: a tensor, a tuple of positional arguments, or a dict of keyword arguments.
+        inputs: a tuple of positional arguments, a dict of keyword arguments, or the only argument.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
         dtype: of the weights and the inputs; None leaves the models' own.
         memory_format: `contiguous` or `channels_last`.

@@ -14,7 +14,7 @@ from typing import Any
 import tabulate
 
 from ulsam_cost.plain_text import visible_json, visible_line
-from ulsam_cost.units import AtLeast
+from ulsam_cost.units import AtLeast, format_mib, format_ms, format_ratio
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 # What a spreadsheet takes for a formula, in letters of either width; printed numbers such as -3.4M are none.
@@ -44,6 +44,16 @@ def signed_pct(value: float | None) -> str:
     return "" if value is None else f"{value:+.2f}%"
 
 
+def known(show: Callable[[Any], str]) -> Callable[[Any], str]:
+    """A way to show values that leaves a cell empty where there is none."""
+    return lambda value: "" if value is None else show(value)
+
+
+def fixed(digits: int) -> Callable[[Any], str]:
+    """A number with so many digits after the point; empty for what is absent."""
+    return known(lambda value: f"{value:.{digits}f}")
+
+
 def text(value: Any) -> str:
     """A word, or nothing."""
     return "" if value is None else str(value)
@@ -67,6 +77,21 @@ class Column:
 def number(key: str, heading: str, show: Callable[[Any], str] = exact) -> Column:
     """A column of counts."""
     return Column(key=key, heading=heading, show=show)
+
+
+def milliseconds(key: str, heading: str) -> Column:
+    """A column of times."""
+    return number(key, heading, known(format_ms))
+
+
+def ratio(key: str, heading: str) -> Column:
+    """A column of ratios."""
+    return number(key, heading, known(format_ratio))
+
+
+def mebibytes(key: str, heading: str) -> Column:
+    """A column of sizes in memory."""
+    return number(key, heading, known(format_mib))
 
 
 def words(key: str, heading: str) -> Column:

@@ -3,8 +3,10 @@
 from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
-from ulsam_cost.formulas.attention.mechanism import Mechanism, PrintedFormula, Term, hidden_width
+from ulsam_cost.formulas.attention.mechanism import Mechanism, Places, PrintedFormula, Term, hidden_width
 from ulsam_cost.formulas.layers import add_cost, conv2d_cost, matmul_cost, softmax_cost
+
+RES3, RES4 = 8, 16  # the strides of their maps
 
 
 def non_local_cost(
@@ -41,12 +43,22 @@ def non_local_cost(
     return cost + add_cost("", x, x, x)
 
 
+def _in_stages_3_and_4(*, network: str, stride: int, index: int, **_: Any) -> bool:
+    every = 7 if network.startswith("resnet101") and stride == RES4 else 2
+    return stride in (RES3, RES4) and index % every == every - 1
+
+
 MECHANISM = Mechanism(
     name="non_local",
     title="Non-local",
     source="Wang et al., CVPR 2018",
     group="dot-product",
     cost=non_local_cost,
+    places=Places(
+        where="layers",
+        blocks=_in_stages_3_and_4,
+        source="facebookresearch/video-nonlocal-net: after each 2nd block of res3, res4; each 7th of res4 in ResNet101",
+    ),
     printed=PrintedFormula(
         params_text="2m^2",
         macs_text="2m^2hw",

@@ -4,7 +4,14 @@ from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import SizeError, require_int, require_size
-from ulsam_cost.formulas.attention.mechanism import Mechanism, Places, hidden_width, require_odd_kernel, require_one_of
+from ulsam_cost.formulas.attention.mechanism import (
+    Mechanism,
+    Places,
+    at_least,
+    hidden_width,
+    require_odd_kernel,
+    require_one_of,
+)
 from ulsam_cost.formulas.layers import (
     Shape,
     add_cost,
@@ -33,11 +40,12 @@ def sk_cost(
     stride: int = 1,
     activation: str = "relu",
     bias: bool = False,
+    least: int = 1,
 ) -> Cost:
     """A selective-kernel unit m -> m on a map [n, m, h, w]; it stands in place of a k x k convolution.
 
-    Source: Li et al., CVPR 2019, Eq. 1 to 6, with d = floor(m / r), as in the authors' code; the paper has
-    at least 32.
+    Source: Li et al., CVPR 2019, Eq. 1 to 6, with d = max(l, floor(m / r)); l is 32 in the paper and in the authors'
+    ResNeXts.
     Closed form: with B branches of a G-group convolution, dilated by 1 to B, and p' = h' w' output positions,
     parameters B m (m/G) k^2 + 2 B m for the branches, (B + 1) m d + 2 d for the weights (with biases + d + B m);
     MACs n (B m (m/G) k^2 p' + (B + 1) m d).
@@ -57,13 +65,14 @@ def sk_cost(
         stride: of the branches' convolutions.
         activation: of the branches, `relu` or `relu6`.
         bias: whether the 1 x 1 convolutions have biases; the authors' code has none.
+        least: l, the width of the weights' bottleneck where m / r is less.
 
     Raises:
         SizeError: if r is larger than m, k is even, there are fewer than two branches or G does not divide m.
     """
     require_sk_sizes(branches, kernel, stride, activation)
     x, groups = (batch, channels, height, width), require_size("groups", groups)
-    d = hidden_width(channels, reduction)
+    d = at_least(require_int("least", least), hidden_width(channels, reduction))
     cost = Cost()
     for i in range(branches):
         # [n, m, h', w'] = [n, m, h, w] * [m, m / G, k, k]
@@ -128,7 +137,11 @@ MECHANISM = Mechanism(
     source="Li et al., CVPR 2019",
     group="replacing",
     cost=sk_cost,
-    places=Places(where="unit", source="implus/SKNet: in place of a bottleneck's 3 x 3"),
+    places=Places(
+        where="unit",
+        at=lambda *, network, **_: {"least": 32} if network.startswith("resnext") else {},
+        source="implus/SKNet: in place of a ResNeXt's 3 x 3",
+    ),
     replaces=replaced_unit_cost,
     from_table1=lambda *, r, **_: {"reduction": r},
 )

@@ -25,6 +25,7 @@ def dense_conv_cost(spec: NetworkSpec, path: str, x: Shape, out_channels: int, *
     """A convolution that is an AW-convolution under the connection of that name."""
     if spec.connection != "aw":
         return conv2d_cost(path, x, out_channels, **sizes)
+    sizes.pop("groups", None)  # networks in groups do not take the connection
     attended = aw_sizes(out_channels, **dict(spec.connection_options))
     return aw_conv2d_cost(x, out_channels, **sizes, **attended).scoped(path)
 

@@ -13,12 +13,13 @@ from ulsam_cost.errors import PlacementError
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.layers import Shape, add_cost, interpolate_cost, max_pool2d_cost
 from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
-from ulsam_cost.formulas.networks.resnet import DEPTHS, EXPANSION, STAGES, VARIANTS, body_slots, resnet_body_layers
+from ulsam_cost.formulas.networks.resnet import STAGES, VARIANTS, architecture_of, body_slots, resnet_body_layers
 from ulsam_cost.formulas.networks.sites import AttentionCosts, Site
 from ulsam_cost.formulas.networks.spec import NO_ATTENTION, LayerCost, Network, NetworkSpec
 from ulsam_cost.placement import Slot
 
 BODY = "body."
+EXPANSION = 4  # of the body's bottlenecks
 CHANNELS = 256
 FINEST = 2  # the level of the first stage, of stride 2 ** 2
 LEVELS = tuple(range(len(STAGES)))
@@ -28,7 +29,7 @@ PARTS = {"lateral": "inner_blocks", "output": "layer_blocks"}
 
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """The layers of the body, numbered as ResNet101's."""
-    return body_slots(DEPTHS[spec.network.removesuffix("_fpn")], spec.variant, BODY)
+    return body_slots(architecture_of(spec), spec.variant, BODY)
 
 
 def body_spec(spec: NetworkSpec) -> NetworkSpec:

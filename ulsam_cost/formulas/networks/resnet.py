@@ -1,11 +1,12 @@
-"""ResNet 50, 101 and 152, derived.
+"""ResNet 18, 34, 50, 101 and 152, and ResNeXt 50 and 101, derived.
 
-Source: He et al., CVPR 2016, Table 1; modules named as in torchvision. Variant `v1.5` has the stride of a
-stage's first bottleneck in its 3 x 3 convolution, as torchvision and the DCANet paper do; `v1` has it in the
-first 1 x 1, as He et al. and the AW-convolution paper do.
+Source: He et al., CVPR 2016, Table 1; Xie et al., CVPR 2017, Table 1; modules named as in torchvision. Variant
+`v1.5` has the stride of a stage's first bottleneck in its 3 x 3 convolution, as torchvision and the DCANet paper do;
+`v1` has it in the first 1 x 1, as He et al. and the AW-convolution paper do.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.layers import (
@@ -25,19 +26,48 @@ from ulsam_cost.formulas.networks.walk import body_layers
 from ulsam_cost.placement import Convolution, Place, Slot
 
 STEM_CHANNELS = 64
-EXPANSION = 4
 VARIANTS = ("v1.5", "v1")
 # (channels of the 3 x 3 convolution, stride of the first bottleneck) of each stage
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
-DEPTHS = {"resnet50": (3, 4, 6, 3), "resnet101": (3, 4, 23, 3), "resnet152": (3, 8, 36, 3)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """A member of the family: its blocks by stage, and whether they are bottlenecks of how many groups of how much."""
+
+    depths: tuple[int, ...]
+    expansion: int = 4
+    groups: int = 1
+    group_width: int = 64
+
+    @property
+    def bottleneck(self) -> bool:
+        """Whether its blocks are bottlenecks; else they are two 3 x 3 convolutions."""
+        return self.expansion > 1
+
+    def width(self, planes: int) -> int:
+        """Channels of a bottleneck's 3 x 3 convolution."""
+        return planes * self.group_width // 64 * self.groups
+
+
+ARCHITECTURES = {
+    "resnet18": Architecture(depths=(2, 2, 2, 2), expansion=1),
+    "resnet34": Architecture(depths=(3, 4, 6, 3), expansion=1),
+    "resnet50": Architecture(depths=(3, 4, 6, 3)),
+    "resnet101": Architecture(depths=(3, 4, 23, 3)),
+    "resnet152": Architecture(depths=(3, 8, 36, 3)),
+    "resnext50_32x4d": Architecture(depths=(3, 4, 6, 3), groups=32, group_width=4),
+    "resnext101_32x4d": Architecture(depths=(3, 4, 23, 3), groups=32, group_width=4),
+    "resnext101_32x8d": Architecture(depths=(3, 4, 23, 3), groups=32, group_width=8),
+}
 
 
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
-    """Layer 1, the stem with its pool, and the bottlenecks from layer 2 on, one by one."""
-    return body_slots(DEPTHS[spec.network], spec.variant, "")
+    """Layer 1, the stem with its pool, and the blocks from layer 2 on, one by one."""
+    return body_slots(ARCHITECTURES[spec.network], spec.variant, "")
 
 
-def body_slots(depths: tuple[int, ...], variant: str, prefix: str) -> tuple[Slot, ...]:
+def body_slots(architecture: Architecture, variant: str, prefix: str) -> tuple[Slot, ...]:
     """The same of a body whose modules' paths begin with a prefix."""
     stem_path = f"{prefix}conv1"
     stem = Slot(
@@ -51,40 +81,53 @@ def body_slots(depths: tuple[int, ...], variant: str, prefix: str) -> tuple[Slot
         convolutions=(Convolution(path=stem_path, in_channels=3, out_channels=STEM_CHANNELS, stride=2),),
     )
     result, channels = [stem], STEM_CHANNELS
-    for stage, ((planes, first_stride), blocks) in enumerate(zip(STAGES, depths, strict=True), start=1):
+    kind = "bottleneck" if architecture.bottleneck else "basic_block"
+    for stage, ((planes, first_stride), blocks) in enumerate(zip(STAGES, architecture.depths, strict=True), start=1):
         for block in range(blocks):
             path, stride = f"{prefix}layer{stage}.{block}", 1 if block else first_stride
+            width, out = architecture.width(planes), planes * architecture.expansion
+            unit = Place(name="block", path=f"{path}.conv2", channels=width) if architecture.bottleneck else None
             result.append(
                 Slot(
                     layer=len(result) + 1,
-                    kind="bottleneck",
+                    kind=kind,
                     path=path,
                     in_channels=channels,
-                    out_channels=planes * EXPANSION,
+                    out_channels=out,
                     stride=stride,
-                    places=(Place(name="block", path=f"{path}.attention", channels=planes * EXPANSION),),
-                    convolution=Place(name="block", path=f"{path}.conv2", channels=planes),
-                    convolutions=_convolutions(path, channels, planes, stride, variant),
+                    places=(Place(name="block", path=f"{path}.attention", channels=out),),
+                    convolution=unit,
+                    convolutions=_convolutions(architecture, path, (channels, width, out), stride, variant),
                 )
             )
-            channels = planes * EXPANSION
+            channels = out
     return tuple(result)
 
 
-def _convolutions(path: str, channels: int, planes: int, stride: int, variant: str) -> tuple[Convolution, ...]:
-    first, second = strides(stride, variant)
-    out = planes * EXPANSION
-    main = (
-        Convolution(path=f"{path}.conv1", in_channels=channels, out_channels=planes, stride=first),
-        Convolution(
-            path=f"{path}.conv2", in_channels=planes, out_channels=planes, before=first, stride=second, spatial=True
-        ),
-        Convolution(path=f"{path}.conv3", in_channels=planes, out_channels=out, before=stride, last=True),
-    )
-    if channels == out and stride == 1:
+def _convolutions(
+    architecture: Architecture, path: str, channels: tuple[int, int, int], stride: int, variant: str
+) -> tuple[Convolution, ...]:
+    into, width, out = channels
+    main: tuple[Convolution, ...]
+    if architecture.bottleneck:
+        first, second = strides(stride, variant)
+        main = (
+            Convolution(path=f"{path}.conv1", in_channels=into, out_channels=width, stride=first),
+            Convolution(
+                path=f"{path}.conv2", in_channels=width, out_channels=width, before=first, stride=second, spatial=True
+            ),
+            Convolution(path=f"{path}.conv3", in_channels=width, out_channels=out, before=stride, last=True),
+        )
+    else:
+        main = (
+            Convolution(path=f"{path}.conv1", in_channels=into, out_channels=out, stride=stride),
+            Convolution(
+                path=f"{path}.conv2", in_channels=out, out_channels=out, before=stride, spatial=True, last=True
+            ),
+        )
+    if into == out and stride == 1:
         return main
-    shortcut = Convolution(path=f"{path}.downsample.0", in_channels=channels, out_channels=out, stride=stride)
-    return (*main, shortcut)
+    return (*main, Convolution(path=f"{path}.downsample.0", in_channels=into, out_channels=out, stride=stride))
 
 
 def strides(stride: int, variant: str) -> tuple[int, int]:
@@ -106,7 +149,13 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
 
 def resnet_body_layers(spec: NetworkSpec, numbered: tuple[Slot, ...], prefix: str) -> Iterator[LayerCost]:
     """The numbered layers' costs; `prefix` stands before the names of the stem's modules."""
-    return body_layers(spec, numbered, block=_bottleneck_cost, plain=lambda x, slot: _stem_cost(prefix, x))
+    block = _bottleneck_cost if architecture_of(spec).bottleneck else _basic_block_cost
+    return body_layers(spec, numbered, block=block, plain=lambda x, slot: _stem_cost(prefix, x))
+
+
+def architecture_of(spec: NetworkSpec) -> Architecture:
+    """The architecture of a network, or of the body of one with a feature pyramid."""
+    return ARCHITECTURES[spec.network.removesuffix("_fpn")]
 
 
 def _stem_cost(prefix: str, x: Shape) -> Cost:
@@ -117,34 +166,55 @@ def _stem_cost(prefix: str, x: Shape) -> Cost:
 
 
 def _bottleneck_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> Cost:
-    path, label, out = slot.path, str(slot.layer), slot.out_channels
-    planes, block_input = out // EXPANSION, x
+    path, label, out, architecture = slot.path, str(slot.layer), slot.out_channels, architecture_of(spec)
+    width, block_input = architecture.width(out // architecture.expansion), x
     first_stride, second_stride = strides(slot.stride, spec.variant)
-    cost = conv2d_cost(f"{path}.conv1", x, planes, kernel=1, stride=first_stride)
-    x = window_shape(x, planes, first_stride)
+    cost = conv2d_cost(f"{path}.conv1", x, width, kernel=1, stride=first_stride)
+    x = window_shape(x, width, first_stride)
     cost += batch_norm_cost(f"{path}.bn1", x) + relu_cost(f"{path}.relu", x)
-    unit = attention.instead(label, x, kernel=3, stride=second_stride, activation="relu")
-    y = window_shape(x, planes, second_stride)
+    spatial = {"kernel": 3, "stride": second_stride, "groups": architecture.groups}
+    unit = attention.instead(label, x, activation="relu", **spatial)
+    y = window_shape(x, width, second_stride)
     if unit is None:
-        unit = dense_conv_cost(spec, f"{path}.conv2", x, planes, kernel=3, stride=second_stride, padding=1)
+        unit = dense_conv_cost(spec, f"{path}.conv2", x, width, padding=1, **spatial)
         unit += batch_norm_cost(f"{path}.bn2", y) + relu_cost(f"{path}.relu", y)
     cost += unit + conv2d_cost(f"{path}.conv3", y, out, kernel=1)
     y = window_shape(y, out, 1)
     cost += batch_norm_cost(f"{path}.bn3", y) + attention.after(label, y)
+    return cost + _shortcut_cost(slot, block_input, y)
+
+
+def _basic_block_cost(spec: NetworkSpec, attention: AttentionCosts, x: Shape, slot: Slot) -> Cost:
+    path, out = slot.path, slot.out_channels
+    y = window_shape(x, out, slot.stride)
+    cost = dense_conv_cost(spec, f"{path}.conv1", x, out, kernel=3, stride=slot.stride, padding=1)
+    cost += batch_norm_cost(f"{path}.bn1", y) + relu_cost(f"{path}.relu", y)
+    cost += dense_conv_cost(spec, f"{path}.conv2", y, out, kernel=3, padding=1)
+    cost += batch_norm_cost(f"{path}.bn2", y) + attention.after(str(slot.layer), y)
+    return cost + _shortcut_cost(slot, x, y)
+
+
+def _shortcut_cost(slot: Slot, x: Shape, y: Shape) -> Cost:
+    path, cost = slot.path, Cost()
     if not slot.keeps_shape:
-        cost += conv2d_cost(f"{path}.downsample.0", block_input, out, kernel=1, stride=slot.stride)
+        cost += conv2d_cost(f"{path}.downsample.0", x, slot.out_channels, kernel=1, stride=slot.stride)
         cost += batch_norm_cost(f"{path}.downsample.1", y)
     return cost + add_cost(path, y, y, y) + relu_cost(f"{path}.relu", y)
+
+
+def _title(name: str) -> str:
+    return name.replace("resnet", "ResNet").replace("resnext", "ResNeXt").replace("_", " ")
 
 
 NETWORKS = {
     name: Network(
         name=name,
-        title=name.replace("resnet", "ResNet"),
-        source="He et al., CVPR 2016, Table 1",
+        title=_title(name),
+        source="Xie et al., CVPR 2017, Table 1" if architecture.groups > 1 else "He et al., CVPR 2016, Table 1",
         slots=slots,
         layers=layers,
-        variants=VARIANTS,
+        variants=VARIANTS if architecture.bottleneck else (),
+        connections=("dca", "aw") if architecture.groups == 1 else ("dca",),  # AW-convolutions are in one group
     )
-    for name in DEPTHS
+    for name, architecture in ARCHITECTURES.items()
 }

@@ -146,7 +146,7 @@ def _chosen_places(spec: NetworkSpec, slot: Slot, standing: Mapping[int, Standin
         accepted = f"sites {slot.convolution.name}" if slot.convolution else "another network"
         raise PlacementError(
             f"{spec.attention} at {place_label(str(slot.layer), other)} of {spec.network}: it stands in place of a "
-            f"spatial convolution and there is none, {accepted} is accepted"
+            f"spatial convolution with norm and activation, and there is none, {accepted} is accepted"
         )
     return [slot.convolution]
 

@@ -114,9 +114,14 @@ def chooses(places: Places, network: str, standing: Standing) -> bool:
 REGISTERED = {
     "mv1": "mv1",
     "mv2": "mv2",
+    "resnet18": "resnet",
+    "resnet34": "resnet",
     "resnet50": "resnet",
     "resnet101": "resnet",
     "resnet152": "resnet",
+    "resnext50_32x4d": "resnet",
+    "resnext101_32x4d": "resnet",
+    "resnext101_32x8d": "resnet",
     "mnasnet1_0": "mnasnet",
     "resnet101_fpn": "fpn",
 }

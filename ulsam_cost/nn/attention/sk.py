@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ulsam_cost.errors import require_divides, require_int
-from ulsam_cost.formulas.attention.mechanism import hidden_width
+from ulsam_cost.formulas.attention.mechanism import at_least, hidden_width
 from ulsam_cost.formulas.attention.sk import require_sk_sizes
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "relu6": nn.ReLU6}
@@ -26,6 +26,7 @@ class SK(nn.Module):
         groups: of the branches' convolutions; m for depthwise ones.
         stride: of the branches' convolutions.
         activation: of the branches, `relu` or `relu6`.
+        least: the width of the weights' bottleneck where m / r is less.
         bias: whether the 1 x 1 convolutions have biases; the authors leave them out.
 
     Raises:
@@ -43,9 +44,10 @@ class SK(nn.Module):
         stride: int = 1,
         activation: str = "relu",
         bias: bool = False,
+        least: int = 1,
     ) -> None:
         super().__init__()
-        d = hidden_width(channels, reduction)
+        d = at_least(require_int("least", least), hidden_width(channels, reduction))
         require_sk_sizes(branches, kernel, stride, activation)
         require_divides("groups", require_int("groups", groups), "channels", channels)
         self.branches = nn.ModuleList(

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ulsam_cost.formulas.networks import NetworkSpec
-from ulsam_cost.formulas.networks.resnet import EXPANSION, STEM_CHANNELS, slots, strides
+from ulsam_cost.formulas.networks.resnet import STEM_CHANNELS, architecture_of, slots, strides
 from ulsam_cost.nn.connections.dca import Passed
 from ulsam_cost.nn.networks.blocks import initialize, place
 from ulsam_cost.nn.networks.sites import AttentionModules, attend, dense_conv, is_connected, run_one
@@ -17,22 +17,21 @@ class Bottleneck(nn.Module):
 
     def __init__(self, spec: NetworkSpec, attention: AttentionModules, slot: Slot) -> None:
         super().__init__()
-        planes, out, label = slot.out_channels // EXPANSION, slot.out_channels, str(slot.layer)
+        architecture, out, label = architecture_of(spec), slot.out_channels, str(slot.layer)
+        width = architecture.width(out // architecture.expansion)
         first_stride, second_stride = strides(slot.stride, spec.variant)
-        self.conv1 = nn.Conv2d(slot.in_channels, planes, 1, first_stride, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        unit = attention.instead(label, kernel=3, stride=second_stride, activation="relu")
-        self.conv2 = unit or dense_conv(spec, planes, planes, 3, stride=second_stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes) if unit is None else None
-        self.conv3 = nn.Conv2d(planes, out, 1, bias=False)
+        self.conv1 = nn.Conv2d(slot.in_channels, width, 1, first_stride, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        spatial = {"stride": second_stride, "groups": architecture.groups}
+        unit = attention.instead(label, kernel=3, activation="relu", **spatial)
+        self.conv2 = unit or dense_conv(spec, width, width, 3, padding=1, bias=False, **spatial)
+        self.bn2 = nn.BatchNorm2d(width) if unit is None else None
+        self.conv3 = nn.Conv2d(width, out, 1, bias=False)
         self.bn3 = nn.BatchNorm2d(out)
         self.relu = nn.ReLU(inplace=True)
         self.attention = attention.after(label)
         self.connected = is_connected(unit) or is_connected(self.attention)
-        self.downsample: nn.Module | None = None
-        if not slot.keeps_shape:
-            shortcut = nn.Conv2d(slot.in_channels, out, 1, slot.stride, bias=False)
-            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(out))
+        self.downsample = _downsample(slot)
 
     def forward(self, x: Tensor, passed: Passed = None) -> Any:
         """[n, c, h, w] -> [n, out, h / stride, w / stride], and what to pass on if it is connected."""
@@ -43,6 +42,37 @@ class Bottleneck(nn.Module):
         shortcut = x if self.downsample is None else self.downsample(x)
         result = self.relu(result + shortcut)
         return (result, passed) if self.connected else result
+
+
+class BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions around a shortcut."""
+
+    def __init__(self, spec: NetworkSpec, attention: AttentionModules, slot: Slot) -> None:
+        super().__init__()
+        out = slot.out_channels
+        self.conv1 = dense_conv(spec, slot.in_channels, out, 3, stride=slot.stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(out)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = dense_conv(spec, out, out, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(out)
+        self.attention = attention.after(str(slot.layer))
+        self.connected = is_connected(self.attention)
+        self.downsample = _downsample(slot)
+
+    def forward(self, x: Tensor, passed: Passed = None) -> Any:
+        """[n, c, h, w] -> [n, out, h / stride, w / stride], and what to pass on if it is connected."""
+        result = self.relu(self.bn1(self.conv1(x)))
+        result, passed = attend(self.attention, self.bn2(self.conv2(result)), passed)
+        shortcut = x if self.downsample is None else self.downsample(x)
+        result = self.relu(result + shortcut)
+        return (result, passed) if self.connected else result
+
+
+def _downsample(slot: Slot) -> nn.Sequential | None:
+    if slot.keeps_shape:
+        return None
+    shortcut = nn.Conv2d(slot.in_channels, slot.out_channels, 1, slot.stride, bias=False)
+    return nn.Sequential(shortcut, nn.BatchNorm2d(slot.out_channels))
 
 
 class Body(nn.Module):
@@ -56,12 +86,13 @@ class Body(nn.Module):
     def __init__(self, spec: NetworkSpec, numbered: tuple[Slot, ...], prefix: str) -> None:
         super().__init__()
         attention = AttentionModules(spec)
+        block = Bottleneck if architecture_of(spec).bottleneck else BasicBlock
         self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         for step in arrange(spec.network, numbered, spec.placement)[1:]:
-            module = attention.layer(step) if step.attends else Bottleneck(spec, attention, step.slot)
+            module = attention.layer(step) if step.attends else block(spec, attention, step.slot)
             place(self, step.path(spec.attention).removeprefix(prefix), module)
 
     def stages(self, x: Tensor) -> list[Tensor]:
@@ -74,9 +105,9 @@ class Body(nn.Module):
 
 
 class ResNet(Body):
-    """A ResNet of bottlenecks with attention where the spec places it.
+    """A ResNet or ResNeXt with attention where the spec places it.
 
-    Source: He et al., CVPR 2016, Table 1.
+    Source: He et al., CVPR 2016, Table 1; Xie et al., CVPR 2017, Table 1.
     """
 
     def __init__(self, spec: NetworkSpec) -> None:

@@ -7,18 +7,19 @@ from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ulsam_cost.audit.readings import spec_cost
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import get_network, network_spec
 from ulsam_cost.measuring.networks import measure_against_plain
+from ulsam_cost.measuring.timing import PairTiming
 from ulsam_cost.report.document.html import html
 from ulsam_cost.report.document.markdown import markdown
 from ulsam_cost.report.document.model import Grid, Link, Page, Paragraph, Section, Text, bullets
 from ulsam_cost.report.figures import costs as cost_figures
 from ulsam_cost.report.figures import style
-from ulsam_cost.report.formats import Table, number, signed_pct, words
+from ulsam_cost.report.formats import Table, milliseconds, number, ratio, signed_pct, words
 from ulsam_cost.report.site.findings import Audit, cells_table, claims_table, run_audit, source_title
 from ulsam_cost.report.site.networks import COMPARED, conventions_page, layers_pictures, networks_page
 from ulsam_cost.report.site.opening import opening_page, opening_pictures
@@ -119,7 +120,15 @@ def _with_source(audit: Audit, claims: Table) -> list[dict[str, Any]]:
     ]
 
 
-def measured_files(measured: dict[str, dict[str, Any]]) -> dict[str, bytes]:
+class PlacementTiming(NamedTuple):
+    """A compared placement: its change of MACs, and its time in turn with the plain network's."""
+
+    name: str
+    macs_pct: float
+    latency: PairTiming
+
+
+def measured_files(measured: Sequence[PlacementTiming]) -> dict[str, bytes]:
     """The pages of timings, the only ones that differ from run to run."""
     page = measured_page(measured)
     return dict(
@@ -127,53 +136,56 @@ def measured_files(measured: dict[str, dict[str, Any]]) -> dict[str, bytes]:
     )
 
 
-def measured_page(measured: dict[str, dict[str, Any]]) -> Page:
+def measured_page(measured: Sequence[PlacementTiming]) -> Page:
     """The timings: a row a placement."""
     records = [
         {
-            "network": name,
-            "macs_pct": item["macs_pct"],
-            **{f"{model}_ms": item["latency"][model]["median_ms"] for model in ("baseline", "network")},
-            **item["latency"]["ratio"],
+            "network": each.name,
+            "macs_pct": each.macs_pct,
+            "baseline_ms": each.latency.baseline.median_ms,
+            "network_ms": each.latency.network.median_ms,
+            **each.latency.ratio.to_dict(),
         }
-        for name, item in measured.items()
+        for each in measured
     ]
-    latency = next(iter(measured.values()))["latency"]
-    busy = {name: item for name, item in measured.items() if item["latency"]["busy"]}
+    first = measured[0].latency
+    where = "{device}, {dtype}, batch {batch}".format(**first.setting.to_dict(batch=first.batch, dtype=first.dtype))
+    busy = [f"{each.name}: the machine was busy: {each.latency.busy}." for each in measured if each.latency.busy]
     columns = (
         words("network", "network"),
         number("macs_pct", "MACs", signed_pct),
-        number("baseline_ms", "plain, ms", lambda value: f"{value:.2f}"),
-        number("network_ms", "with ULSAM, ms", lambda value: f"{value:.2f}"),
-        number("median", "time ratio", lambda value: f"{value:.3f}"),
-        number("low", "low", lambda value: f"{value:.3f}"),
-        number("high", "high", lambda value: f"{value:.3f}"),
+        milliseconds("baseline_ms", "plain, ms"),
+        milliseconds("network_ms", "with ULSAM, ms"),
+        ratio("median", "time ratio"),
+        ratio("low", "low"),
+        ratio("high", "high"),
     )
     return Page(
         MEASURED_PAGES[0],
         "Measured: what the placements do to the time",
         (
             Paragraph(
-                f"Device: {latency['device']}, {latency['dtype']}, batch {latency['batch']}. Plain network and network "
+                f"Device: {where}. Plain network and network "
                 "with ULSAM run in turn; the ratio is the median of the pairs, with its 95 % interval. Where the "
                 "interval holds 1, no difference is shown. These numbers hold for the machine that wrote this page, "
                 "and are not checked."
             ),
-            *bullets([f"{name}: the machine was busy: {item['latency']['busy']}." for name, item in busy.items()]),
+            *bullets(busy),
             Grid(Table(columns=columns, records=records)),
         ),
     )
 
 
-def measure_placements(*, device: str, repeats: int, progress: Callable[[float], None]) -> dict[str, dict[str, Any]]:
+def measure_placements(*, device: str, repeats: int, progress: Callable[[float], None]) -> list[PlacementTiming]:
     """Latency of each compared placement against its plain network; `progress` hears the share that is done."""
-    measured = {}
+    measured = []
     for index, (network, positions) in enumerate(COMPARED.items()):
         spec = network_spec(network, positions=positions)
         plain, changed = spec_cost(spec.plain()), spec_cost(spec)
         latency = measure_against_plain(spec, device=device, repeats=repeats, progress=partial(_part, progress, index))
         name = f"{get_network(network).title} ({positions})"
-        measured[name] = {"macs_pct": 100 * (changed.macs - plain.macs) / plain.macs, "latency": latency}
+        change = 100 * (changed.macs - plain.macs) / plain.macs
+        measured.append(PlacementTiming(name=name, macs_pct=change, latency=latency))
     return measured
 
 

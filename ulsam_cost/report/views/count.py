@@ -7,7 +7,7 @@ from typing import Any
 
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import PRODUCT_KINDS, Cost
-from ulsam_cost.counting.count import Count
+from ulsam_cost.counting.count import Count, Uncounted
 from ulsam_cost.counting.modules import module_classes, split_params
 from ulsam_cost.nn.loading import LoadedModel
 from ulsam_cost.peers import Reading
@@ -160,7 +160,7 @@ def head_lines(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def uncounted_table(record: dict[str, Any]) -> Table:
+def uncounted_table(uncounted: Sequence[Uncounted]) -> Table:
     """The operations without a rule."""
     columns = (
         words("severity", "severity"),
@@ -170,8 +170,8 @@ def uncounted_table(record: dict[str, Any]) -> Table:
         number("calls", "calls"),
     )
     failed = (words("error", "its rule raised"),)
-    any_failed = any(operation["error"] for operation in record["uncounted"])
-    return Table(columns=columns + failed * any_failed, records=record["uncounted"])
+    any_failed = any(operation.error for operation in uncounted)
+    return Table(columns=columns + failed * any_failed, records=[asdict(operation) for operation in uncounted])
 
 
 def peers_table(readings: Iterable[Reading], counted: Count) -> Table:

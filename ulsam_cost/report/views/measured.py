@@ -1,12 +1,18 @@
 """What a sweep measured, as tables and sentences."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from textwrap import fill
-from typing import Any
+from typing import Any, NamedTuple
 
 from ulsam_cost.measuring.busy import BUSY
+from ulsam_cost.measuring.layer_times import LayerTimes
+from ulsam_cost.measuring.layers import KernelTime
 from ulsam_cost.measuring.memory import LABELS
-from ulsam_cost.report.formats import Column, Table, exact, number, text, words
+from ulsam_cost.measuring.roofline import Roof
+from ulsam_cost.measuring.sweep import Measurement
+from ulsam_cost.report.formats import Column, Table, exact, fixed, mebibytes, milliseconds, number, ratio, text, words
+from ulsam_cost.units import format_ms
 
 KERNELS_SHOWN = 15
 ROOFLINE_ESTIMATE = (
@@ -16,59 +22,49 @@ ROOFLINE_ESTIMATE = (
     "padding, which are counted."
 )
 WIDTH = 98
+_SEE_BELOW = "see below"
 
 
-def milliseconds(value: float | None) -> str:
-    """Milliseconds with three significant digits or more."""
-    if value is None:
-        return ""
-    return f"{value:.4f}" if value < 1 else f"{value:.3f}" if value < 10 else f"{value:.1f}"
-
-
-def ratio(value: float | None) -> str:
-    """A ratio with three digits."""
-    return "" if value is None else f"{value:.3f}"
-
-
-def mebibytes(value: int | None) -> str:
-    """Bytes in MiB."""
-    return "" if value is None else f"{value / 2**20:.1f}"
-
-
-def _rounded(digits: int, unit: str = "") -> Any:
-    return lambda value: "" if value is None else f"{value:.{digits}f}{unit}"
-
-
-def times_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def times_table(rows: Sequence[Measurement]) -> Table:
     """A line a model of a row: the median, the spread, and the median's interval."""
     records = [
-        {**_case(row), "model": model, **(row[model] or {}), "said": "see below" if row["error"] else None}
+        {**_case(row), "model": model, **times, "said": _SEE_BELOW if row.error else None}
         for row in rows
-        for model in ("baseline", "network")
-        if row[model] or model == "network"
+        for model, times in _timings(row).items()
     ]
     columns = (
         *_CASE,
         words("model", "model"),
-        number("median_ms", "median ms", milliseconds),
-        number("p10_ms", "p10", milliseconds),
-        number("p90_ms", "p90", milliseconds),
-        number("low_ms", "from", milliseconds),
-        number("high_ms", "to", milliseconds),
+        milliseconds("median_ms", "median ms"),
+        milliseconds("p10_ms", "p10"),
+        milliseconds("p90_ms", "p90"),
+        milliseconds("low_ms", "from"),
+        milliseconds("high_ms", "to"),
         number("runs", "runs"),
         words("said", ""),
     )
     return Table(columns=tuple(column for column in columns if _is_used(column, records)), records=records)
 
 
-def ratios_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def _timings(row: Measurement) -> dict[str, dict[str, float | int]]:
+    if row.latency is None:
+        return {"network": {}}
+    network = {"network": row.latency.network.to_dict()}
+    return {"baseline": row.latency.baseline.to_dict(), **network} if row.latency.baseline else network
+
+
+def ratios_table(rows: Sequence[Measurement]) -> Table:
     """A line a row: the network's time over the baseline's, pair by pair, with its interval."""
-    records = [{**_case(row), **row["ratio"], "verdict": row["verdict"]} for row in rows if row["ratio"]]
+    records = [
+        {**_case(row), **row.latency.ratio.to_dict(), "verdict": row.latency.verdict}
+        for row in rows
+        if row.latency and row.latency.ratio
+    ]
     columns = (
         *_CASE,
-        number("median", "network / baseline", ratio),
-        number("low", "from", ratio),
-        number("high", "to", ratio),
+        ratio("median", "network / baseline"),
+        ratio("low", "from"),
+        ratio("high", "to"),
         words("verdict", "network is"),
     )
     return Table(columns=columns, records=records)
@@ -77,18 +73,19 @@ def ratios_table(rows: Sequence[Mapping[str, Any]]) -> Table:
 _CASE = (number("batch", "batch"), words("dtype", "dtype"), words("mode", "mode"))
 
 
-def _case(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {column.key: row[column.key] for column in _CASE}
+def _case(row: Measurement) -> dict[str, Any]:
+    setting = row.case.setting.to_dict(batch=row.batch, dtype=row.dtype)
+    return {column.key: setting[column.key] for column in _CASE}
 
 
-def case_sentence(rows: Sequence[Mapping[str, Any]]) -> str:
+def case_sentence(rows: Sequence[Measurement]) -> str:
     """What holds for all rows of a sweep, and what their columns are."""
-    first = rows[0]
-    run = "step (forward, backward, SGD)" if first["train"] else "forward pass"
-    return f"{run}, {first['memory_format']}; from, to: 95 % interval of the median"
+    setting = rows[0].case.setting
+    run = "step (forward, backward, SGD)" if setting.train else "forward pass"
+    return f"{run}, {setting.memory_format}; from, to: 95 % interval of the median"
 
 
-def latency_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def latency_table(rows: Sequence[Measurement]) -> Table:
     """All of it in a line a row, for programs."""
     columns = [
         number("batch", "batch"),
@@ -96,133 +93,173 @@ def latency_table(rows: Sequence[Mapping[str, Any]]) -> Table:
         words("memory_format", "format"),
         words("mode", "mode"),
         words("what", "run"),
-        number("baseline_ms", "baseline ms", milliseconds),
-        number("median_ms", "median ms", milliseconds),
-        number("p10_ms", "p10", milliseconds),
-        number("p90_ms", "p90", milliseconds),
-        number("low_ms", "low", milliseconds),
-        number("high_ms", "high", milliseconds),
+        milliseconds("baseline_ms", "baseline ms"),
+        milliseconds("median_ms", "median ms"),
+        milliseconds("p10_ms", "p10"),
+        milliseconds("p90_ms", "p90"),
+        milliseconds("low_ms", "low"),
+        milliseconds("high_ms", "high"),
         number("runs", "runs"),
-        number("ratio", "ratio", ratio),
-        number("ratio_low", "low", ratio),
-        number("ratio_high", "high", ratio),
+        ratio("ratio", "ratio"),
+        ratio("ratio_low", "low"),
+        ratio("ratio_high", "high"),
         words("said", ""),
     ]
     records = [latency_record(row) for row in rows]
     return Table(columns=tuple(column for column in columns if _is_used(column, records)), records=records)
 
 
-def latency_record(row: Mapping[str, Any]) -> dict[str, Any]:
+def latency_record(row: Measurement) -> dict[str, Any]:
     """A row with its numbers side by side."""
-    network, baseline, paired = row["network"] or {}, row["baseline"] or {}, row["ratio"] or {}
+    latency, setting = row.latency, row.case.setting
+    ratio_of_pair = latency.ratio if latency else None
+    verdict = (latency.verdict or (BUSY if latency.busy else None)) if latency else None
     return {
-        **{key: row[key] for key in ("batch", "dtype", "memory_format", "mode")},
-        "what": "step" if row["train"] else "forward",
-        **network,
-        "baseline_ms": baseline.get("median_ms"),
-        "ratio": paired.get("median"),
-        "ratio_low": paired.get("low"),
-        "ratio_high": paired.get("high"),
-        "said": "see below" if row["error"] else row["verdict"] or (BUSY if row["busy"] else None),
-        "error": row["error"],
+        **_case(row),
+        "memory_format": setting.memory_format,
+        "what": "step" if setting.train else "forward",
+        **(latency.network.to_dict() if latency else {}),
+        "baseline_ms": latency.baseline.median_ms if latency and latency.baseline else None,
+        "ratio": ratio_of_pair and ratio_of_pair.median,
+        "ratio_low": ratio_of_pair and ratio_of_pair.low,
+        "ratio_high": ratio_of_pair and ratio_of_pair.high,
+        "said": _SEE_BELOW if row.error else verdict,
+        "error": row.error,
     }
 
 
-def busy_sentences(rows: Sequence[Mapping[str, Any]]) -> str:
+def busy_sentences(rows: Sequence[Measurement]) -> str:
     """Which rows were measured on a busy machine, and how that is known."""
-    busy = (f"{_case_words(row)}: the machine was busy: {row['busy']}; measure again" for row in rows if row["busy"])
+    busy = (
+        f"{_case_words(row)}: the machine was busy: {row.latency.busy}; measure again"
+        for row in rows
+        if row.latency and row.latency.busy
+    )
     return "\n".join(fill(line, WIDTH, subsequent_indent="  ") for line in busy)
 
 
-def error_sentences(rows: Sequence[Mapping[str, Any]]) -> str:
+def error_sentences(rows: Sequence[Measurement]) -> str:
     """Why rows are empty, or end early."""
-    return "\n".join(f"{_case_words(row)}: {row['error']}" for row in rows if row["error"])
+    return "\n".join(f"{_case_words(row)}: {row.error}" for row in rows if row.error)
 
 
-def _case_words(row: Mapping[str, Any]) -> str:
-    return f"batch {row['batch']}, {row['dtype']}, {row['mode']}"
+def _case_words(row: Measurement) -> str:
+    return "batch {batch}, {dtype}, {mode}".format(**_case(row))
 
 
 def _is_used(column: Column, records: Sequence[Mapping[str, Any]]) -> bool:
     return any(record.get(column.key) is not None for record in records)
 
 
-def memory_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def memory_table(rows: Sequence[Measurement]) -> Table:
     """The bytes of each row, in MiB."""
-    records = [{**_case(row), **row["memory"]} for row in rows if row["memory"]]
-    bytes_columns = (number(key, key.removesuffix("_bytes"), mebibytes) for key in LABELS)
+    records = [{**_case(row), **row.memory.to_dict()} for row in rows if row.memory]
+    bytes_columns = (mebibytes(key, key.removesuffix("_bytes")) for key in LABELS)
     used = (column for column in bytes_columns if _is_used(column, records))
     return Table(columns=(*_CASE, *used), records=records)
 
 
-def memory_notes(rows: Sequence[Mapping[str, Any]]) -> str:
+def memory_notes(rows: Sequence[Measurement]) -> str:
     """What each number of the memory table is, in lines of the table's width."""
-    shown = {key for row in rows for key, value in (row["memory"] or {}).items() if value is not None}
+    shown = {key for row in rows if row.memory for key, value in row.memory.to_dict().items() if value is not None}
     notes = (f"{key.removesuffix('_bytes')}: {label}" for key, label in LABELS.items() if key in shown)
     return "\n".join(("memory in MiB", *(fill(note, WIDTH, subsequent_indent="  ") for note in notes)))
 
 
-def layer_table(layers: Mapping[str, Any]) -> Table:
-    """The layers' times, and their roofline estimates where they were asked for."""
+def layer_table(records: Sequence[Mapping[str, Any]]) -> Table:
+    """The layers' times, as in the JSON, and their roofline estimates where they were asked for."""
     columns = [
         words("layer", "layer"),
-        number("median_ms", "median ms", milliseconds),
-        number("p10_ms", "p10", milliseconds),
-        number("p90_ms", "p90", milliseconds),
-        number("share_pct", "%", _rounded(1)),
+        milliseconds("median_ms", "median ms"),
+        milliseconds("p10_ms", "p10"),
+        milliseconds("p90_ms", "p90"),
+        number("share_pct", "%", fixed(1)),
         number("macs", "MACs"),
         number("bytes", "bytes"),
-        number("least_ms", "roofline ms", milliseconds),
+        milliseconds("least_ms", "roofline ms"),
         words("limit", "limit"),
-        number("over_least", "over roofline", _rounded(1)),
+        number("over_least", "over roofline", fixed(1)),
     ]
-    used = tuple(column for column in columns if _is_used(column, layers["rows"]))
-    return Table(columns=used, records=layers["rows"])
+    used = tuple(column for column in columns if _is_used(column, records))
+    return Table(columns=used, records=records)
 
 
-def layer_sentences(row: Mapping[str, Any]) -> str:
+def layer_sentences(row: Measurement, layers: LayerTimes) -> str:
     """The sum of the layers beside the total without hooks, and the roof where there is one."""
-    layers = row["layers"]
-    overhead = layers["overhead"]
     lines = [
-        f"batch {row['batch']}, {row['dtype']}: the layers add up to {milliseconds(layers['sum_ms'])} ms, the model "
-        f"without hooks takes {milliseconds(layers['total_ms'])} ms; hooks change its time by a factor of "
-        f"{overhead['median']:.3f} [{overhead['low']:.3f}, {overhead['high']:.3f}]"
+        f"{_case_words(row)}: the layers add up to {format_ms(layers.sum_ms)} ms, the model without hooks takes "
+        f"{format_ms(layers.total_ms)} ms; hooks change its time by a factor of {layers.overhead}"
     ]
-    if layers.get("left_out"):
+    if layers.left_out:
         lines.append(
-            f"the MACs are incomplete: {layers['left_out']}; a layer in which an operation is not counted has no "
-            "estimate"
+            f"the MACs are incomplete: {layers.left_out}; a layer in which an operation is not counted has no estimate"
         )
-    if roof := layers["roof"]:
+    if roof := layers.roof:
         lines.append(
-            f"{roof['device']}: copies {roof['bytes_per_second'] / 1e9:.1f} GB/s, multiplies "
-            f"{roof['flops_per_second'] / 1e9:.1f} GFLOP/s in {roof['dtype']}"
+            f"{roof.device}: copies {roof.bytes_per_second / 1e9:.1f} GB/s, multiplies "
+            f"{roof.flops_per_second / 1e9:.1f} GFLOP/s in {roof.dtype}"
         )
         lines.append(ROOFLINE_ESTIMATE)
     return "\n".join(fill(line, WIDTH) for line in lines)
 
 
-def kernel_table(row: Mapping[str, Any]) -> Table:
+class Point(NamedTuple):
+    """A layer under the roofline: its FLOPs a byte, and those a second that it ran at."""
+
+    layer: str
+    kind: str | None
+    intensity: float
+    flops_per_second: float
+
+
+class Panel(NamedTuple):
+    """Layers under the roof of a device."""
+
+    title: str
+    flops_per_second: float
+    bytes_per_second: float
+    points: tuple[Point, ...]
+
+
+def roofline_panel(row: Measurement, layers: LayerTimes, roof: Roof) -> Panel:
+    """The layers that have an estimate under the device's roof."""
+    return Panel(
+        title="{device}, batch {batch}, {dtype}".format(**row.case.setting.to_dict(batch=row.batch, dtype=row.dtype)),
+        flops_per_second=roof.flops_per_second,
+        bytes_per_second=roof.bytes_per_second,
+        points=tuple(
+            Point(
+                layer=layer.layer,
+                kind=layer.kind,
+                intensity=work.estimate.intensity,
+                flops_per_second=1e3 * work.estimate.flops / layer.timing.median_ms,
+            )
+            for layer in layers.rows
+            if (work := layer.work) and work.estimate and work.estimate.intensity and layer.timing.median_ms > 0
+        ),
+    )
+
+
+def kernel_table(kernels: Sequence[KernelTime]) -> Table:
     """The kernels that take the most time."""
     columns = (
         words("path", "module"),
         words("kernel", "kernel"),
-        number("calls", "calls", _rounded(0)),
-        number("ms", "ms", milliseconds),
+        number("calls", "calls", fixed(0)),
+        milliseconds("ms", "ms"),
     )
-    return Table(columns=columns, records=row["kernels"][:KERNELS_SHOWN])
+    return Table(columns=columns, records=[asdict(kernel) for kernel in kernels[:KERNELS_SHOWN]])
 
 
-def energy_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def energy_table(rows: Sequence[Measurement]) -> Table:
     """Joules an image."""
-    records = [{**row["energy"], "batch": row["batch"], "dtype": row["dtype"]} for row in rows if row["energy"]]
+    records = [{**_case(row), **row.energy.to_dict()} for row in rows if row.energy]
     columns = (
         number("batch", "batch"),
         words("dtype", "dtype"),
-        number("joules_per_image", "J an image", _rounded(4)),
-        number("watts", "W", _rounded(1)),
-        number("idle_watts", "W idle", _rounded(1)),
+        number("joules_per_image", "J an image", fixed(4)),
+        number("watts", "W", fixed(1)),
+        number("idle_watts", "W idle", fixed(1)),
         number("images", "images", exact),
     )
     return Table(columns=columns, records=records)

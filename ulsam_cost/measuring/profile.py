@@ -1,0 +1,136 @@
+"""A network under a placement beside its plain form: counted, derived, layer by layer, and measured."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ulsam_cost.cost import Cost
+from ulsam_cost.counting.count import Count
+from ulsam_cost.counting.networks import count_network
+from ulsam_cost.errors import CostError
+from ulsam_cost.formulas.attention import get_mechanism
+from ulsam_cost.formulas.networks import (
+    NO_ATTENTION,
+    LayerCost,
+    NetworkSpec,
+    layer_of,
+    layers_cost,
+    network_layers,
+    split_by_layer,
+)
+from ulsam_cost.measuring.memory import Memory
+from ulsam_cost.measuring.timing import PairTiming
+from ulsam_cost.units import at_least, difference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfiledLayer:
+    """A numbered layer and its counted cost; `macs` is a lower bound where the layer is not `complete`."""
+
+    layer: str
+    path: str
+    kind: str
+    params: int
+    macs: int
+    output: tuple[int, ...]
+    complete: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON."""
+        return asdict(self) | {"macs": self.macs, "output": list(self.output)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """The counts of a network and its plain form, the derived cost, and what was measured, if anything was."""
+
+    spec: NetworkSpec
+    count: Count
+    baseline: Count
+    derived: Cost
+    layers: tuple[ProfiledLayer, ...]
+    memory: Memory | None = None
+    latency: PairTiming | None = None
+
+    def require_derived(self) -> None:
+        """Hold the counted cost against the derived one.
+
+        Raises:
+            CostError: if they differ, with both numbers, or if the count is incomplete.
+        """
+        if not self.count.complete:
+            left_out = self.count.left_out()
+            raise CostError(f"the count is incomplete ({left_out}) and cannot be held against the derived cost")
+        for unit in ("params", "macs"):
+            counted, derived = getattr(self.count, unit), getattr(self.derived, unit)
+            if counted != derived:
+                raise CostError(f"counted {unit} {counted:,} differ from derived ones {derived:,}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of `profile`."""
+        spec, counted, plain = self.spec, _costs(self.count), _costs(self.baseline)
+        options = dict(spec.attention_options)
+        if spec.attention != NO_ATTENTION:
+            options = get_mechanism(spec.attention).options | options
+        return {
+            "network": spec.network,
+            "width": spec.width,
+            "resolution": spec.resolution[0] if len(set(spec.resolution)) == 1 else list(spec.resolution),
+            "classes": spec.classes,
+            "batch": spec.batch,
+            "positions": str(spec.placement),
+            "groups": options.get("groups"),
+            "attention": spec.attention,
+            "style": options.get("style"),
+            "variant": spec.variant or None,
+            "sites": spec.sites or None,
+            "connection": spec.connection or None,
+            **counted,
+            "flops": at_least(self.count.number("flops"), unless=self.count.complete),
+            "activations": at_least(self.count.activations, unless=self.count.complete),
+            "baseline": plain,
+            "delta": {unit: difference(counted[unit], plain[unit]) for unit in ("params", "macs")},
+            "derived": {"params": self.derived.params, "macs": self.derived.macs},
+            "layers": [layer.to_dict() for layer in self.layers],
+            "uncounted": [asdict(operation) for operation in self.count.uncounted],
+            "memory": self.memory and self.memory.to_dict(),
+            "latency": self.latency and self.latency.to_dict(),
+        }
+
+
+def _costs(counted: Count) -> dict[str, Any]:
+    return {
+        "params": counted.params,
+        "macs": at_least(counted.macs, unless=counted.complete),
+        "complete": counted.complete,
+        "left_out": counted.left_out(),
+    }
+
+
+def profile_network(spec: NetworkSpec) -> Profile:
+    """Everything about a network but what is measured."""
+    counted, layers = count_network(spec), network_layers(spec)
+    return Profile(
+        spec=spec,
+        count=counted,
+        baseline=count_network(spec.plain()),
+        derived=layers_cost(layers),
+        layers=_profiled(layers, counted),
+    )
+
+
+def _profiled(layers: tuple[LayerCost, ...], counted: Count) -> tuple[ProfiledLayer, ...]:
+    split = split_by_layer(counted.cost, layers)
+    layer_at = layer_of(layers)
+    incomplete = {layer_at(operation.path) for operation in counted.uncounted_products}
+    return tuple(
+        ProfiledLayer(
+            layer=layer.layer,
+            path=layer.path,
+            kind=layer.kind,
+            params=split[layer.layer].params,
+            macs=at_least(split[layer.layer].macs, unless=layer.layer not in incomplete),
+            output=tuple(layer.output),
+            complete=layer.layer not in incomplete,
+        )
+        for layer in layers
+    )
