@@ -2,6 +2,7 @@
 
 import ast
 import graphlib
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "ulsam_cost"
 ROOMS = [
     ("errors", "plain_text", "units", "arrays", "cost", "conventions", "placement"),
     ("formulas",),
+    ("torch_private",),
     ("tensors",),
     ("nn",),
     ("counting",),
@@ -23,7 +25,7 @@ ROOMS = [
     ("cli", "__main__"),
 ]
 HOMES = {
-    "torch": ("tensors", "nn", "counting", "measuring", "peers"),
+    "torch": ("torch_private", "tensors", "nn", "counting", "measuring", "peers"),
     "pandas": ("audit", "report", "cli"),
     "matplotlib": ("report/figures",),
     "fvcore": ("peers",),
@@ -68,6 +70,19 @@ def test_imports_go_one_way(path):
 def test_every_file_has_its_room_and_every_room_its_files():
     rooms = {room(path) for path in FILES} - {"__init__"}
     assert sorted(rooms) == sorted(name for names in ROOMS for name in names)
+
+
+# a private name of torch's: an attribute of its modules, or one of a module, an operator or a storage
+PRIVATE = re.compile(
+    r"torch(\.\w+)*\._(?!_)|_call_impl|_orig_mod|_schema\b|_qualified_op_name|_sequence_nr|_cdata|\._(parameters|modules|buffers)\b"
+    r"|\"_(parameters|modules|buffers|\w+_hooks)\""
+)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_private_names_of_torch_stand_in_one_file(path):
+    found = PRIVATE.findall(path.read_text(encoding="utf-8"))
+    assert bool(found) == (room(path) == "torch_private")
 
 
 def dotted(path):

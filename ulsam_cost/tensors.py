@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ulsam_cost.torch_private import stored_values
+
 SPARSE_LAYOUTS = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
@@ -86,5 +88,5 @@ def stored_elements(tensor: Tensor) -> int:
     if layout is torch.strided:
         return tensor.numel()
     if layout is torch.sparse_coo:
-        return tensor._values().numel()
+        return stored_values(tensor).numel()
     return tensor.values().numel() if layout in SPARSE_LAYOUTS else tensor.numel()

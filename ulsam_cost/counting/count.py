@@ -22,6 +22,7 @@ from ulsam_cost.counting.tracer import Tracer
 from ulsam_cost.counting.twin import Twins, copy_of, view_of
 from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import as_arguments, tensors_of
+from ulsam_cost.torch_private import COMPILED_BODY
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +181,7 @@ def _body(model: Any) -> nn.Module:
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return _body(model.module)
     if type(model).__name__ == "OptimizedModule":  # naming the class would import the whole compiler
-        return _body(model._orig_mod)
+        return _body(getattr(model, COMPILED_BODY))
     return model
 
 

@@ -5,8 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch._ops import HigherOrderOperator
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ulsam_cost.counting.checks import CHECKS
 from ulsam_cost.counting.meta_tensors import META, MOST_CONSTANT, MetaTensors
@@ -15,6 +13,16 @@ from ulsam_cost.counting.rules import FREE, SPARSE, VIEWS, Rule, name_of, rule_o
 from ulsam_cost.counting.scope import Scope
 from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import is_plain, tensors_of
+from ulsam_cost.torch_private import (
+    HigherOrderOperator,
+    TorchDispatchMode,
+    current_autograd_node,
+    next_sequence_number,
+    qualified_name,
+    schema_of,
+    sequence_number,
+    without_functions,
+)
 
 aten = torch.ops.aten
 Origin = tuple[str, str, bool]  # path, torch.nn class of a leaf, whether a parameter was an operand
@@ -41,7 +49,7 @@ class DispatchMode(TorchDispatchMode):
                 f"operator {func.name()!r} runs functions that cannot be followed: "
                 "a model that calls them itself is accepted"
             )
-        with torch._C.DisableTorchFunction():
+        with without_functions():
             return self._run(func, args, kwargs or {})
 
     def _run(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -65,16 +73,16 @@ class DispatchMode(TorchDispatchMode):
     def _in_its_place(self, args: tuple[Any, ...]) -> Iterator[None]:
         """Record an operation of the backward where that of the forward ran; remember where those ran."""
         scope, record = self._scope, self._record
-        node = torch._C._current_autograd_node()
+        node = current_autograd_node()
         if torch.is_grad_enabled() or node is None:
             if torch.is_grad_enabled():
                 learned = any(self._tensors.is_parameter(tensor) for tensor in tensors_of(args))
-                number = torch._C._autograd._get_sequence_nr() - 1  # an operation without a gradient adds none
+                number = next_sequence_number() - 1  # an operation without a gradient adds none
                 self._origins.setdefault(number, (scope.path, scope.module, learned))
             yield
             return
         before = scope.path, scope.module, record.learned, record.operator
-        path, module, learned = self._origins.get(node._sequence_nr(), before[:3])
+        path, module, learned = self._origins.get(sequence_number(node), before[:3])
         scope.path, scope.module, record.learned, record.operator = path, module, learned, ""
         try:
             yield
@@ -84,7 +92,7 @@ class DispatchMode(TorchDispatchMode):
     def _without_values(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The arguments on the meta device, save where small constants of the run are all that there is."""
         random = torch.Tag.nondeterministic_seeded in operator.tags
-        if random or operator._schema.is_mutable:
+        if random or schema_of(operator).is_mutable:
             self._tensors.forget_constants(args, made_here=random)
         if self._tensors.are_constants(args, kwargs):
             if random or ("device" in kwargs and next(tensors_of(args), None) is None):
@@ -112,11 +120,11 @@ class DispatchMode(TorchDispatchMode):
         if not _are_plain(args, out):
             rule = self._rule_of_sparse(packet, args, out)
         if rule is None:
-            record.without_rule(packet._qualified_op_name, tensors_of(args, kwargs), tensors_of(out))
+            record.without_rule(qualified_name(packet), tensors_of(args, kwargs), tensors_of(out))
         else:
             function, kernel = record.operator, name_of(packet)
             record.operator = f"{function}:{kernel}" if function and kernel in KERNELS else function or kernel
-            record.by_rule(rule, packet._qualified_op_name, out, args, kwargs)
+            record.by_rule(rule, qualified_name(packet), out, args, kwargs)
             record.operator = function
 
     def _rule_of_sparse(self, packet: Any, *tensors: Any) -> Rule | None:
@@ -124,7 +132,7 @@ class DispatchMode(TorchDispatchMode):
         if any(tensor.is_nested for tensor in tensors_of(*tensors)):
             return None
         if not self._values and not self._tensors.are_constants(*tensors):
-            self._record.refuse(f"{packet._qualified_op_name} of a sparse tensor")
+            self._record.refuse(f"{qualified_name(packet)} of a sparse tensor")
         return SPARSE.get(packet)
 
 
@@ -132,7 +140,7 @@ def _without_results(operator: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     """The options of an operation less the tensors that its results are written to: they are not read."""
     if not kwargs:
         return kwargs
-    results = {argument.name for argument in operator._schema.arguments if argument.is_out}
+    results = {argument.name for argument in schema_of(operator).arguments if argument.is_out}
     return {name: value for name, value in kwargs.items() if name not in results}
 
 

@@ -5,9 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch._ops import OpOverloadPacket
 from torch.nn import functional as F
-from torch.nn.modules import module as torch_module
 from torch.overrides import TorchFunctionMode
 
 from ulsam_cost.counting.fast import FAST, Fast, Shape
@@ -17,8 +15,18 @@ from ulsam_cost.counting.recorder import Recorder
 from ulsam_cost.counting.rules import RULES, Rule, name_of, operands_of
 from ulsam_cost.counting.scope import UNANSWERED, Scope
 from ulsam_cost.tensors import first_tensor, is_plain, tensors_of
+from ulsam_cost.torch_private import (
+    FORWARD_HOOKS,
+    FORWARD_PRE_HOOKS,
+    OpOverloadPacket,
+    current_transform,
+    has_global_hooks,
+    qualified_name,
+    without_dispatch,
+    without_functions,
+)
 
-is_grad_enabled, current_transform = torch.is_grad_enabled, torch._C._functorch.maybe_current_level
+is_grad_enabled = torch.is_grad_enabled
 
 # Functions that read values: a tensor that nothing has written to may be asked.
 READERS = frozenset(
@@ -84,8 +92,8 @@ class FunctionMode(TorchFunctionMode):
 
     def __init__(self, scope: Scope, record: Recorder, tensors: MetaTensors, *, fast: bool, values: bool) -> None:
         self._scope, self._record, self._tensors, self._fast, self._values = scope, record, tensors, fast, values
-        self._leaves: dict[type, Leaf] = LEAVES if fast and not torch_module._has_any_global_hook() else {}
-        self._no_functions = torch._C.DisableTorchFunction()
+        self._leaves: dict[type, Leaf] = LEAVES if fast and not has_global_hooks() else {}
+        self._no_functions = without_functions()  # type: ignore[no-untyped-call]
         self._kinds: dict[tuple[Shape, torch.dtype], Tensor] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -108,7 +116,7 @@ class FunctionMode(TorchFunctionMode):
         if leaf is None or type(x) is not Tensor:
             return UNANSWERED
         state, scope = module.__dict__, self._scope
-        if state["_forward_hooks"] or state["_forward_pre_hooks"] or "forward" in state:
+        if state[FORWARD_HOOKS] or state[FORWARD_PRE_HOOKS] or "forward" in state:
             return UNANSWERED  # calling it does more than to run its class's forward
         names = scope.names.get(id(module))
         if names is None or is_grad_enabled() or current_transform() is not None:
@@ -140,13 +148,13 @@ class FunctionMode(TorchFunctionMode):
             return answer
         result = self._new(answer, args[entry.dtype_of].dtype)
         if entry.in_order:
-            with torch._C._DisableTorchDispatch():
+            with without_dispatch():
                 return in_order_of(args[0], result)
         return result
 
     def _new(self, shape: Shape, dtype: torch.dtype) -> Tensor:
         """A new meta tensor; detaching one of the same kind is the quickest way to it."""
-        with torch._C._DisableTorchDispatch():
+        with without_dispatch():
             kind = self._kinds.get((shape, dtype))
             if kind is None:
                 kind = self._kinds[shape, dtype] = torch.empty(shape, dtype=dtype, device=META)
@@ -170,7 +178,7 @@ class FunctionMode(TorchFunctionMode):
         packet = getattr(function, "overloadpacket", function)
         if not isinstance(packet, OpOverloadPacket):
             return self._run(function, _named(name, args, kwargs), args, kwargs)
-        if packet in RULES and not packet._qualified_op_name.startswith("aten::"):
+        if packet in RULES and not qualified_name(packet).startswith("aten::"):
             return self._run_whole(function, name_of(packet), RULES[packet], args, kwargs)
         return self._run(function, name_of(packet), args, kwargs)
 
@@ -180,7 +188,7 @@ class FunctionMode(TorchFunctionMode):
         return function in VIEWS or (function in VIEWS_IF_IN_ORDER and args[0].is_contiguous())
 
     def _view(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with torch._C._DisableTorchDispatch():
+        with without_dispatch():
             views = function(*args, **kwargs)
         self._tensors.alias(args[0], views)
         return views
@@ -196,7 +204,7 @@ class FunctionMode(TorchFunctionMode):
             self._record.refuse(f"Tensor.{name}")
         if function in EXITS or self._tensors.has_own_values(args[0]):  # what NumPy is given can be written to
             args = self._tensors.with_own_values(args)
-        with torch._C._DisableTorchDispatch():
+        with without_dispatch():
             return function(*args, **kwargs)
 
     def _run_open(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -239,7 +247,8 @@ class FunctionMode(TorchFunctionMode):
         finally:
             record.muted = False
         record.operator = name
-        operator = str(getattr(function, "_qualified_op_name", f"aten::{getattr(function, '__name__', name)}"))
+        is_operator = isinstance(function, OpOverloadPacket)
+        operator = qualified_name(function) if is_operator else f"aten::{getattr(function, '__name__', name)}"
         record.by_rule(rule, operator, result, args, operands_of(kwargs))
         record.operator = ""
         return self._made(result)

@@ -14,6 +14,7 @@ from ulsam_cost.counting import fast
 from ulsam_cost.counting.fast import FAST, Answer
 from ulsam_cost.counting.light import given_tensors
 from ulsam_cost.counting.recorder import Recorder
+from ulsam_cost.torch_private import BUFFERS, PARAMETERS
 
 Leaf = tuple[str, Callable[[Recorder, Any, Tensor], Answer]]
 
@@ -21,17 +22,17 @@ Leaf = tuple[str, Callable[[Recorder, Any, Tensor], Answer]]
 def _conv2d(record: Recorder, m: nn.Conv2d, x: Tensor) -> Answer:
     if m.padding_mode != "zeros":
         return None
-    own = given_tensors(m._parameters)
+    own = given_tensors(m.__dict__[PARAMETERS])
     return fast.conv2d(record, x, own["weight"], own["bias"], m.stride, m.padding, m.dilation, m.groups)
 
 
 def _linear(record: Recorder, m: nn.Linear, x: Tensor) -> Answer:
-    own = given_tensors(m._parameters)
+    own = given_tensors(m.__dict__[PARAMETERS])
     return fast.linear(record, x, own["weight"], own["bias"])
 
 
 def _batch_norm(record: Recorder, m: nn.BatchNorm2d, x: Tensor) -> Answer:
-    own, kept = given_tensors(m._parameters), given_tensors(m._buffers)
+    own, kept = given_tensors(m.__dict__[PARAMETERS]), given_tensors(m.__dict__[BUFFERS])
     mean = kept["running_mean"]
     if m.training or mean is None or x.dim() != 4:
         return None
@@ -40,7 +41,7 @@ def _batch_norm(record: Recorder, m: nn.BatchNorm2d, x: Tensor) -> Answer:
 
 
 def _layer_norm(record: Recorder, m: nn.LayerNorm, x: Tensor) -> Answer:
-    own = given_tensors(m._parameters)
+    own = given_tensors(m.__dict__[PARAMETERS])
     return fast.layer_norm(record, x, m.normalized_shape, own["weight"], own["bias"], m.eps)
 
 

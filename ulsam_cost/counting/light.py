@@ -13,6 +13,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
+from ulsam_cost.torch_private import BUFFERS, MODULES, NON_PERSISTENT, PARAMETERS
+
 # What cannot change, or is what it is by its identity.
 UNCHANGING: frozenset[type] = frozenset(
     {
@@ -25,10 +27,9 @@ UNCHANGING: frozenset[type] = frozenset(
 
 State = dict[str, Any]
 _PLAIN: State = vars(nn.Module())
-_TENSORS = ("_parameters", "_buffers")
-_SET = "_non_persistent_buffers_set"
+_TENSORS = (PARAMETERS, BUFFERS)
 TABLES = frozenset(name for name, value in _PLAIN.items() if isinstance(value, dict))
-_MOSTLY_EMPTY = tuple(name for name in (*TABLES, _SET) if name not in (*_TENSORS, "_modules"))
+_MOSTLY_EMPTY = tuple(name for name in (*TABLES, NON_PERSISTENT) if name not in (*_TENSORS, MODULES))
 _mostly_empty = itemgetter(*_MOSTLY_EMPTY)
 
 
@@ -116,7 +117,7 @@ class SharedTables:
     """The empty tables that the twins of one model share."""
 
     def __init__(self) -> None:
-        self._tables: State = dict.fromkeys(TABLES, _SharedTable()) | {_SET: _SharedSet()}
+        self._tables: State = dict.fromkeys(TABLES, _SharedTable()) | {NON_PERSISTENT: _SharedSet()}
 
     @property
     def are_written(self) -> bool:
@@ -128,11 +129,11 @@ class SharedTables:
         if any(_mostly_empty(state)):
             return None
         own = state | self._tables
-        parameters, buffers = state["_parameters"], state["_buffers"]
+        parameters, buffers = state[PARAMETERS], state[BUFFERS]
         if parameters:
-            table = own["_parameters"] = LightTable()
+            table = own[PARAMETERS] = LightTable()
             table.given, table.twins = parameters, twins
         if buffers:
-            table = own["_buffers"] = LightTable()
+            table = own[BUFFERS] = LightTable()
             table.given, table.twins = buffers, twins
         return own

@@ -1,7 +1,7 @@
 """Which tensors stand for which: meta stand-ins for real tensors, views of parameters, constants of the run."""
 
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -11,26 +11,14 @@ from ulsam_cost.cost import is_under
 from ulsam_cost.counting.model_index import ModelIndex
 from ulsam_cost.counting.twin import Twins
 from ulsam_cost.tensors import SPARSE_LAYOUTS, mapped, stored_elements, tensors_of
+from ulsam_cost.torch_private import current_transform, outside_transforms, transforms, without_dispatch
 
 META = torch.device("meta")
 MOST_CONSTANT = 4096  # elements of a tensor whose values are kept
 
 
-functorch = torch._C._functorch
-
-
 class NeedsValuesError(RuntimeError):
     """The run asks for values, which no meta tensor has."""
-
-
-def _outside_transforms() -> AbstractContextManager[Any]:
-    """Where a new tensor belongs to no transform of torch.func's."""
-    if functorch.maybe_current_level() is None:
-        return nullcontext()
-    from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
-
-    outside: AbstractContextManager[Any] = temporarily_clear_interpreter_stack()
-    return outside
 
 
 class MetaTensors:
@@ -42,7 +30,7 @@ class MetaTensors:
         self._own_values: dict[int, Tensor] = {}
         self._constants: set[int] = set()
         self._kept: list[Tensor] = []  # ids stay unique while their tensors live
-        self._parameters, self._memo = index.parameters, twins.memo
+        self._indexed, self._memo = index.parameters, twins.memo
         self._unclaimed = dict(index.parameters)
         self._packed = dict(index.packed)
         self._parameter_of = twins.parameters  # tensor -> the parameter that it is, stands for or views
@@ -65,7 +53,7 @@ class MetaTensors:
 
     def leaves(self, inputs: Any) -> list[Tensor]:
         """The tensors of the run to which a backward pass gives gradients: parameters, and inputs that want them."""
-        own = [self._memo[key] for key in self._parameters if key in self._memo]
+        own = [self._memo[key] for key in self._indexed if key in self._memo]
         found = {id(tensor): tensor for tensor in (*own, *tensors_of(inputs))}
         # Code that is not Python, such as a scripted module's, takes them as they are: then both stand for them.
         both = (*found.values(), *(self._stand_ins[key] for key in found if key in self._stand_ins))
@@ -119,7 +107,7 @@ class MetaTensors:
             return tensor
         own = self._own_values.get(id(tensor))
         if own is None:
-            with torch._C._DisableTorchDispatch():
+            with without_dispatch():
                 own = self._own_values[id(tensor)] = tensor.detach().clone()
             self._kept.append(tensor)
             self.keep_constant(own)
@@ -136,13 +124,13 @@ class MetaTensors:
         return tensor if tensor.is_meta else self._stand_in(tensor)
 
     def _stand_in(self, tensor: Tensor) -> Tensor:
-        if functorch.is_functorch_wrapped_tensor(tensor):
+        if transforms.is_functorch_wrapped_tensor(tensor):
             return self._wrapped(tensor)
         if tensor.layout in SPARSE_LAYOUTS:
             raise NeedsValuesError("what a sparse tensor stores is known for real only")
         found = self._stand_ins.get(id(tensor))
         if found is None:
-            with torch._C._DisableTorchDispatch(), _outside_transforms():
+            with without_dispatch(), nullcontext() if current_transform() is None else outside_transforms():
                 found = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
             if self._gradients and tensor.requires_grad:
                 found.requires_grad_()
@@ -154,11 +142,11 @@ class MetaTensors:
 
     def _wrapped(self, tensor: Tensor) -> Tensor:
         """A stand-in under the same transform, such as vmap, which hides a dimension of the tensor."""
-        inner, level = self.on_meta(functorch.get_unwrapped(tensor)), functorch.maybe_get_level(tensor)
-        if functorch.is_batchedtensor(tensor):
-            found: Tensor = functorch._add_batch_dim(inner, functorch.maybe_get_bdim(tensor), level)
-        elif functorch.is_gradtrackingtensor(tensor):
-            found = functorch._wrap_for_grad(inner, level)
+        inner, level = self.on_meta(transforms.get_unwrapped(tensor)), transforms.maybe_get_level(tensor)
+        if transforms.is_batchedtensor(tensor):
+            found: Tensor = transforms._add_batch_dim(inner, transforms.maybe_get_bdim(tensor), level)
+        elif transforms.is_gradtrackingtensor(tensor):
+            found = transforms._wrap_for_grad(inner, level)
         else:
             raise NotImplementedError("a transform of torch.func's that no meta tensor goes through")
         self._kept.append(found)

@@ -7,9 +7,8 @@ from torch.nn.parameter import is_lazy
 
 from ulsam_cost.counting.packed import packed_parameters
 from ulsam_cost.errors import CostError
+from ulsam_cost.torch_private import COMPILED_BODY, MODULES, PARAMETERS
 
-_COMPILED = "_orig_mod"  # the name under which torch.compile keeps the module that it wraps
-COMPILED_CALL = "_compiled_call_impl"  # where a module that was compiled in place keeps the compiled call
 _Parameter = nn.Parameter
 
 
@@ -30,13 +29,14 @@ class ModelIndex:
             self.packed[path] = self.packed.get(path, 0) + content.elements
 
     def _walk(self, path: str, module: nn.Module) -> None:
-        names, parts, own = self.names, module._modules, module._parameters
+        state, names = module.__dict__, self.names
+        parts, own = state[MODULES], state[PARAMETERS]
         names[id(module)] = path, "" if parts else _torch_name(type(module))
         if own:
             self._add_parameters(path, own)
         for name, child in parts.items():
             if child is not None and id(child) not in names:
-                self._walk(path if name == _COMPILED else f"{path}.{name}" if path else name, child)
+                self._walk(path if name == COMPILED_BODY else f"{path}.{name}" if path else name, child)
 
     def _add_parameters(self, path: str, own: Any) -> None:
         found = self.parameters
@@ -49,7 +49,7 @@ class ModelIndex:
 
 def leaf_class(module: nn.Module) -> str:
     """The class of a torch.nn module without children, else empty: a subclass of one is not one."""
-    return "" if module._modules else _torch_name(type(module))
+    return "" if module.__dict__[MODULES] else _torch_name(type(module))
 
 
 def _torch_name(kind: type) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ulsam_cost.torch_private import without_dispatch, without_functions
+
 _BITS = {torch.quint4x2: 4, torch.quint2x4: 2}  # of the dtypes whose elements share a byte
 
 
@@ -35,7 +37,7 @@ class Packed:
 
 def unpacked(value: Any) -> Packed:
     """What a packed object holds; nothing, where it is of no kind that is known."""
-    with torch._C._DisableTorchDispatch(), torch._C.DisableTorchFunction(), torch.no_grad():
+    with without_dispatch(), without_functions(), torch.no_grad():
         kind = value._type().qualified_name().rpartition(".")[2]
         if kind == "EmbeddingPackedParamsBase":
             return Packed(weights=(torch.ops.quantized.embedding_bag_unpack(value),))

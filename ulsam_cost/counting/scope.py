@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import nn
 
-from ulsam_cost.counting.model_index import COMPILED_CALL, leaf_class
+from ulsam_cost.counting.model_index import leaf_class
+from ulsam_cost.torch_private import COMPILED_CALL, call_uncompiled
 
 UNANSWERED: Any = object()
 _running: dict[int, "Scope"] = {}  # by thread
@@ -24,7 +25,7 @@ def _no_answer(module: nn.Module, x: Any) -> Any:
 
 
 def _run_plainly(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return module._call_impl(*args, **kwargs)
+    return call_uncompiled(module, args, kwargs)
 
 
 class Scope:
@@ -78,7 +79,7 @@ class Scope:
         path, leaf = self.path, self.module
         self.path, self.module = self.names.get(id(module)) or (path, leaf_class(module))
         try:
-            return module._call_impl(*args, **kwargs)
+            return call_uncompiled(module, args, kwargs)
         except BaseException as error:
             if self.failed(error) is None:
                 self._failure = error, self.path

@@ -22,15 +22,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ulsam_cost.counting.light import LIGHT, TABLES, UNCHANGING, SharedTables
-from ulsam_cost.counting.model_index import COMPILED_CALL
 from ulsam_cost.errors import CostError
+from ulsam_cost.torch_private import COMPILED_CALL, MODULES, TorchDispatchMode, as_subclass
 
 Maker = Callable[["Twins", Any], Any]
 _Parameter = nn.Parameter
-_as_subclass = torch.Tensor._make_subclass
 _new, _set_attribute = object.__new__, object.__setattr__  # a module's own says more than is meant here
 
 # Packages whose objects stand for something outside of the model: threads and their locks, other processes, logs.
@@ -101,7 +99,7 @@ def view_of(tensor: Tensor, twins: Twins) -> Tensor:
     if kind is Tensor and not tensor.requires_grad:
         return tensor.detach()
     if kind is _Parameter:
-        own: Tensor = _as_subclass(_Parameter, tensor, tensor.requires_grad)
+        own: Tensor = as_subclass(_Parameter, tensor, tensor.requires_grad)
         if tensor.grad is not None:
             own.grad = twins.of(tensor.grad)
         return own
@@ -109,7 +107,7 @@ def view_of(tensor: Tensor, twins: Twins) -> Tensor:
         return tensor
     own = tensor.detach()
     if type(own) is not kind:
-        return _as_subclass(kind, own, tensor.requires_grad)
+        return as_subclass(kind, own, tensor.requires_grad)
     return own.requires_grad_(tensor.requires_grad)
 
 
@@ -120,7 +118,7 @@ def copy_of(tensor: Tensor, twins: Twins) -> Tensor:
     own = tensor.detach()
     own = copy.deepcopy(own, twins.memo) if own.layout is torch.strided else own.clone()
     if isinstance(tensor, _Parameter):
-        own = _as_subclass(type(tensor), own, tensor.requires_grad)
+        own = as_subclass(type(tensor), own, tensor.requires_grad)
     own.requires_grad_(tensor.requires_grad)
     if tensor.is_leaf and tensor.grad is not None:
         own.grad = twins.of(tensor.grad)
@@ -137,7 +135,7 @@ def meta_of(tensor: Tensor, twins: Twins) -> Tensor:
         else torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device="meta")
     )
     if isinstance(tensor, _Parameter):
-        own = _as_subclass(_Parameter, own, tensor.requires_grad)
+        own = as_subclass(_Parameter, own, tensor.requires_grad)
     return own.requires_grad_(tensor.requires_grad)
 
 
@@ -154,16 +152,16 @@ def _module(twins: Twins, module: nn.Module) -> nn.Module:
     twin = twins.memo[id(module)] = _new(kind)
     twins.classes.add(kind)
     state, shared, of = module.__dict__, twins.shared_tables, twins.of
-    parts = state["_modules"]
+    parts = state[MODULES]
     light = None if shared is None else shared.lightened(state, twins)
     own = state.copy() if light is None else light
     _set_attribute(twin, "__dict__", own)
     if light is not None and LIGHT.issuperset(map(type, own.values())):
         if parts:
-            own["_modules"] = twins.table(parts)
+            own[MODULES] = twins.table(parts)
         return twin
     own.pop(COMPILED_CALL, None)  # what was compiled in place runs as it was written
-    own["_modules"] = None
+    own[MODULES] = None
     for name, value in own.items():
         kind = type(value)
         if kind in LIGHT or (kind is tuple and UNCHANGING.issuperset(map(type, value))):
@@ -174,7 +172,7 @@ def _module(twins: Twins, module: nn.Module) -> nn.Module:
             own[name] = twins.table(value)
         else:
             own[name] = of(value)
-    own["_modules"] = twins.table(parts)
+    own[MODULES] = twins.table(parts)
     return twin
 
 

@@ -11,6 +11,7 @@ import torch
 
 from ulsam_cost.errors import DeviceError, UnknownNameError
 from ulsam_cost.measuring.nvml import driver_state
+from ulsam_cost.torch_private import COMPILER_MODULES
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
 _NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
@@ -133,7 +134,7 @@ def refusal(error: Exception) -> str | None:
         return "it does not fit into the memory; take a smaller batch"
     if "not implemented for" in text:
         return f"PyTorch has no such operation there ({text.splitlines()[0]}); take another --dtype"
-    if kind.startswith(("torch._dynamo", "torch._inductor")):
+    if kind.startswith(COMPILER_MODULES):
         return f"torch.compile failed ({_last_line(text)}); take --mode eager"
     return None
 

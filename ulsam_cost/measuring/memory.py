@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ulsam_cost.counting.preserve import preserve_state, preserves_state
 from ulsam_cost.counting.twin import Twins, meta_of
@@ -22,6 +21,7 @@ from ulsam_cost.measuring.allocator import give_back
 from ulsam_cost.measuring.device import refusals_in_a_sentence
 from ulsam_cost.measuring.runner import Setting, on_device, prepare, synchronize
 from ulsam_cost.tensors import as_arguments, mapped, tensors_of
+from ulsam_cost.torch_private import TorchDispatchMode, storage_key
 
 LABELS = {
     "weights_bytes": "parameters and buffers",
@@ -234,7 +234,7 @@ class _Lifetimes(TorchDispatchMode):
         self._operators: list[str] = []
         self._lives: dict[int, _Life] = {}
         self._kept = [tensor.untyped_storage() for tensor in there_before]  # ids stay unique while they live
-        self._there_before = {storage._cdata for storage in self._kept}
+        self._there_before = {storage_key(storage) for storage in self._kept}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
@@ -252,7 +252,7 @@ class _Lifetimes(TorchDispatchMode):
         return (tensor for tensor in tensors_of(*values) if tensor.is_meta)
 
     def _use(self, storage: Any) -> None:
-        now, key = len(self._operators) - 1, storage._cdata
+        now, key = len(self._operators) - 1, storage_key(storage)
         if key in self._there_before:
             return
         if key not in self._lives:

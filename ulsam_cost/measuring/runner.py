@@ -14,10 +14,12 @@ from ulsam_cost.errors import CostError, DeviceError, UnknownNameError
 from ulsam_cost.measuring.allocator import KEEP, freed_memory, resolve_allocator
 from ulsam_cost.measuring.device import dtype_name, refusal, refusals_in_a_sentence, resolve_device, resolve_dtype
 from ulsam_cost.tensors import as_arguments, batch_size, mapped, tensors_of
+from ulsam_cost.torch_private import COMPILER_MODULES
 
 COMPILED, CAPTURED = ("compile", "compile-graph"), ("graph", "compile-graph")
 MODES = ("eager", "graph", "compile", "compile-graph")
 MEMORY_FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 GRAPH_WARM_UP_RUNS = 3
 
 Run = Callable[[], object]
@@ -153,9 +155,8 @@ def _first_run(run: Run, setting: Setting) -> Run:
 
 def forget_compiled() -> None:
     """Drop what torch.compile made for models before: it keeps few versions of a function, and then gives up."""
-    dynamo = sys.modules.get("torch._dynamo")
-    if dynamo is not None:
-        dynamo.reset()
+    if COMPILER_MODULES[0] in sys.modules:  # else nothing was compiled, and resetting would import the compiler
+        torch.compiler.reset()
 
 
 def synchronize(device: torch.device) -> None:
@@ -237,7 +238,7 @@ def calibrate_batch_norm(model: nn.Module, inputs: Tensor) -> nn.Module:
     Freshly drawn networks shrink their activations from layer to layer until float16 holds nothing but zeros, and
     zeros draw less power than numbers.
     """
-    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    norms = [module for module in model.modules() if isinstance(module, BATCH_NORMS)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.momentum = 1.0

@@ -5,10 +5,10 @@ from __future__ import annotations  # OpOverload takes no type arguments in olde
 from typing import Any
 
 import torch
-from torch._ops import OpOverload
 
 from ulsam_cost.counting.rules.elements import pointwise
 from ulsam_cost.counting.rules.registry import RULES, Rule
+from ulsam_cost.torch_private import OpOverload
 
 
 def rule_of(operator: OpOverload[..., Any]) -> Rule | None:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch._ops import OpOverloadPacket
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.errors import CostError, UnknownNameError
+from ulsam_cost.torch_private import OpOverloadPacket, qualified_name
 
 
 class Record(Protocol):
@@ -100,4 +100,4 @@ def operands_of(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def name_of(packet: OpOverloadPacket[..., Any]) -> str:
     """An operator's name: with its library's, where that is not PyTorch's own."""
-    return packet._qualified_op_name.removeprefix("aten::")
+    return qualified_name(packet).removeprefix("aten::")

@@ -80,7 +80,7 @@ class Joint(nn.Module):
     def matched(self, passed: Tensor) -> Tensor:
         """What is passed on, in the shape of what it is joined with."""
         for name in ("shrink", "match"):
-            if name in self._modules:
+            if hasattr(self, name):
                 passed = getattr(self, name)(passed)
         return passed
 

@@ -16,7 +16,7 @@ def place(model: nn.Module, path: str, module: nn.Module) -> None:
     """Put a module at its path, inside of Sequentials that are made where nothing stands yet."""
     *parents, name = path.split(".")
     for parent in parents:
-        if parent not in model._modules:
+        if not hasattr(model, parent):
             model.add_module(parent, nn.Sequential())
         model = model.get_submodule(parent)
     model.add_module(name, module)

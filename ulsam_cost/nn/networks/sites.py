@@ -79,7 +79,7 @@ def holds_connected(module: nn.Module) -> bool:
     """Whether a connected module stands in this one; a block says so for all that stands in it."""
     if "connected" in vars(module) or hasattr(type(module), "connected"):
         return is_connected(module)
-    return any(part is not None and holds_connected(part) for part in module._modules.values())
+    return any(map(holds_connected, module.children()))
 
 
 def attend(attention: nn.Module | None, x: Tensor, passed: Passed) -> tuple[Tensor, Passed]:
