@@ -19,6 +19,7 @@ ROOMS = [
     ("measuring",),
     ("peers", "published"),
     ("audit",),
+    ("searching",),
     ("report",),
     ("cli", "__main__"),
 ]
