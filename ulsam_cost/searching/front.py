@@ -41,8 +41,8 @@ def pareto(points: Counts) -> NDArray[np.intp]:
     ordered = points[order]
     new = np.ones(len(order), dtype=bool)
     new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    order, ordered = order[new], ordered[new]
-    return order[_undominated(ordered)]
+    kept: NDArray[np.intp] = order[new][_undominated(ordered[new])]
+    return kept
 
 
 def _undominated(ordered: Counts) -> Any:
@@ -59,7 +59,7 @@ def _undominated(ordered: Counts) -> Any:
     while start < len(ordered):
         block = np.arange(start, min(len(ordered), start + max(16, _PAIRS // (len(kept) + 256))))
         start = block[-1] + 1
-        block = block[~_any_at_most(ordered[kept], ordered[block])]
+        block = block[~_at_most(ordered[kept], ordered[block]).any(axis=0)]
         later = np.tri(len(block), k=-1, dtype=bool)
         below = _at_most(ordered[block], ordered[block]) & later.T
         kept = np.concatenate([kept, block[~below.any(axis=0)]])
@@ -72,10 +72,6 @@ def _at_most(points: Counts, others: Counts) -> NDArray[np.bool_]:
     for column in range(2, points.shape[1]):
         result &= points[:, None, column] <= others[None, :, column]
     return result
-
-
-def _any_at_most(points: Counts, others: Counts) -> NDArray[np.bool_]:
-    return _at_most(points, others).any(axis=0)
 
 
 def front_of_sums(tables: Sequence[Counts], limits: Counts | None = None) -> tuple[Counts, NDArray[np.uint8]]:

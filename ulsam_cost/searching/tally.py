@@ -104,9 +104,7 @@ def weights_below(points: Counts, weights: Weights, queries: Counts) -> Weights:
     return _below_in_groups(ranks, weights, below, *whole)
 
 
-def _below_in_groups(
-    ranks: Counts, weights: Weights, below: Counts, groups: Counts, query_groups: Counts
-) -> Weights:
+def _below_in_groups(ranks: Counts, weights: Weights, below: Counts, groups: Counts, query_groups: Counts) -> Weights:
     """The same among the points of a query's own group; `below` is the first rank that is too large.
 
     The points of a group stand in order of the first column, and those before a query's place in it are cut into
