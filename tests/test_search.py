@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 import ulsam_cost as uc
+from ulsam_cost import search
 from ulsam_cost.counting.networks import count_network
 from ulsam_cost.formulas.networks import get_network, layers_cost, network_layers
 from ulsam_cost.searching.budget import METRICS
 from ulsam_cost.searching.printed import printed_accuracy
-from ulsam_cost.searching.search import search
 
 
 def costs_of(cost):

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from ulsam_cost.nn.networks import build as build
     from ulsam_cost.placement import Placement as Placement
     from ulsam_cost.placement import parse_placement as parse_placement
+    from ulsam_cost.searching.search import SearchResult as SearchResult
+    from ulsam_cost.searching.search import search as search
 
 __version__ = "0.1.0"
 
@@ -52,6 +54,7 @@ _HOMES = {
     "nn.attention": ("build_attention",),
     "nn.networks": ("build",),
     "placement": ("Placement", "parse_placement"),
+    "searching.search": ("SearchResult", "search"),
     "counting.rules.registry": ("register_rule",),
     "counting.count": ("Count", "count"),
 }
