@@ -89,6 +89,43 @@ def test_parameters_and_macs_by_hand(name, by_hand):
     assert sum(p.numel() for p in build_attention(name, 20, **options).parameters()) == params
 
 
+def test_none_stands_for_an_options_default():
+    m, h, w = 64, 7, 5
+    given = attention_cost("se", channels=m, height=h, width=w, reduction=None, bias=None)
+    assert given == attention_cost("se", channels=m, height=h, width=w)
+    assert given.params == 2 * m * (m // 16)
+    with pytest.raises(CostError, match="option of se"):
+        attention_cost("se", channels=m, height=h, width=w, reduktion=4)
+
+
+@pytest.mark.parametrize("name", REGISTERED)
+def test_one_map_is_meant_where_no_batch_is_given(name):
+    _, m, h, w = fitted(name, (1, 48, 8, 9))
+    sizes = {"channels": m, "height": h, "width": w}
+    one = get_mechanism(name).cost(**sizes, batch=1)
+    assert get_mechanism(name).cost(**sizes) == attention_cost(name, **sizes) == one
+
+
+def test_two_channels_are_shuffled_without_a_copy():
+    derived = derive("shuffle", (2, 2, 7, 5), {"groups": 1})
+    assert derived == module_count("shuffle", (2, 2, 7, 5), {"groups": 1}).cost
+    assert "reshape" not in [op.operator for op in derived]
+    assert "reshape" in [op.operator for op in derive("shuffle", (2, 4, 7, 5), {"groups": 1})]
+
+
+def test_gathering_the_whole_map_without_parameters():
+    """GE's global theta-minus: the mean of each map, spread by broadcasting, gates it."""
+    n, m, h, w = 2, 20, 7, 5
+    cost = derive("ge", (n, m, h, w), {"style": "theta-minus", "extent": 0})
+    assert [(op.kind, op.path, op.output, op.reads, op.reduction) for op in cost] == [
+        ("pool_avg", "gather", (n, m, 1, 1), n * m * h * w, h * w),
+        ("activation", "sigmoid", (n, m, 1, 1), n * m, 1),
+        ("multiply", "", (n, m, h, w), n * m * h * w + n * m, 1),
+    ]
+    assert (cost.params, cost.macs) == (0, 0)
+    assert module_count("ge", (n, m, h, w), {"style": "theta-minus", "extent": 0}).cost == cost
+
+
 # What DCANet's counting rule gives at the last map of ResNet50's first stage, C = 256, 7 x 7 positions after pooling.
 C, D, P49 = 256, 16, 49
 DCANET = [

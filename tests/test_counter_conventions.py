@@ -123,6 +123,28 @@ def test_modules(name, tool):
     assert uc.count(model, zeros(*shape)).number(tool) == run_peer(tool, model, zeros(*shape))
 
 
+# torchprofile 0.1.0 reads a weight [in, out / groups, kh, kw] as [out, in, kh, kw] where its result has `in` channels,
+# and as one without groups elsewhere; the last number is what it gave.
+TRANSPOSED = {
+    "wider": (nn.ConvTranspose2d(4, 6, 3, stride=2), 4, (2 * 6 * 11 * 7) * 4 * (3 * 3), 33_264),
+    "wider, grouped": (nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), 4, (2 * 6 * 11 * 7) * 4 * (3 * 3), 33_264),
+    "as wide": (nn.ConvTranspose2d(6, 6, 3, stride=2, padding=1), 6, (2 * 6 * 9 * 5) * 6 * (3 * 3), 29_160),
+    "as wide, grouped": (nn.ConvTranspose2d(6, 6, 3, groups=2), 6, (2 * 6 * 7 * 5) * 3 * (3 * 3), 11_340),
+    "narrower, grouped": (
+        nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1, groups=2),
+        6,
+        (2 * 4 * 10 * 6) * 6 * (3 * 3),
+        25_920,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_torchprofiles_transposed_convolutions(name):
+    layer, channels, by_hand, recorded = TRANSPOSED[name]
+    assert count_both_ways(layer, zeros(2, channels, 5, 3)).number("torchprofile") == by_hand == recorded
+
+
 def test_strict_counts_every_operation():
     model = nn.Sequential(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
     model.extend([nn.Linear(6 * 3 * 2, 3), nn.Softmax(-1)])

@@ -87,6 +87,39 @@ def test_max_pool_has_the_shape_of_torchs():
     assert cost.ops[0].reduction == 3 * 3
 
 
+@pytest.mark.parametrize(
+    ("cost_of", "pool", "kind"),
+    [
+        (layers.max_pool2d_cost, F.max_pool2d, OpKind.POOL_MAX),
+        (layers.avg_pool2d_cost, F.avg_pool2d, OpKind.POOL_AVG),
+    ],
+)
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [((3, 2), (1, 2), (1, 0)), ((2, 5), (3, 1), (0, 2)), (3, (2, 3), 1)], ids=str
+)
+def test_a_pool_that_is_not_square_has_the_shape_of_torchs(cost_of, pool, kind, kernel, stride, padding):
+    x = torch.zeros(2, 3, 9, 16)
+    (op,) = cost_of("", tuple(x.shape), kernel=kernel, stride=stride, padding=padding)
+    kh, kw = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    assert op.output == tuple(pool(x, kernel, stride, padding).shape)
+    assert (op.kind, op.reads, op.writes, op.reduction) == (kind, 2 * 3 * 9 * 16, op.elements, kh * kw)
+
+
+@pytest.mark.parametrize("window", [(2, 3), (3, 2), (4, 5)], ids=str)
+def test_an_average_pool_whose_last_window_is_cut(window):
+    x = torch.zeros(2, 3, 9, 16)
+    cost = layers.avg_pool2d_cost("", tuple(x.shape), kernel=window, stride=window, ceil=True)
+    assert cost.output == tuple(F.avg_pool2d(x, window, window, ceil_mode=True).shape)
+
+
+def test_a_convolution_whose_sizes_are_not_square():
+    x = torch.zeros(2, 3, 9, 16)
+    sizes = {"stride": (2, 3), "padding": (1, 0), "dilation": (1, 4)}
+    cost = layers.conv2d_cost("", tuple(x.shape), 5, kernel=(3, 2), **sizes)
+    assert cost.output == tuple(F.conv2d(x, torch.zeros(5, 3, 3, 2), **sizes).shape) == (2, 5, 5, 4)
+    assert cost.macs == (2 * 5 * 5 * 4) * (3 * 3 * 2)
+
+
 def test_a_window_that_does_not_fit_is_refused():
     with pytest.raises(SizeError, match="a window of 5 does not fit a map of 3 with padding 0: 5 or more is accepted"):
         layers.conv2d_cost("", (1, 1, 3, 3), 1, kernel=5)

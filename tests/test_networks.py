@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ulsam_cost as uc
+from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.networks import layers_cost, network_layers, network_spec, split_by_layer
+from ulsam_cost.formulas.networks import LayerCost, layers_cost, network_layers, network_spec, split_by_layer
 from ulsam_cost.nn.attention.ulsam import ULSAM
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.placement import Placement
@@ -85,6 +86,23 @@ def test_derived_is_counted_operation_by_operation(spec):
 @given(specs())
 def test_the_slow_path_counts_the_same(spec):
     assert counted(spec, fast=False) == counted(spec)
+
+
+def test_operations_that_no_layer_derives_go_to_the_deepest_module_around_them():
+    def operation(path):
+        return OpCost(path=path, kind=OpKind.ADD, operator="add", output=(1,))
+
+    def layer(number, path, *paths):
+        return LayerCost(layer=number, path=path, kind="", cost=Cost(tuple(map(operation, paths))), output=(1,))
+
+    layers = [layer("1", "stem", "stem.conv"), layer("2", "body"), layer("3", "body.0", "body.0.conv", "moved")]
+    paths = ["stem.conv", "stem.act", "body.0.act", "body.1", "body", "moved", "moved.in", "stem2", ""]
+    split = split_by_layer(Cost(tuple(map(operation, paths))), layers)
+    assert {number: [op.path for op in cost] for number, cost in split.items()} == {
+        "1": ["stem.conv", "stem.act"],
+        "2": ["body.1", "body"],
+        "3": ["body.0.act", "moved", "moved.in", "stem2", ""],  # what stands in no layer's module goes to the last
+    }
 
 
 def test_insertions_add_and_replacements_take_away():

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ulsam_cost.audit import check_cell as check_cell
     from ulsam_cost.audit import register_reading as register_reading
     from ulsam_cost.audit.cells_file import check_cells as check_cells
+    from ulsam_cost.audit.crosscheck import Crosscheck as Crosscheck
+    from ulsam_cost.audit.crosscheck import crosscheck as crosscheck
     from ulsam_cost.audit.outcomes import Outcome as Outcome
     from ulsam_cost.audit.outcomes import outcome_of as outcome_of
     from ulsam_cost.conventions import CONVENTIONS as CONVENTIONS
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ulsam_cost.cost import OpCost as OpCost
     from ulsam_cost.cost import OpKind as OpKind
     from ulsam_cost.counting.count import Count as Count
+    from ulsam_cost.counting.count import Uncounted as Uncounted
     from ulsam_cost.counting.count import count as count
     from ulsam_cost.counting.rules.registry import register_rule as register_rule
     from ulsam_cost.errors import CostError as CostError
@@ -37,12 +40,15 @@ if TYPE_CHECKING:
     from ulsam_cost.nn.networks import build as build
     from ulsam_cost.placement import Placement as Placement
     from ulsam_cost.placement import parse_placement as parse_placement
+    from ulsam_cost.searching.search import SearchResult as SearchResult
+    from ulsam_cost.searching.search import search as search
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "audit": ("Finding", "Reading", "Verdict", "check_cell", "register_reading"),
     "audit.cells_file": ("check_cells",),
+    "audit.crosscheck": ("Crosscheck", "crosscheck"),
     "audit.outcomes": ("Outcome", "outcome_of"),
     "conventions": ("CONVENTIONS", "Convention"),
     "cost": ("Cost", "OpCost", "OpKind"),
@@ -52,8 +58,9 @@ _HOMES = {
     "nn.attention": ("build_attention",),
     "nn.networks": ("build",),
     "placement": ("Placement", "parse_placement"),
+    "searching.search": ("SearchResult", "search"),
     "counting.rules.registry": ("register_rule",),
-    "counting.count": ("Count", "count"),
+    "counting.count": ("Count", "Uncounted", "count"),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -4,11 +4,13 @@ No counting convention stands here: an `OpCost` says what happened, `conventions
 a paper calls it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+from ulsam_cost.frames import Framed
 
 
 class OpKind(StrEnum):
@@ -70,12 +72,30 @@ class OpCost(NamedTuple):
         """Elements of the result."""
         return prod(self.output)
 
+    @property
+    def activations(self) -> int:
+        """Elements written, if it is a convolution or a matrix product."""
+        return self.writes if self.kind in PRODUCT_KINDS else 0
+
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """A tuple of operations, in the order in which they run; costs add by concatenation."""
+class Cost(Framed):
+    """A tuple of operations, in the order in which they run; costs add by concatenation.
+
+    As a table (`to_frame()`) it has a row an operation; its columns of counts add up to the totals.
+    """
+
+    columns: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("path", "kind", "operator", "module"), "string"),
+        "output": "object",
+        **dict.fromkeys(("macs", "params", "activations", "reads", "writes"), "Int64"),
+    }
 
     ops: tuple[OpCost, ...] = ()
+
+    def rows(self) -> Iterable[dict[str, Any]]:
+        """A row an operation."""
+        return (op._asdict() | {"kind": str(op.kind), "activations": op.activations} for op in self.ops)
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(self.ops + other.ops)
@@ -146,7 +166,7 @@ class Cost:
     @property
     def activations(self) -> int:
         """Elements written by convolutions and matrix products."""
-        return sum(op.writes for op in self.ops if op.kind in PRODUCT_KINDS)
+        return sum([op.activations for op in self.ops])
 
     def bytes(self, itemsize: int) -> int:
         """Bytes moved if every operand is read and every result written once, `itemsize` bytes an element."""

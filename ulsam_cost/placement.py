@@ -34,6 +34,11 @@ class Placement:
     def __bool__(self) -> bool:
         return bool(self.replaced or self.inserted)
 
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The layers that are replaced or followed, in order."""
+        return tuple(sorted((*self.replaced, *(layer for layer, _ in self.inserted))))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:

@@ -21,8 +21,8 @@ def command(models: tuple[str, ...], inputs: tuple[str, ...], depth: int, layers
     Each of A, B, C is a network with its options in one string, as in "resnet50 --attention se --connection dca",
     or a MODEL: FILE.py:NAME or package.module:NAME.
     """
+    from ulsam_cost.counting.compare import compare
     from ulsam_cost.report.views.compare import (
-        compare,
         incomplete_lines,
         layers_table,
         narrow_layers_tables,
@@ -30,14 +30,14 @@ def command(models: tuple[str, ...], inputs: tuple[str, ...], depth: int, layers
         totals_table,
     )
 
-    record = compare(models, inputs=inputs, depth=depth)
+    comparison = compare(models, inputs=inputs, depth=depth)
     if style_of_output == "json":
-        echo(to_json(record))
+        echo(to_json(comparison.to_dict()))
         return
-    warning = incomplete_lines(record)
-    tables = [totals_table(record), layers_table(record)]
+    warning = incomplete_lines(comparison)
+    tables = [totals_table(comparison), layers_table(comparison)]
     if style_of_output == "table":
-        tables = [narrow_totals_table(record), *(narrow_layers_tables(record) if record["layers"] else [])]
+        tables = [narrow_totals_table(comparison), *(narrow_layers_tables(comparison) if comparison.layers else [])]
     if style_of_output == "csv":  # one table
         tables = tables[1:] if layers else tables[:1]
     parts = [render(table, style_of_output) for table in tables]
@@ -46,9 +46,9 @@ def command(models: tuple[str, ...], inputs: tuple[str, ...], depth: int, layers
     elif warning:
         say(warning)
     echo("\n\n".join(parts))
-    for network in record["networks"]:
-        if network["uncounted"] and network["complete"]:
+    for network in comparison.networks:
+        if network.uncounted and network.complete:
             say(
-                f"{network['network']}: some operations have no rule, none of which looks like a product: "
+                f"{network.name}: some operations have no rule, none of which looks like a product: "
                 "ulsam-cost count names them"
             )

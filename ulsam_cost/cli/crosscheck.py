@@ -2,13 +2,11 @@
 
 from pathlib import Path
 from textwrap import fill
-from typing import Any
 
 import click
 
 from ulsam_cost.cli.options import format_option, options
 from ulsam_cost.cli.output import data_command, echo
-from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.report.formats import render
 
 
@@ -46,32 +44,16 @@ def command(
 
     Ends with 1 if a number is unexplained, or cannot be judged because the count of its model is incomplete.
     """
-    from ulsam_cost.audit import Verdict, check_cell
-    from ulsam_cost.audit.cells_file import check_cells
-    from ulsam_cost.audit.claims import check_claim
-    from ulsam_cost.audit.outcomes import Outcome, outcome_of
-    from ulsam_cost.published import cost_cells, published_claims
-    from ulsam_cost.report.views import crosscheck
+    from ulsam_cost.audit.crosscheck import crosscheck
+    from ulsam_cost.report.views import crosscheck as views
 
-    findings: list[Any]
-    if cells is not None:
-        if claims:
-            raise CostError("--cells or --claims is accepted, not both")
-        own = {finding.subject: finding for finding in check_cells(cells, allow_code=not no_code)}
-        findings = [own[cell] for cell in crosscheck.chosen(list(own), source, table_name)]
-    elif claims:
-        findings = [check_claim(claim) for claim in crosscheck.chosen(published_claims(), source, table_name)]
-    else:
-        findings = [check_cell(cell) for cell in crosscheck.chosen(cost_cells(), source, table_name)]
-    accepted = {*Verdict, *Outcome}
-    if only is not None and only not in accepted:
-        raise UnknownNameError.among("verdict or outcome", only, accepted)
-    shown = [finding for finding in findings if only in (None, finding.verdict, outcome_of(finding))]
+    found = crosscheck(source=source, table=table_name, claims=claims, cells=cells, allow_code=not no_code)
+    shown = (found if only is None else found.only(only)).findings
     if style_of_output == "table":
-        echo(render(crosscheck.terminal_table(shown), style_of_output))
-        for line in crosscheck.explanation_lines(shown):
+        echo(render(views.terminal_table(shown), style_of_output))
+        for line in views.explanation_lines(shown):
             echo(f"\n{fill(line, 98)}")
-        echo(f"\n{render(crosscheck.summary_table(findings), style_of_output)}")
+        echo(f"\n{render(views.summary_table(found.findings), style_of_output)}")
     else:
-        echo(render(crosscheck.findings_table(shown), style_of_output))
-    return int(any(finding.verdict in (Verdict.UNEXPLAINED, Verdict.INCOMPLETE) for finding in findings))
+        echo(render(views.findings_table(shown), style_of_output))
+    return int(not found.passes)

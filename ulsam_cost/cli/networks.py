@@ -17,7 +17,11 @@ SIZES = ("width", "resolution", "classes", "batch", "variant", "positions", "att
 # None stands for what is not given: a command that also takes other models tells the two apart
 network_options = (
     click.option("--positions", help="Where attention stands: 8:1,9:1,11; `list` shows the layers."),
-    click.option("--attention", help="Which mechanism; none for the plain network.  [default: ulsam at positions]"),
+    click.option(
+        "--attention",
+        help="Which mechanism, or one for each position: ulsam,se; none for the plain network."
+        "  [default: ulsam at positions]",
+    ),
     click.option("--groups", type=POSITIVE, help="Subspaces g of ULSAM.  [default: 4]"),
     click.option("--style", type=click.Choice(STYLES), help="Style of ULSAM.  [default: equation]"),
     click.option("--width", type=float, help="Width multiplier.  [default: 1]"),

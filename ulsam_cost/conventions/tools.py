@@ -4,7 +4,8 @@ Each rule is read off the tool's own source and held against the live tool or it
 the function as it was called, which is what tells those tools apart that patch functions, and the torch.nn class
 of a leaf module, which is what those tools see that hook modules.
 Not reproduced: recurrent layers and MultiheadAttention under ptflops, torchinfo and calflops, which charge them as
-a whole; what tools that trace a graph drop (an unused branch) or see besides (the arithmetic of sizes); products
+a whole; what tools that trace a graph drop (an unused branch) or see besides (the arithmetic of sizes); a grouped
+transposed convolution under torchprofile where fewer groups would give it a whole kernel too; products
 that broadcast and einsums that sum first under fvcore; sparse products, which tools that see them count as dense;
 `x.mul(y)` and the like, which cannot be told from `x * y`. A complex MAC is one MAC to every tool.
 """

@@ -4,9 +4,9 @@ A twin of the model runs (`twin`), on meta tensors in place of its inputs (`trac
 meta tensors do not have, a copy of it really runs, and the count says so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -21,6 +21,7 @@ from ulsam_cost.counting.severity import Severity, severity_of
 from ulsam_cost.counting.tracer import Tracer
 from ulsam_cost.counting.twin import Twins, copy_of, view_of
 from ulsam_cost.errors import CostError
+from ulsam_cost.frames import Framed
 from ulsam_cost.tensors import as_arguments, tensors_of
 from ulsam_cost.torch_private import COMPILED_BODY
 
@@ -42,7 +43,7 @@ class Uncounted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
+class Count(Framed):
     """What a model's run costs, and what in it has no rule.
 
     Where a product has no rule, `macs` and `activations` are lower bounds, and `complete` is false. Parameters are
@@ -50,12 +51,29 @@ class Count:
 
     `cost` has every operation, and the parameters that none uses; `backward` is the part of it that is the backward
     pass. `real_run` is empty where nothing was computed, else the reason for which a copy of the model really ran.
+
+    As a table (`to_frame()`) it has a row an operation, as a Cost has, and behind them one for each row of `uncounted`:
+    its counts are <NA>, and `uncounted` has its severity, `error` why its rule failed, and `calls` how often it ran.
     """
+
+    columns: ClassVar[dict[str, str]] = Cost.columns | {"calls": "Int64", "uncounted": "string", "error": "string"}
 
     cost: Cost
     backward: Cost
     uncounted: tuple[Uncounted, ...]
     real_run: str = ""
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row an operation, and one for each that is not counted."""
+        yield from ({**row, "calls": 1} for row in self.cost.rows())
+        for operation in self.uncounted:
+            yield {
+                "path": operation.path,
+                "operator": operation.operator,
+                "calls": operation.calls,
+                "uncounted": str(operation.severity),
+                "error": operation.error or None,
+            }
 
     @property
     def complete(self) -> bool:

@@ -92,8 +92,8 @@ class FunctionMode(TorchFunctionMode):
 
     def __init__(self, scope: Scope, record: Recorder, tensors: MetaTensors, *, fast: bool, values: bool) -> None:
         self._scope, self._record, self._tensors, self._fast, self._values = scope, record, tensors, fast, values
-        self._leaves: dict[type, Leaf] = LEAVES if fast and not has_global_hooks() else {}
-        self._no_functions = without_functions()  # type: ignore[no-untyped-call]
+        self._leaves: dict[type, Leaf] = LEAVES if fast and not has_global_hooks() else {}  # type: ignore[no-untyped-call]
+        self._no_functions = without_functions()
         self._kinds: dict[tuple[Shape, torch.dtype], Tensor] = {}
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

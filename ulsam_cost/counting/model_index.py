@@ -29,8 +29,7 @@ class ModelIndex:
             self.packed[path] = self.packed.get(path, 0) + content.elements
 
     def _walk(self, path: str, module: nn.Module) -> None:
-        state, names = module.__dict__, self.names
-        parts, own = state[MODULES], state[PARAMETERS]
+        names, parts, own = self.names, getattr(module, MODULES), getattr(module, PARAMETERS)
         names[id(module)] = path, "" if parts else _torch_name(type(module))
         if own:
             self._add_parameters(path, own)
@@ -49,7 +48,7 @@ class ModelIndex:
 
 def leaf_class(module: nn.Module) -> str:
     """The class of a torch.nn module without children, else empty: a subclass of one is not one."""
-    return "" if module.__dict__[MODULES] else _torch_name(type(module))
+    return "" if getattr(module, MODULES) else _torch_name(type(module))
 
 
 def _torch_name(kind: type) -> str:

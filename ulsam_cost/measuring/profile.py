@@ -9,6 +9,7 @@ from ulsam_cost.counting.networks import count_network
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.networks import (
+    MIX,
     NO_ATTENTION,
     LayerCost,
     NetworkSpec,
@@ -69,7 +70,7 @@ class Profile:
         """The JSON of `profile`."""
         spec, counted, plain = self.spec, _costs(self.count), _costs(self.baseline)
         options = dict(spec.attention_options)
-        if spec.attention != NO_ATTENTION:
+        if spec.attention != NO_ATTENTION and MIX not in spec.attention:
             options = get_mechanism(spec.attention).options | options
         return {
             "network": spec.network,

@@ -49,19 +49,20 @@ def convolution_backward(
 def attention_backward(
     record: Record, out: Any, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any
 ) -> None:
-    # Two products of scores with the queries' width, two with the values'; what a kernel recomputes is left out.
+    # What a kernel recomputes is left out.
     *batch, length, width = query.shape
     keys, out_width = key.shape[-2], value.shape[-1]
     scores = prod(batch) * length * keys
-    for result, size in ((query, width), (key, width), (value, out_width)):
-        record(OpKind.MATMUL, result.shape, macs=scores * size, reads=scores + result.numel(), reduction=size)
-    record(
-        OpKind.MATMUL,
-        (*batch, length, keys),
-        macs=scores * out_width,
-        reads=grad.numel() + value.numel(),
-        reduction=out_width,
-    )
+    # [..., l, d] = [..., l, s] @ [..., s, d]; [..., s, d] = [..., s, l] @ [..., l, d]; [..., s, v] = the same of [l, v]
+    for result, size, other, summed in (
+        (query, width, key, keys),
+        (key, width, query, length),
+        (value, out_width, grad, length),
+    ):
+        record(OpKind.MATMUL, result.shape, macs=scores * size, reads=scores + other.numel(), reduction=summed)
+    # [..., l, s] = [..., l, v] @ [..., v, s]
+    reads = grad.numel() + value.numel()
+    record(OpKind.MATMUL, (*batch, length, keys), macs=scores * out_width, reads=reads, reduction=out_width)
     record(OpKind.SOFTMAX, (*batch, length, keys), reads=2 * scores, reduction=keys)
 
 

@@ -67,19 +67,24 @@ def softmax(record: Record, out: Tensor, x: Tensor, dim: int, *_: Any, **__: Any
     record(OpKind.SOFTMAX, out.shape, reads=x.numel(), reduction=x.shape[dim] if x.dim() else 1)
 
 
-@rule(ops("max_pool2d_with_indices max_pool3d_with_indices max_pool2d fractional_max_pool2d fractional_max_pool3d"))
-def max_pool(record: Record, out: Any, x: Tensor, kernel: Any, *_: Any, **__: Any) -> None:
-    record(OpKind.POOL_MAX, first_tensor(out).shape, reads=x.numel(), reduction=_window(kernel, x))
+def pooling(kind: OpKind, dims: int) -> Rule:
+    """The rule of a pool over this many dimensions, whose kernel may be one number for all of them."""
+
+    def pool(record: Record, out: Any, x: Tensor, kernel: Any, *_: Any, **__: Any) -> None:
+        sizes = (kernel,) if isinstance(kernel, int) else tuple(kernel)
+        window = prod(sizes) if len(sizes) > 1 else sizes[0] ** dims
+        record(kind, first_tensor(out).shape, reads=x.numel(), reduction=window)
+
+    return pool
 
 
-@rule(ops("avg_pool2d avg_pool3d"))
-def avg_pool(record: Record, out: Tensor, x: Tensor, kernel: Any, *_: Any, **__: Any) -> None:
-    record(OpKind.POOL_AVG, out.shape, reads=x.numel(), reduction=_window(kernel, x))
-
-
-def _window(kernel: Any, x: Tensor) -> int:
-    sizes = (kernel,) if isinstance(kernel, int) else tuple(kernel)
-    return prod(sizes) if len(sizes) > 1 else sizes[0] ** min(x.dim() - 2, 3)
+for names, kind, dims in (
+    ("max_pool2d max_pool2d_with_indices fractional_max_pool2d", OpKind.POOL_MAX, 2),
+    ("max_pool3d_with_indices fractional_max_pool3d", OpKind.POOL_MAX, 3),
+    ("avg_pool2d", OpKind.POOL_AVG, 2),
+    ("avg_pool3d", OpKind.POOL_AVG, 3),
+):
+    rule(ops(names))(pooling(kind, dims))
 
 
 @rule(ops("_adaptive_avg_pool2d _adaptive_avg_pool3d mean"))

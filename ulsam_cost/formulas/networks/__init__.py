@@ -15,6 +15,7 @@ from ulsam_cost.cost import Cost, OpCost, OpKind, is_under
 from ulsam_cost.errors import CostError, SizeError, UnknownNameError, require_size
 from ulsam_cost.formulas.networks.settings import settings
 from ulsam_cost.formulas.networks.sites import sites
+from ulsam_cost.formulas.networks.spec import MIX as MIX
 from ulsam_cost.formulas.networks.spec import NO_ATTENTION as NO_ATTENTION
 from ulsam_cost.formulas.networks.spec import NO_POSITIONS as NO_POSITIONS
 from ulsam_cost.formulas.networks.spec import PAPERS_SITES as PAPERS_SITES
@@ -47,10 +48,11 @@ def network_spec(
     Args:
         network: a registered network.
         positions: the layers that attention replaces or follows, as the ULSAM paper writes them.
-        attention: a registered mechanism, or `none` for the plain network whatever else is given. Named without
-            positions it stands at the papers' places: after each block, before the shortcut is added; BAM after each
-            stage but the last; SK and AW in place of the convolution; ULSAM nowhere in the MobileNets, where its
-            paper writes positions. Not named it is `ulsam` at the positions.
+        attention: a registered mechanism, or one for each of the positions in order, as in `ulsam,se`, or `none` for
+            the plain network whatever else is given. Named without positions it stands at the papers' places: after
+            each block, before the shortcut is added; BAM after each stage but the last; SK and AW in place of the
+            convolution; ULSAM nowhere in the MobileNets, where its paper writes positions. Not named it is `ulsam` at
+            the positions.
         sites: the places inside of the blocks: `block`, MobileNetV1's `both` (its first), `depthwise` or `pointwise`,
             the feature pyramid's `pyramid`, or `paper`, those that the mechanism's paper chooses.
         connection: `dca` joins each attention with the one before it, `aw` makes convolutions AW-convolutions.

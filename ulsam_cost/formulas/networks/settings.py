@@ -14,6 +14,7 @@ from ulsam_cost.formulas.attention.mechanism import Places
 from ulsam_cost.formulas.connections import aw, dca
 from ulsam_cost.formulas.networks.spec import (
     AROUND,
+    MIX,
     NO_ATTENTION,
     NO_POSITIONS,
     PAPERS_SITES,
@@ -57,6 +58,8 @@ def settings(
     Raises:
         CostError: for a name, a place or an option that is not accepted.
     """
+    if attention and MIX in attention:
+        return _mixed(attention, placement=placement, sites=sites, connection=connection, options=options)
     given = {key: value for key, value in options.items() if value is not None}
     connection = _checked_connection(connection)
     attention = attention or (DEFAULT_ATTENTION if placement or sites else NO_ATTENTION)
@@ -87,6 +90,30 @@ def settings(
         "attention_options": tuple(sorted(attends.items())),
         "connection": connection,
         "connection_options": tuple(sorted(connects.items())),
+    }
+
+
+def _mixed(
+    attention: str, *, placement: Placement, sites: str | None, connection: str | None, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The same for a mechanism at each position, `ulsam,se`."""
+    names, layers = [name.strip() for name in attention.split(MIX)], placement.layers
+    known = {option for name in names for option in get_mechanism(name).options}
+    if sites or connection not in (None, "", "none"):
+        raise CostError(f"attention {attention!r}: several mechanisms stand at positions, without sites or connection")
+    if len(names) != len(layers):
+        raise CostError(
+            f"attention {attention!r} at positions {placement}: {len(names)} mechanisms and {len(layers)} positions; "
+            f"one mechanism, or one for each position, is accepted"
+        )
+    given = {key: value for key, value in options.items() if value is not None}
+    for key in given:
+        if key not in known:
+            raise UnknownNameError.among(f"option of {' or '.join(dict.fromkeys(names))}", key, known)
+    return {
+        "placement": placement,
+        "attention": names[0] if len(set(names)) == 1 else MIX.join(names),
+        "attention_options": tuple(sorted(given.items())),
     }
 
 

@@ -66,7 +66,7 @@ def sites(spec: NetworkSpec) -> dict[str, Site]:
     for step in arrange(spec.network, slots, spec.placement):
         slot = step.slot
         if step.attends:
-            places = [Place(name="", path=step.path(spec.attention), channels=slot.out_channels)]
+            places = [Place(name="", path=step.path(spec.at(step.label).attention), channels=slot.out_channels)]
         else:
             stride *= slot.stride
             places = _chosen_places(spec, slot, standing)
@@ -139,7 +139,7 @@ def _chosen_places(spec: NetworkSpec, slot: Slot, standing: Mapping[int, Standin
     if spec.sites == PAPERS_SITES and chosen:
         places = get_mechanism(spec.attention).places
         chosen = chosen if chooses(places, spec.network, standing[slot.layer]) else []
-    if not stands_for_unit(spec.attention) or not chosen:
+    if not chosen or not stands_for_unit(spec.attention):
         return chosen
     if slot.convolution is None or [place.name for place in chosen] != [slot.convolution.name]:
         other = next(place for place in chosen if slot.convolution is None or place.name != slot.convolution.name)
@@ -158,6 +158,7 @@ def options_at(spec: NetworkSpec, site: Site) -> dict[str, Any]:
     matching in two layers SE has the matching's reduction where channels change, as the DCANet paper's Table 4 counts
     it.
     """
+    spec = spec.at(site.label)
     mechanism = get_mechanism(spec.attention)
     options = dict(spec.attention_options)
     if spec.sites:
@@ -223,9 +224,8 @@ class AttentionCosts:
     def layer(self, step: Step, x: Shape) -> LayerCost:
         """The attention that is a layer of its own."""
         site = self._sites[step.label]
-        return LayerCost(
-            layer=site.label, path=site.path, kind=self._spec.attention, cost=self._cost(site, x), output=x
-        )
+        kind = self._spec.at(site.label).attention
+        return LayerCost(layer=site.label, path=site.path, kind=kind, cost=self._cost(site, x), output=x)
 
     def around(self, cost: Cost) -> Cost:
         """A layer's cost with the attention that stands at its convolutions."""
@@ -250,7 +250,7 @@ class AttentionCosts:
         return attention + moved if site.side == "before" else moved + attention
 
     def _cost(self, site: Site, x: Shape, **convolution: Any) -> Cost:
-        spec, (batch, channels, height, width) = self._spec, x
+        spec, (batch, channels, height, width) = self._spec.at(site.label), x
         try:
             cost = attention_cost(
                 spec.attention,

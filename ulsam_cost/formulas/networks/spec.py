@@ -12,6 +12,7 @@ from ulsam_cost.formulas.attention.mechanism import Places
 from ulsam_cost.placement import Placement, Slot, Standing
 
 NO_ATTENTION = "none"
+MIX = ","  # between the mechanisms of several positions
 NO_POSITIONS = Placement()
 # the sites that a mechanism's paper chooses among those of a network
 PAPERS_SITES = "paper"
@@ -24,7 +25,8 @@ class NetworkSpec:
     """A network, its size, its input, and which attention stands where.
 
     Attention stands at the positions of `placement`, or inside of every block at its `sites`; in a plain network
-    both are empty. `connection` is `dca`, `aw` or empty.
+    both are empty. `attention` is one mechanism, or `ulsam,se`, one for each of the positions in order.
+    `connection` is `dca`, `aw` or empty.
     """
 
     network: str
@@ -49,6 +51,16 @@ class NetworkSpec:
     def is_plain(self) -> bool:
         """Whether nothing attends."""
         return not (self.placement or self.sites or self.connection)
+
+    def at(self, label: str) -> "NetworkSpec":
+        """The same network with the mechanism that stands at a site alone: one of several at positions, or the only."""
+        named = dict(zip(map(str, self.placement.layers), self.attention.split(MIX), strict=False))
+        name = named.get(label.partition(":")[0])
+        if name is None or MIX not in self.attention:
+            return self
+        known = get_mechanism(name).options
+        options = tuple((key, value) for key, value in self.attention_options if key in known)
+        return replace(self, attention=name, attention_options=options)
 
     def plain(self) -> "NetworkSpec":
         """The same network without attention."""

@@ -72,7 +72,7 @@ class MnasNet(nn.Module):
         attention = AttentionModules(spec)
         *body, classifier = arrange(spec.network, slots(spec), spec.placement)
         for step in body:
-            container, _, name = step.path(spec.attention).rpartition(".")
+            container, _, name = step.path(spec.at(step.label).attention).rpartition(".")
             if step.attends:
                 place(self, f"{container}.{name}", attention.layer(step))
             elif step.slot.kind == "residual_block":

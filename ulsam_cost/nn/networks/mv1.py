@@ -53,7 +53,7 @@ class MobileNetV1(nn.Module):
                 module = conv_norm(slot.in_channels, slot.out_channels, nn.ReLU, kernel=3, stride=slot.stride)
             else:
                 module = DepthwiseSeparable(spec, attention, slot)
-            place(self, step.path(spec.attention), module)
+            place(self, step.path(spec.at(step.label).attention), module)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(numbered[-1].out_channels, spec.classes)
         initialize(self)

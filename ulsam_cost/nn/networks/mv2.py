@@ -61,7 +61,7 @@ class MobileNetV2(nn.Module):
             else:
                 kernel = 3 if slot.kind == "stem" else 1
                 module = conv_norm(slot.in_channels, slot.out_channels, nn.ReLU6, kernel=kernel, stride=slot.stride)
-            place(self, step.path(spec.attention), module)
+            place(self, step.path(spec.at(step.label).attention), module)
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(classifier.slot.in_channels, spec.classes))
         initialize(self)
 

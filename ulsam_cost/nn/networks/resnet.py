@@ -93,7 +93,7 @@ class Body(nn.Module):
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         for step in arrange(spec.network, numbered, spec.placement)[1:]:
             module = attention.layer(step) if step.attends else block(spec, attention, step.slot)
-            place(self, step.path(spec.attention).removeprefix(prefix), module)
+            place(self, step.path(spec.at(step.label).attention).removeprefix(prefix), module)
 
     def stages(self, x: Tensor) -> list[Tensor]:
         """[n, 3, h, w] -> each stage's map, at strides 4, 8, 16 and 32."""

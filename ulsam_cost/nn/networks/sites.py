@@ -35,7 +35,7 @@ class AttentionModules:
         return self._build(step.label)
 
     def _build(self, label: str, **convolution: Any) -> nn.Module:
-        spec, site = self._spec, self._sites[label]
+        spec, site = self._spec.at(label), self._sites[label]
         options = {**options_at(spec, site), **convolution}
         if spec.connection != "dca":
             return build_attention(spec.attention, site.channels, **options)

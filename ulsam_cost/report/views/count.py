@@ -62,7 +62,7 @@ def tree_records(classes: Mapping[str, str], counted: Count, depth: int) -> list
             total = sums.setdefault(path, dict.fromkeys(TOTALS, 0))
             total["params"] += op.params
             total["macs"] += op.macs
-            total["activations"] += op.writes if op.kind in PRODUCT_KINDS else 0
+            total["activations"] += op.activations
     incomplete = {path for operation in counted.uncounted_products for path in _above(operation.path, depth)}
     for path in incomplete:
         total = sums.setdefault(path, dict.fromkeys(TOTALS, 0))

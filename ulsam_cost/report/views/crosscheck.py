@@ -1,69 +1,14 @@
-"""The verdicts as records and tables: `crosscheck`'s JSON, and its summary by source."""
+"""The verdicts as tables, and their summary by source."""
 
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 from typing import Any
 
-from ulsam_cost.audit import Computed, Finding, Subject, Verdict
-from ulsam_cost.audit.outcomes import JUDGED, Outcome, count_outcomes, outcome_of
-from ulsam_cost.errors import UnknownNameError
-from ulsam_cost.published import Cell, Claim
+from ulsam_cost.audit.crosscheck import AnyFinding, finding_record
+from ulsam_cost.audit.outcomes import JUDGED, Outcome, count_outcomes
+from ulsam_cost.published import Claim
 from ulsam_cost.report.formats import COMPLETE, Table, number, words
-from ulsam_cost.units import AtLeast
 
-AnyFinding = Finding[Cell] | Finding[Claim]
 SOURCES_WIDTH = 34  # what the summary's other columns leave of 100
-
-
-def finding_record(finding: AnyFinding) -> dict[str, Any]:
-    """One verdict; keys as the command's JSON."""
-    subject, computed = finding.subject, finding.computed
-    record: dict[str, Any] = {"id": subject.id} if isinstance(subject, Claim) else {}
-    return record | {
-        "source": subject.source,
-        "table": place(subject),
-        "row": subject.statement if isinstance(subject, Claim) else subject.row,
-        "model": "" if isinstance(subject, Claim) else subject.model,
-        "metric": subject.metric,
-        "printed": subject.printed,
-        "computed": computed and _number(computed),
-        "reading": computed and computed.reading,
-        "convention": computed and computed.convention,
-        "verdict": str(finding.verdict),
-        "outcome": str(outcome_of(finding)),
-        "complete": finding.verdict is not Verdict.INCOMPLETE,
-        "explanation": finding.explanation,
-    }
-
-
-def _number(computed: Computed) -> int | float:
-    return AtLeast(computed.number) if computed.left_out else plain_number(computed.number)
-
-
-def chosen(subjects: Sequence[Subject], source: str | None, table: str | None) -> list[Subject]:
-    """The printed numbers of a source and a table, of all where None stands.
-
-    Raises:
-        UnknownNameError: for a source or a table that prints none.
-    """
-    sources = {subject.source for subject in subjects}
-    if source is not None and source not in sources:
-        raise UnknownNameError.among("source", source, sources)
-    of_source = [subject for subject in subjects if source in (None, subject.source)]
-    tables = {place(subject) for subject in of_source}
-    if table is not None and table not in tables:
-        raise UnknownNameError.among("table", table, tables)
-    return [subject for subject in of_source if table in (None, place(subject))]
-
-
-def place(subject: Cell | Claim) -> str:
-    """Where a printed number stands: its table, or the section of a claim."""
-    return subject.where if isinstance(subject, Claim) else subject.table
-
-
-def plain_number(value: Fraction) -> int | float:
-    """An int where the value is whole, else a float."""
-    return value.numerator if value.denominator == 1 else float(value)
 
 
 def findings_table(findings: Iterable[AnyFinding]) -> Table:

@@ -6,6 +6,7 @@ from textwrap import fill, wrap
 from typing import Any
 
 from ulsam_cost.audit import READINGS, Finding, check_cell, compute_cell, meets
+from ulsam_cost.audit.crosscheck import finding_record, plain_number
 from ulsam_cost.audit.readings import cell_spec, spec_cost
 from ulsam_cost.audit.solve import Rule
 from ulsam_cost.conventions import CONVENTIONS
@@ -13,7 +14,6 @@ from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import UnknownNameError
 from ulsam_cost.published import Cell, cost_cells
 from ulsam_cost.report.formats import Table, exact, number, render, words
-from ulsam_cost.report.views.crosscheck import finding_record, plain_number
 
 
 def row_cells(source: str, table: str, row: str) -> list[Cell]:

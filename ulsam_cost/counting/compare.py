@@ -1,0 +1,220 @@
+"""Networks side by side: what each costs, and where they part."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from string import ascii_uppercase
+from typing import Any, NamedTuple
+
+from ulsam_cost.cost import Cost, path_at
+from ulsam_cost.counting.count import Count
+from ulsam_cost.counting.loaded import count_loaded
+from ulsam_cost.errors import CostError
+from ulsam_cost.formulas.networks import layers_cost, network_layers, split_by_layer
+from ulsam_cost.formulas.networks.text import names_network
+from ulsam_cost.nn.loading import LoadedModel, load_model
+from ulsam_cost.units import AtLeast, at_least, difference
+
+MOST_MODELS = len(ascii_uppercase)
+DEPTH = 2
+
+
+class Totals(NamedTuple):
+    """What is compared; MACs and activations are lower bounds where products are left out."""
+
+    params: int = 0
+    macs: int = 0
+    activations: int = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether no product is left out."""
+        return not isinstance(self.macs, AtLeast)
+
+    def __add__(self, other: "Totals") -> "Totals":  # type: ignore[override]
+        return Totals(*(mine + its for mine, its in zip(self, other, strict=True)))
+
+
+class Change(NamedTuple):
+    """What a network has more than the first one; None where one of them leaves products out."""
+
+    params: int | None
+    macs: int | None
+    activations: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedNetwork:
+    """One of the networks: its totals, and those of the first."""
+
+    letter: str
+    name: str
+    totals: Totals
+    first: Totals
+    left_out: str
+    uncounted: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether the totals leave nothing out."""
+        return self.totals.complete
+
+    @property
+    def delta(self) -> Change:
+        """The differences to the first network."""
+        return Change(*map(difference, self.totals, self.first))
+
+    @property
+    def delta_pct(self) -> dict[str, float | None]:
+        """The same in per cent of the first network's."""
+        return {
+            unit: 100 * change / before if before and change is not None else None
+            for unit, change, before in zip(Totals._fields, self.delta, self.first, strict=True)
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON."""
+        return {
+            "letter": self.letter,
+            "network": self.name,
+            **self.totals._asdict(),
+            "complete": self.complete,
+            "left_out": self.left_out,
+            "delta": self.delta._asdict(),
+            "delta_pct": self.delta_pct,
+            "uncounted": self.uncounted,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparedLayer:
+    """A layer in each of the networks, None for one without it."""
+
+    layer: str
+    networks: tuple[Totals | None, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether it leaves nothing out in any of them."""
+        return all(totals is None or totals.complete for totals in self.networks)
+
+    @property
+    def parts(self) -> bool:
+        """Whether the networks differ in it, or may: one that is incomplete is not known to be like another."""
+        return not self.complete or any(totals != self.networks[0] for totals in self.networks)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON."""
+        networks = [totals and totals._asdict() for totals in self.networks]
+        return {"layer": self.layer, "networks": networks, "complete": self.complete}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Networks beside the first of them, and the layers in which they part; the last layer is all others."""
+
+    networks: tuple[ComparedNetwork, ...]
+    layers: tuple[ComparedLayer, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of `compare`."""
+        return {
+            "networks": [network.to_dict() for network in self.networks],
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
+
+
+def compare(texts: Sequence[str], *, inputs: Sequence[str] = (), depth: int = DEPTH) -> Comparison:
+    """Networks beside the first of them: totals, differences, and the layers in which they part.
+
+    Layers are the networks' numbered ones; where a MODEL is among them, the modules at a depth.
+
+    Args:
+        texts: two or more networks with options, or MODELs.
+        inputs: shapes of the inputs of a MODEL that brings none.
+        depth: of the modules' paths.
+
+    Raises:
+        CostError: for fewer than two, and for what `load_model` refuses.
+    """
+    if not 2 <= len(texts) <= MOST_MODELS:
+        raise CostError(f"{len(texts)} to compare: two to {MOST_MODELS} networks are accepted, each in one string")
+    return compare_loaded([load_model(text, inputs=() if names_network(text) else inputs) for text in texts], depth)
+
+
+def compare_loaded(loaded: Sequence[LoadedModel], depth: int = DEPTH) -> Comparison:
+    """The same of models with their inputs."""
+    counts = [count_loaded(each) for each in loaded]
+    for each, counted in zip(loaded, counts, strict=True):
+        _require_derived(each, counted)
+    numbered = all(each.spec is not None for each in loaded)
+    parts = [
+        _by_layer(each, counted) if numbered else _by_module(counted, depth)
+        for each, counted in zip(loaded, counts, strict=True)
+    ]
+    networks = (
+        ComparedNetwork(
+            letter=letter,
+            name=each.name,
+            totals=_totals(counted, complete=counted.complete),
+            first=_totals(counts[0], complete=counts[0].complete),
+            left_out=counted.left_out(),
+            uncounted=len(counted.uncounted),
+        )
+        for letter, each, counted in zip(ascii_uppercase, loaded, counts, strict=False)
+    )
+    return Comparison(networks=tuple(networks), layers=_layers(parts))
+
+
+def _require_derived(each: LoadedModel, counted: Count) -> None:
+    if each.spec is None:
+        return
+    if not counted.complete:
+        raise CostError(
+            f"{each.name}: the count is incomplete ({counted.left_out()}) and cannot be held against the derived cost"
+        )
+    if layers_cost(network_layers(each.spec)) != counted.cost:
+        raise CostError(f"{each.name}: the counted cost differs from the derived one")
+
+
+def _by_layer(each: LoadedModel, counted: Count) -> dict[str, Totals]:
+    assert each.spec is not None
+    split = split_by_layer(counted.cost, network_layers(each.spec))
+    return {layer: _totals(part, complete=True) for layer, part in split.items()}
+
+
+def _by_module(counted: Count, depth: int) -> dict[str, Totals]:
+    parts = counted.cost.by_path(depth)
+    incomplete = {path_at(operation.path, depth) for operation in counted.uncounted_products}
+    paths = dict.fromkeys((*parts, *incomplete))
+    return {path or "(model)": _totals(parts.get(path, Cost()), complete=path not in incomplete) for path in paths}
+
+
+def _totals(cost: Cost | Count, *, complete: bool) -> Totals:
+    macs, activations = (at_least(each, unless=complete) for each in (cost.macs, cost.activations))
+    return Totals(cost.params, macs, activations)
+
+
+def _layers(parts: Sequence[dict[str, Totals]]) -> tuple[ComparedLayer, ...]:
+    """The layers in which the networks part, and one for all the others."""
+    every = [
+        ComparedLayer(layer=layer, networks=tuple(part.get(layer) for part in parts))
+        for layer in _merged([list(part) for part in parts])
+    ]
+    alike = [layer.networks for layer in every if not layer.parts]
+    others = tuple(sum((totals for totals in column if totals), Totals()) for column in zip(*alike, strict=True))
+    rest = ComparedLayer(layer="all others", networks=others or (Totals(),) * len(parts))
+    return (*(layer for layer in every if layer.parts), rest)
+
+
+def _merged(orders: Sequence[list[str]]) -> list[str]:
+    """Every layer once: in the order of the first network, those of others behind the layer that they follow."""
+    merged: list[str] = list(orders[0])
+    for order in orders[1:]:
+        at = 0
+        for layer in order:
+            if layer in merged:
+                at = merged.index(layer) + 1
+            else:
+                merged.insert(at, layer)
+                at += 1
+    return merged

@@ -1,0 +1,1 @@
+"""Which placements of attention keep a budget, and which of them cost least."""

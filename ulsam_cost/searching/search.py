@@ -1,0 +1,226 @@
+"""Which placements of attention keep a budget, and which of them cost least: `search`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import groupby
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from ulsam_cost.formulas.networks import NetworkSpec
+from ulsam_cost.searching.budget import METRICS, checked_budget, chosen_metrics, limits_of
+from ulsam_cost.searching.front import Counts, front_of_sums, pareto
+from ulsam_cost.searching.printed import printed_accuracy
+from ulsam_cost.searching.space import Branch, branches, plain_networks
+from ulsam_cost.searching.tally import TooManySumsError, count_within
+
+DEFAULT_RESOLUTIONS = (224,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A placement: its network, what it costs, and what it costs over the plain network of its size."""
+
+    spec: NetworkSpec
+    costs: Mapping[str, int]
+    delta: Mapping[str, int]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of an answer."""
+        height, width = self.spec.resolution
+        return {
+            "positions": str(self.spec.placement),
+            "attention": self.spec.attention,
+            "width": self.spec.width,
+            "resolution": height if height == width else [height, width],
+            **self.costs,
+            "delta": dict(self.delta),
+            "printed_accuracy": printed_accuracy(self.spec) or None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """What a search found.
+
+    `considered` are all placements of the space, each once, the plain networks among them; `feasible` those that keep
+    the budget, None where they have too many different costs to be counted. `front` holds, of those, the ones that no
+    other one undercuts, in order of the first metric; of several that cost the same, one. Where nothing keeps the
+    budget, `nearest` is the placement whose worst excess over a limit, as a share of it, is least.
+    """
+
+    branches: tuple[Branch, ...]
+    mechanisms: tuple[str, ...]
+    mix: bool
+    minimise: tuple[str, ...]
+    budget: Mapping[str, int]
+    considered: int
+    feasible: int | None
+    front: tuple[Answer, ...]
+    nearest: Answer | None
+    seconds: float
+
+    @property
+    def excess(self) -> dict[str, int]:
+        """What the nearest placement exceeds the budget by."""
+        if self.nearest is None:
+            return {}
+        over = {name: self.nearest.costs[name] - limit for name, limit in self.budget.items()}
+        return {name: excess for name, excess in over.items() if excess > 0}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON of a search."""
+        plains = [branch.plain for branch in self.branches]
+        return {
+            "network": plains[0].network,
+            "space": {
+                "attention": list(self.mechanisms),
+                "mix": self.mix,
+                "layers": [layer.layer for layer in self.branches[0].layers],
+                "widths": list(dict.fromkeys(plain.width for plain in plains)),
+                "resolutions": [list(size) for size in dict.fromkeys(plain.resolution for plain in plains)],
+                "minimise": list(self.minimise),
+                "budget": dict(self.budget),
+                "considered": self.considered,
+                "refused": [
+                    {"attention": name, "layer": layer, "width": branch.plain.width}
+                    for branch in self.branches
+                    for name, layer in branch.refused
+                ],
+            },
+            "feasible": self.feasible,
+            "front": [answer.to_dict() for answer in self.front],
+            "nearest": {**self.nearest.to_dict(), "excess": self.excess} if self.nearest else None,
+            "seconds": self.seconds,
+        }
+
+
+def search(
+    network: str,
+    *,
+    attention: str | Iterable[str] = "ulsam",
+    budget: Mapping[str, int] | None = None,
+    minimise: Iterable[str] = ("macs", "params"),
+    layers: Iterable[int] | None = None,
+    widths: Sequence[float] = (1.0,),
+    resolutions: Sequence[int | tuple[int, int]] = DEFAULT_RESOLUTIONS,
+    mix: bool = False,
+    variant: str | None = None,
+    classes: int = 1000,
+    batch: int = 1,
+    **options: Any,
+) -> SearchResult:
+    """The placements of attention that keep a budget and cost least, out of all of them.
+
+    Each layer is left alone, replaced (where it keeps its shape), or followed by one or two modules. Costs add up
+    layer by layer, so that the exact Pareto front is merged from the layers' fronts, and no placement is enumerated;
+    see `searching.front` and `searching.tally`. Cost is all that is known here: nothing is said about accuracy but
+    what a paper printed.
+
+    Args:
+        network: a registered network.
+        attention: one mechanism, or several; those of one placement are all the same, unless `mix` is set.
+        budget: the most of each metric: macs, params, activations (elements written by convolutions and matrix
+            products), traffic (elements read and written).
+        minimise: the metrics of the front.
+        layers: those that attention may replace or follow; None for all.
+        widths: width multipliers, of the networks that have one.
+        resolutions: of the input, one number or (height, width).
+        mix: whether each layer chooses its own mechanism.
+        variant: of the network.
+        classes: of the classifier.
+        batch: inputs at once.
+        **options: the mechanisms' own; each has those that it knows.
+
+    Raises:
+        CostError: for a name, layer, size or option that is not accepted.
+    """
+    start = perf_counter()
+    mechanisms = tuple(dict.fromkeys((attention,) if isinstance(attention, str) else attention))
+    chosen, limits = chosen_metrics(minimise), checked_budget(budget or {})
+    plains = plain_networks(network, widths, resolutions, variant=variant, classes=classes, batch=batch)
+    wanted = None if layers is None else tuple(layers)
+    space = tuple(branches(plains, mechanisms, wanted, mix=mix, options=options))
+    front = _front(space, chosen, limits)
+    return SearchResult(
+        branches=space,
+        mechanisms=mechanisms,
+        mix=mix,
+        minimise=chosen,
+        budget=limits,
+        considered=_each_once(space, lambda branch: branch.placements, {}),
+        feasible=_feasible(space, limits),
+        front=front,
+        nearest=None if front else _nearest(space, limits),
+        seconds=perf_counter() - start,
+    )
+
+
+def _front(space: Sequence[Branch], minimise: tuple[str, ...], budget: Mapping[str, int]) -> tuple[Answer, ...]:
+    """The front of the union of all branches.
+
+    What a budget alone asks for is minimised as well until the branches are merged: a part that costs more than
+    another one in what is minimised may be needed because it costs less there.
+    """
+    metrics = (*minimise, *(name for name in budget if name not in minimise))
+    found = [_branch_front(branch, metrics, budget) for branch in space]
+    costs = np.concatenate([costs for costs, _ in found])
+    owners = np.repeat(np.arange(len(space)), [len(costs) for costs, _ in found])
+    places = np.concatenate([np.arange(len(costs)) for costs, _ in found])
+    order = np.lexsort(costs.T[::-1])
+    kept = order[pareto(costs[order, : len(minimise)])]
+    return tuple(_answer(space[owners[at]], found[owners[at]][1][places[at]]) for at in kept)
+
+
+def _branch_front(branch: Branch, metrics: Sequence[str], budget: Mapping[str, int]) -> tuple[Counts, Any]:
+    plain = branch.plain_costs[[list(METRICS).index(name) for name in metrics]]
+    sums, chosen = front_of_sums(branch.tables(metrics), limits_of(budget, metrics) - plain)
+    return plain + sums, chosen
+
+
+def _answer(branch: Branch, chosen: Any) -> Answer:
+    costs = branch.costs_of(chosen[None])[0]
+    return Answer(
+        spec=branch.spec_of(chosen),
+        costs=dict(zip(METRICS, map(int, costs), strict=True)),
+        delta=dict(zip(METRICS, map(int, costs - branch.plain_costs), strict=True)),
+    )
+
+
+def _feasible(space: Sequence[Branch], budget: Mapping[str, int]) -> int | None:
+    if not budget:
+        return _each_once(space, lambda branch: branch.placements, budget)
+    columns = [list(METRICS).index(name) for name in budget]
+
+    def within(branch: Branch) -> int:
+        return count_within(branch.tables(tuple(budget)), limits_of(budget, budget) - branch.plain_costs[columns])
+
+    try:
+        return _each_once(space, within, budget)
+    except TooManySumsError:
+        return None
+
+
+def _each_once(space: Sequence[Branch], count: Any, budget: Mapping[str, int]) -> int:
+    """The sum of a count over all branches, in which the plain network of several stands once."""
+    total = sum(map(count, space))
+    for _, alike in groupby(space, lambda branch: branch.plain):
+        first, *others = alike
+        plain = dict(zip(METRICS, first.plain_costs, strict=True))
+        if all(plain[name] <= limit for name, limit in budget.items()):
+            total -= len(others)
+    return int(total)
+
+
+def _nearest(space: Sequence[Branch], budget: Mapping[str, int]) -> Answer:
+    """The placement whose worst excess, as a share of its limit, is least."""
+    best: tuple[Fraction, int, Any] | None = None
+    for at, branch in enumerate(space):
+        for costs, chosen in zip(*_branch_front(branch, tuple(budget), {}), strict=True):
+            worst = max(Fraction(int(cost), limit) for cost, limit in zip(costs, budget.values(), strict=True))
+            if best is None or worst < best[0]:
+                best = worst, at, chosen
+    assert best is not None
+    return _answer(space[best[1]], best[2])
