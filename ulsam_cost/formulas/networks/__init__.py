@@ -195,6 +195,7 @@ class LayerRow:
     output: tuple[int, ...]
     may_follow: bool
     may_replace: bool
+    why_not: str = ""
     attention: tuple[str, ...] = ()
 
 
@@ -204,9 +205,7 @@ def layer_table(spec: NetworkSpec) -> tuple[LayerRow, ...]:
     `attention` are the paths of the modules that stand in a layer, after it or in its place.
     """
     plain = spec.plain()
-    standing: dict[str, list[str]] = {}
-    for site in sites(spec).values():
-        standing.setdefault(re.split("[ :]", site.label)[0], []).append(site.path)
+    standing = attention_by_layer(spec)
     outputs = {layer.layer: layer.output for layer in network_layers(plain)}
     rows, x = [], plain.input_shape
     for slot in get_network(spec.network).slots(plain):
@@ -218,10 +217,21 @@ def layer_table(spec: NetworkSpec) -> tuple[LayerRow, ...]:
                 path=slot.path,
                 input=x,
                 output=output,
-                may_follow=not slot.fixed,
-                may_replace=slot.keeps_shape and not slot.fixed,
-                attention=tuple(standing.get(str(slot.layer), ())),
+                may_follow=slot.may_follow,
+                may_replace=slot.may_replace,
+                why_not=slot.why_not,
+                attention=standing.get(str(slot.layer), ()),
             )
         )
         x = output
     return tuple(rows)
+
+
+def attention_by_layer(spec: NetworkSpec) -> dict[str, tuple[str, ...]]:
+    """The paths of a network's attention modules by the layer that they stand in, after or in place of."""
+    found: dict[str, tuple[str, ...]] = {}
+    for site in sites(spec).values():
+        number = re.match("[0-9]+", site.label)
+        layer = number[0] if number else site.label
+        found[layer] = (*found.get(layer, ()), site.path)
+    return found
