@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ulsam_cost.cost import join_path
 from ulsam_cost.errors import PlacementError
@@ -83,6 +84,7 @@ class Slot:
     places: tuple[Place, ...] = ()  # where attention may follow
     convolution: Place | None = None  # where a mechanism may stand in its stead
     convolutions: tuple[Convolution, ...] = ()  # in the order in which they run
+    block: Any = None  # what else its family knows of it, a value
 
     @property
     def keeps_shape(self) -> bool:
