@@ -110,3 +110,29 @@ def test_a_notebook_shows_the_frame(result):
     assert html == result.to_frame()._repr_html_()
     assert html.count("<tr") == len(result.to_frame()) + 1
     assert isinstance(result.to_frame(), pd.DataFrame)
+
+
+def test_measured_is_a_row_a_model():
+    model, baseline, x = nn.Linear(6, 4), nn.Identity(), torch.zeros(3, 6)
+    alone = uc.measure(model, x, device="cpu", dtype="float64", repeats=3)
+    frame = alone.to_frame()
+    assert list(frame["model"]) == ["network"]
+    assert (frame["batch"].iloc[0], frame["dtype"].iloc[0], frame["runs"].iloc[0]) == (3, "float64", 3)
+    assert frame["median_ms"].iloc[0] == sorted(alone.network.times_ms)[1]
+    assert np.isnan(frame["ratio"].iloc[0])
+    pair = uc.measure(model, x, baseline=baseline, device="cpu", repeats=7)
+    frame = pair.to_frame().set_index("model")
+    assert frame.loc["baseline", "median_ms"] == sorted(pair.baseline.times_ms)[3]
+    assert frame.loc["network", "median_ms"] == sorted(pair.network.times_ms)[3]
+    ratios = [own / plain for own, plain in zip(pair.network.times_ms, pair.baseline.times_ms, strict=True)]
+    assert frame.loc["network", "ratio"] == sorted(ratios)[3]
+    assert frame.loc["network", "verdict"] == pair.verdict
+    assert np.isnan(frame.loc["baseline", "ratio"])
+    assert pd.isna(frame.loc["baseline", "verdict"])
+
+
+def test_measure_refuses():
+    with pytest.raises(uc.CostError, match="unknown mode 'quick'"):
+        uc.measure(nn.Identity(), torch.zeros(1), mode="quick")
+    with pytest.raises(uc.CostError, match="does not run on these inputs"):
+        uc.measure(nn.Linear(4, 6), torch.zeros(1, 5), device="cpu")

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ulsam_cost.formulas.networks import network_cost as network_cost
     from ulsam_cost.formulas.networks import network_layers as network_layers
     from ulsam_cost.formulas.networks import network_spec as network_spec
+    from ulsam_cost.measuring.measure import measure as measure
     from ulsam_cost.nn.attention import build_attention as build_attention
     from ulsam_cost.nn.networks import build as build
     from ulsam_cost.placement import Placement as Placement
@@ -61,6 +62,7 @@ _HOMES = {
     "searching.search": ("SearchResult", "search"),
     "counting.rules.registry": ("register_rule",),
     "counting.count": ("Count", "Uncounted", "count"),
+    "measuring.measure": ("measure",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
