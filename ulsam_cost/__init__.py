@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ulsam_cost.cost import Cost as Cost
     from ulsam_cost.cost import OpCost as OpCost
     from ulsam_cost.cost import OpKind as OpKind
+    from ulsam_cost.counting.compare import Comparison as Comparison
+    from ulsam_cost.counting.compare import compare as compare
     from ulsam_cost.counting.count import Count as Count
     from ulsam_cost.counting.count import Uncounted as Uncounted
     from ulsam_cost.counting.count import count as count
@@ -61,6 +63,7 @@ _HOMES = {
     "placement": ("Placement", "parse_placement"),
     "searching.search": ("SearchResult", "search"),
     "counting.rules.registry": ("register_rule",),
+    "counting.compare": ("Comparison", "compare"),
     "counting.count": ("Count", "Uncounted", "count"),
     "measuring.measure": ("measure",),
 }
