@@ -1,9 +1,19 @@
 """What a convolutional network with attention costs: derived, counted, measured.
 
-    import ulsam_cost as uc
-    cost = uc.network_cost("mv1", positions="8:1,9:1,11")     # derived: no PyTorch
-    model = uc.build("mv1", positions="8:1,9:1,11", groups=4)  # a real nn.Module
-    count = uc.count(model, inputs)                            # counted: op by op, nothing computed
+    >>> import torch
+    >>> import ulsam_cost as uc
+    >>> cost = uc.network_cost("mv1", positions="8:1,9:1,11")  # derived: no PyTorch
+    >>> model = uc.build("mv1", positions="8:1,9:1,11")  # a real nn.Module
+    >>> count = uc.count(model, torch.empty(1, 3, 224, 224))  # counted: op by op, nothing computed
+    >>> count.macs == cost.macs, count.number("flops") == 2 * cost.macs
+    (True, True)
+    >>> timed = uc.measure(uc.build_attention("se", 64), torch.zeros(1, 64, 7, 7), device="cpu", repeats=3)  # measured
+    >>> timed.network.runs
+    3
+    >>> uc.crosscheck(source="ulsam").passes  # held against what the papers print
+    True
+    >>> [name for name, convention in uc.CONVENTIONS.items() if convention.unit == "mult-adds"]  # each a counting rule
+    ['torchinfo']
 
 Importing the package loads none of the heavy ones: each name is fetched when it is first used.
 """

@@ -22,7 +22,13 @@ _ACCEPTED = "a layer to replace (11) or a layer and how many modules follow it (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Replaced layers in order, and (layer, number of modules after it) in order."""
+    """Replaced layers in order, and (layer, number of modules after it) in order.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> str(uc.Placement(replaced=(11,), inserted=((8, 1), (9, 1))))
+        '8:1,9:1,11'
+    """
 
     replaced: tuple[int, ...] = ()
     inserted: tuple[tuple[int, int], ...] = ()
@@ -133,6 +139,12 @@ def parse_placement(text: str) -> Placement:
 
     Raises:
         PlacementError: for an empty or malformed item, a layer named twice, more than 16 modules after a layer.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> placement = uc.parse_placement("(8:1, 9:1, 11)")
+        >>> placement.replaced, placement.inserted
+        ((11,), ((8, 1), (9, 1)))
     """
     body = text.strip()
     if body[:1] in _BRACKETS and body[-1:] == _BRACKETS[body[:1]] and len(body) > 1:

@@ -116,6 +116,14 @@ class Comparison(Framed):
 
     As a table (`to_frame()`) it has a row a network: its totals, and their differences to the first network's in number
     and per cent. Where `complete` is false, MACs and activations are lower bounds, and their differences are <NA>.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> compared = uc.compare(["resnet50", "resnet50 --attention se"])
+        >>> blocks = {256: 3, 512: 4, 1024: 6, 2048: 3}  # channels, and how many blocks have them
+        >>> se = sum(number * (2 * m * m // 16 + m + m // 16) for m, number in blocks.items())
+        >>> compared.networks[1].delta.params == se
+        True
     """
 
     columns: ClassVar[dict[str, str]] = {

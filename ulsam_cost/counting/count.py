@@ -32,6 +32,16 @@ class Uncounted:
 
     `error` is what its rule raised, type and text, where it has a rule that failed: such an operation counts as a
     product, whatever it looks like.
+
+    Example:
+        >>> import torch
+        >>> import ulsam_cost as uc
+        >>> class Inverse(torch.nn.Module):
+        ...     def forward(self, x):
+        ...         return torch.linalg.inv(x)
+        >>> [left_out] = uc.count(Inverse(), torch.empty(4, 4)).uncounted
+        >>> left_out.operator, left_out.shapes, left_out.severity.value
+        ('aten::linalg_inv_ex', ((4, 4),), 'product')
     """
 
     operator: str
@@ -54,6 +64,17 @@ class Count(Framed):
 
     As a table (`to_frame()`) it has a row an operation, as a Cost has, and behind them one for each row of `uncounted`:
     its counts are <NA>, and `uncounted` has its severity, `error` why its rule failed, and `calls` how often it ran.
+
+    Example:
+        >>> import torch
+        >>> import ulsam_cost as uc
+        >>> count = uc.count(torch.nn.Conv2d(3, 8, 3, padding=1), torch.empty(2, 3, 7, 5))
+        >>> count.macs == 2 * 8 * 3 * 3 * 3 * 7 * 5, count.complete, count.number("flops") == 2 * count.macs
+        (True, True, True)
+        >>> count.to_frame()[["kind", "macs", "params"]]
+           kind   macs  params
+        0  conv  15120     216
+        1  bias      0       8
     """
 
     columns: ClassVar[dict[str, str]] = Cost.columns | {"calls": "Int64", "uncounted": "string", "error": "string"}
@@ -169,6 +190,14 @@ def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = Tr
         CostError: for what is no module, for a model that needs values where there are none, that exits the program
             or uses up what cannot be copied (a generator), and for `train` where nothing requires gradients.
         Exception: whatever the model's forward raises, with a note that names the module.
+
+    Example:
+        >>> import torch
+        >>> import ulsam_cost as uc
+        >>> model = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+        >>> count = uc.count(model, torch.empty(5, 6))
+        >>> count.macs == 5 * 6 * 4 + 5 * 4 * 2, count.params == 6 * 4 + 4 + 4 * 2 + 2, count.uncounted
+        (True, True, ())
     """
     args, kwargs = as_arguments(inputs)
     return _counted(body_of(model), args, kwargs, fast=fast and not train, train=train)
