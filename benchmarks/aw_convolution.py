@@ -14,9 +14,9 @@ from torch import nn
 
 from ulsam_cost.formulas.attention.aw import aw_conv2d_cost
 from ulsam_cost.measuring.device import device_name
+from ulsam_cost.measuring.measure import measure
 from ulsam_cost.measuring.memory import measure_memory
 from ulsam_cost.measuring.runner import make_setting
-from ulsam_cost.measuring.timing import measure_pair
 from ulsam_cost.nn.attention.aw import AWConv2d
 from ulsam_cost.report.formats import Table, number, render, words
 
@@ -66,7 +66,7 @@ def measured(name: str, kernel: int, size: int, *, device: str, dtype: str, trai
     setting = make_setting(device=device, dtype=dtype, train=train)
     records = []
     for form, module in modules.items():
-        pair = measure_pair(modules["literal"], module, x, device=device, dtype=dtype, train=train)
+        pair = measure(module, x, baseline=modules["literal"], device=device, dtype=dtype, train=train)
         memory = measure_memory(module, x, setting=setting)
         record = {"case": name, "form": form, "median_ms": pair.network.median_ms, "ratio": pair.ratio.median}
         records.append(record | {"peak_mb": (memory.peak_bytes or 0) / 1e6} | derived(form, kernel, size))

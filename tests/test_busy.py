@@ -11,9 +11,10 @@ from torch import nn
 from ulsam_cost.cli import main
 from ulsam_cost.measuring import timing as latency
 from ulsam_cost.measuring.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
+from ulsam_cost.measuring.measure import measure
 from ulsam_cost.measuring.runner import make_setting
 from ulsam_cost.measuring.samples import Timing
-from ulsam_cost.measuring.timing import measure, measure_pair, measure_together
+from ulsam_cost.measuring.timing import measure_alone, measure_together
 from ulsam_cost.report.site.build import PlacementTiming, measured_files
 
 X = torch.ones(2, 3)
@@ -105,10 +106,10 @@ SLOWER, DISTURBED = (10.0, 12.0), (10.0, 12.0, 10.0, 12.0, 50.0, 60.0)
 
 def test_a_pair_on_a_busy_machine_has_no_verdict_and_says_why(times):
     times(*SLOWER)
-    quiet = measure_pair(nn.Identity(), nn.Identity(), X, device="cpu", repeats=12).to_dict()
+    quiet = measure(nn.Identity(), X, baseline=nn.Identity(), device="cpu", repeats=12).to_dict()
     assert (quiet["verdict"], quiet["busy"]) == ("slower", None)
     times(*DISTURBED)
-    busy = measure_pair(nn.Identity(), nn.Identity(), X, device="cpu", repeats=12).to_dict()
+    busy = measure(nn.Identity(), X, baseline=nn.Identity(), device="cpu", repeats=12).to_dict()
     assert busy["ratio"] == quiet["ratio"]
     assert busy["verdict"] == BUSY
     assert "5.0 times the median" in busy["busy"]
@@ -117,7 +118,7 @@ def test_a_pair_on_a_busy_machine_has_no_verdict_and_says_why(times):
 def test_the_load_beside_a_pair_counts_too(times, monkeypatch):
     times(*SLOWER)
     monkeypatch.setattr(latency, "load_between", lambda start, end, *, threads: load(7.9, threads=threads))
-    busy = measure_pair(nn.Identity(), nn.Identity(), X, device="cpu", repeats=12).to_dict()
+    busy = measure(nn.Identity(), X, baseline=nn.Identity(), device="cpu", repeats=12).to_dict()
     assert busy["verdict"] == BUSY
     assert f"the measurement runs {torch.get_num_threads()} thread" in busy["busy"]
 
@@ -125,7 +126,7 @@ def test_the_load_beside_a_pair_counts_too(times, monkeypatch):
 def test_one_model_and_a_group_say_it(times):
     times(*DISTURBED)
     setting, effort = make_setting(device="cpu"), latency.make_effort(repeats=12)
-    assert "times the median" in measure(nn.Identity(), X, setting=setting, effort=effort).to_dict()["busy"]
+    assert "times the median" in measure_alone(nn.Identity(), X, setting=setting, effort=effort).to_dict()["busy"]
     group = measure_together(nn.Identity(), [nn.Identity()], X, setting=setting, effort=effort).to_dict(("other",))
     assert group["over_other"]["verdict"] == BUSY
     assert "times the median" in group["busy"]
@@ -155,9 +156,9 @@ def test_one_model_measured_says_it_in_every_format(times):
 
 def test_the_reports_page_of_timings_says_it(times):
     times(*DISTURBED)
-    busy = measure_pair(nn.Identity(), nn.Identity(), X, device="cpu", repeats=12)
+    busy = measure(nn.Identity(), X, baseline=nn.Identity(), device="cpu", repeats=12)
     times(*SLOWER)
-    quiet = measure_pair(nn.Identity(), nn.Identity(), X, device="cpu", repeats=12)
+    quiet = measure(nn.Identity(), X, baseline=nn.Identity(), device="cpu", repeats=12)
     measured = [PlacementTiming("MV1", -9.0, quiet), PlacementTiming("MV2", -25.0, busy)]
     page = measured_files(measured)["measured.md"].decode()
     assert "MV2: the machine was busy: a tenth of the runs" in page

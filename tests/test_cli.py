@@ -228,7 +228,8 @@ def test_a_picture_for_a_model_that_is_none_makes_no_folder(tmp_path):
         ("crosscheck",),
         ("crosscheck", "--claims"),
         ("conventions",),
-        ("profile", "resnet50", "--positions", "list"),
+        ("layers", "resnet50"),
+        ("layers", "mv2", "--attention", "eca"),
     ],
 )
 def test_everything_printed_reads_at_100_columns(args):

@@ -130,6 +130,7 @@ TRANSPOSED = {
     "wider, grouped": (nn.ConvTranspose2d(4, 6, 3, stride=2, groups=2), 4, (2 * 6 * 11 * 7) * 4 * (3 * 3), 33_264),
     "as wide": (nn.ConvTranspose2d(6, 6, 3, stride=2, padding=1), 6, (2 * 6 * 9 * 5) * 6 * (3 * 3), 29_160),
     "as wide, grouped": (nn.ConvTranspose2d(6, 6, 3, groups=2), 6, (2 * 6 * 7 * 5) * 3 * (3 * 3), 11_340),
+    "a result a group": (nn.ConvTranspose2d(8, 4, 3, groups=4), 8, (2 * 4 * 7 * 5) * 8 * (3 * 3), 20_160),
     "narrower, grouped": (
         nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1, groups=2),
         6,
@@ -172,6 +173,11 @@ def test_a_convention_given_twice_is_refused():
         register(CONVENTIONS["macs"])
 
 
+def test_a_convention_that_does_not_exist_is_named_with_the_nearest():
+    with pytest.raises(uc.CostError, match=r"'fvcor'.*fvcore"):
+        uc.count(nn.ReLU(), zeros(2, 3)).number("fvcor")
+
+
 def test_every_convention_says_what_it_is():
     for name, convention in CONVENTIONS.items():
         assert isinstance(convention, Convention)
@@ -179,6 +185,16 @@ def test_every_convention_says_what_it_is():
         assert convention.source
         assert convention.counts
         assert convention.unit
+
+
+@pytest.mark.parametrize("name", CONVENTIONS)
+def test_a_convention_says_what_a_mac_is_and_whether_it_counts_beside_them(name):
+    convention = CONVENTIONS[name]
+    product = uc.count(nn.Sequential(nn.Conv2d(4, 6, 3, bias=False)), zeros(2, 4, 9, 7))
+    assert product.number(name) == convention.per_mac * (2 * 6 * 7 * 5) * (4 * 3 * 3)
+    beside = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.PReLU())
+    count = uc.count(beside.eval(), zeros(2, 4, 9, 7))
+    assert (count.number(name) == 0) == convention.products_only
 
 
 def test_readings_add_up_kind_by_kind(built):

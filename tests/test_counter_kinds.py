@@ -31,6 +31,17 @@ def test_the_backward_of_a_convolution():
     ]
 
 
+def test_the_backward_of_a_convolution_whose_input_and_bias_want_none():
+    macs = 2 * 6 * (7 * 5) * (4 * 3 * 3)
+    weights = [("conv", (6, 4, 3, 3), macs, 2 * 6 * 7 * 5 + 2 * 4 * 9 * 7, 2 * 7 * 5)]
+    layer, x = nn.Conv2d(4, 6, 3), zeros(2, 4, 9, 7)
+    assert rows(uc.count(nn.Conv2d(4, 6, 3, bias=False), x, train=True).backward) == weights
+    bias = [("reduce", (6,), 0, 2 * 6 * 7 * 5, 2 * 7 * 5)]
+    assert rows(uc.count(layer, x, train=True).backward) == weights + bias
+    layer.weight.requires_grad_(False)
+    assert rows(uc.count(layer, x, train=True).backward) == bias
+
+
 def test_the_backward_of_a_transposed_convolution():
     x, result, weight = 2 * 4 * 9 * 7, 2 * 6 * 19 * 15, 4 * 3 * 3 * 3
     macs = 2 * 4 * (9 * 7) * (3 * 3 * 3)

@@ -110,3 +110,64 @@ def test_a_notebook_shows_the_frame(result):
     assert html == result.to_frame()._repr_html_()
     assert html.count("<tr") == len(result.to_frame()) + 1
     assert isinstance(result.to_frame(), pd.DataFrame)
+
+
+def test_measured_is_a_row_a_model():
+    model, baseline, x = nn.Linear(6, 4), nn.Identity(), torch.zeros(3, 6)
+    alone = uc.measure(model, x, device="cpu", dtype="float64", repeats=3)
+    frame = alone.to_frame()
+    assert list(frame["model"]) == ["network"]
+    assert (frame["batch"].iloc[0], frame["dtype"].iloc[0], frame["runs"].iloc[0]) == (3, "float64", 3)
+    assert frame["median_ms"].iloc[0] == sorted(alone.network.times_ms)[1]
+    assert np.isnan(frame["ratio"].iloc[0])
+    pair = uc.measure(model, x, baseline=baseline, device="cpu", repeats=7)
+    frame = pair.to_frame().set_index("model")
+    assert frame.loc["baseline", "median_ms"] == sorted(pair.baseline.times_ms)[3]
+    assert frame.loc["network", "median_ms"] == sorted(pair.network.times_ms)[3]
+    ratios = [own / plain for own, plain in zip(pair.network.times_ms, pair.baseline.times_ms, strict=True)]
+    assert frame.loc["network", "ratio"] == sorted(ratios)[3]
+    assert frame.loc["network", "verdict"] == pair.verdict
+    assert np.isnan(frame.loc["baseline", "ratio"])
+    assert pd.isna(frame.loc["baseline", "verdict"])
+
+
+def test_measure_refuses():
+    with pytest.raises(uc.CostError, match="unknown mode 'quick'"):
+        uc.measure(nn.Identity(), torch.zeros(1), mode="quick")
+    with pytest.raises(uc.CostError, match="does not run on these inputs"):
+        uc.measure(nn.Linear(4, 6), torch.zeros(1, 5), device="cpu")
+
+
+def test_compared_is_a_row_a_network():
+    wide, narrow = nn.Linear(6, 4), nn.Linear(6, 2, bias=False)
+    compared = uc.compare({"wide": wide, "narrow": narrow}, torch.empty(5, 6))
+    frame = compared.to_frame().set_index("network")
+    assert list(frame.loc["wide", ["params", "macs", "activations"]]) == [6 * 4 + 4, 5 * 6 * 4, 5 * 4]
+    assert list(frame.loc["narrow", ["params_delta", "macs_delta", "activations_delta"]]) == [-16, -60, -10]
+    assert frame.loc["narrow", "macs_delta_pct"] == -50.0
+    assert frame["complete"].all()
+    assert wide.training
+    assert [network.name for network in uc.compare([wide, narrow], torch.empty(5, 6)).networks] == ["Linear"] * 2
+
+
+def test_compared_with_what_is_not_whole():
+    class Inverse(nn.Linear):
+        def forward(self, x):
+            return super().forward(torch.linalg.inv(x))
+
+    frame = uc.compare({"a": nn.Linear(6, 6), "b": Inverse(6, 6)}, torch.empty(6, 6)).to_frame()
+    assert list(frame["complete"]) == [True, False]
+    assert frame["macs_delta"].isna().iloc[1]
+    assert frame["params_delta"].iloc[1] == 0
+    assert frame["left_out"].iloc[1] == "1 operation without a rule"
+
+
+def test_compare_refuses():
+    with pytest.raises(uc.CostError, match="1 to compare"):
+        uc.compare(["mv1"])
+    with pytest.raises(uc.CostError, match="a is a module, and no inputs are given"):
+        uc.compare({"a": nn.Identity(), "b": nn.Identity()})
+    with pytest.raises(uc.CostError, match="b does not run on these inputs"):
+        uc.compare({"a": nn.Identity(), "b": nn.Linear(4, 4)}, torch.empty(1, 6))
+    with pytest.raises(uc.CostError, match="mv9"):
+        uc.compare(["mv1", "mv9"])

@@ -9,10 +9,11 @@ from ulsam_cost.errors import DeviceError
 from ulsam_cost.measuring.device import machine_state
 from ulsam_cost.measuring.energy import measure_energy
 from ulsam_cost.measuring.layers import attribute_kernels, measure_layers
+from ulsam_cost.measuring.measure import measure
 from ulsam_cost.measuring.memory import measure_memory
 from ulsam_cost.measuring.roofline import device_roof
 from ulsam_cost.measuring.runner import make_setting, prepare
-from ulsam_cost.measuring.timing import Effort, measure, measure_pair
+from ulsam_cost.measuring.timing import Effort, measure_alone
 from ulsam_cost.nn.attention.ulsam import ULSAM
 from ulsam_cost.nn.networks import build
 
@@ -41,7 +42,7 @@ def inputs(batch, size=64):
 
 def test_the_device_is_timed_and_not_the_launch():
     # ten times the cycles, ten times the time: a host clock that does not wait would show none of it
-    pair = measure_pair(Spin(2_000_000), Spin(20_000_000), inputs(1), device=DEVICE, repeats=9)
+    pair = measure(Spin(20_000_000), inputs(1), baseline=Spin(2_000_000), device=DEVICE, repeats=9)
     assert pair.ratio.median == pytest.approx(10, rel=0.1)
 
 
@@ -49,14 +50,14 @@ def test_the_device_is_timed_and_not_the_launch():
 @pytest.mark.parametrize("train", [False, True])
 def test_every_mode_runs(mode, train):
     setting = make_setting(device=DEVICE, mode=mode, train=train)
-    assert measure(build("mv1", width=0.25, resolution=64), inputs(4), setting=setting, effort=Effort(repeats=6))
+    assert measure_alone(build("mv1", width=0.25, resolution=64), inputs(4), setting=setting, effort=Effort(repeats=6))
 
 
 @pytest.mark.parametrize("mode", ["compile", "compile-graph"])
 def test_a_compiled_model_runs(mode):
     setting = make_setting(device=DEVICE, mode=mode)
     try:
-        timed = measure(ULSAM(64), torch.randn(2, 64, 14, 14), setting=setting, effort=Effort(repeats=6))
+        timed = measure_alone(ULSAM(64), torch.randn(2, 64, 14, 14), setting=setting, effort=Effort(repeats=6))
     except DeviceError as error:
         pytest.skip(str(error))
     assert timed.timing.median_ms > 0

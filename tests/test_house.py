@@ -32,6 +32,7 @@ HOMES = {
     "fvcore": ("peers",),
     "thop": ("peers",),
     "psutil": ("measuring",),
+    "platformdirs": ("measuring",),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = ("torch", "numpy", "pandas", "matplotlib", "sympy", "fvcore", "thop", "psutil")

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 import ulsam_cost as uc
 from ulsam_cost.conventions import get_convention
+from ulsam_cost.measuring.measure import measure
 from ulsam_cost.measuring.memory import measure_memory
 from ulsam_cost.measuring.runner import make_setting
 from ulsam_cost.measuring.sweep import batch_of
-from ulsam_cost.measuring.timing import make_effort, measure, measure_pair
+from ulsam_cost.measuring.timing import make_effort, measure_alone
 from ulsam_cost.peers import PEERS, is_installed, run_peer
 from ulsam_cost.tensors import mapped, tensors_of
 
@@ -97,14 +98,14 @@ def test_count(case, fast):
 def test_measure_in_another_number_format(case):
     model, inputs = model_of(case)
     setting = make_setting(device="cpu", dtype="float64")  # so that every tensor must be replaced
-    timing = measure(model, inputs, setting=setting, effort=make_effort(repeats=2))
+    timing = measure_alone(model, inputs, setting=setting, effort=make_effort(repeats=2))
     assert (timing.batch, timing.dtype) == (BATCH, torch.float64)
 
 
 @cases
 def test_compare_in_another_number_format(case):
     model, inputs = model_of(case)
-    pair = measure_pair(model, model, inputs, device="cpu", dtype="float64", repeats=2)
+    pair = measure(model, inputs, baseline=model, device="cpu", dtype="float64", repeats=2)
     assert (pair.batch, pair.network.runs) == (BATCH, 2)
 
 

@@ -10,9 +10,10 @@ from torch import nn
 from ulsam_cost.errors import CostError, DeviceError
 from ulsam_cost.measuring import timing as latency
 from ulsam_cost.measuring.device import resolve_device
+from ulsam_cost.measuring.measure import measure
 from ulsam_cost.measuring.runner import make_setting, prepare
 from ulsam_cost.measuring.samples import Timing, median_interval, quantile, ratio_interval
-from ulsam_cost.measuring.timing import Effort, InterruptedMeasurement, make_effort, measure_pair, take_times
+from ulsam_cost.measuring.timing import Effort, InterruptedMeasurement, make_effort, take_times
 
 CPU = torch.device("cpu")
 X = torch.ones(2, 3)
@@ -129,7 +130,7 @@ def test_a_known_sleep_is_timed_right(monkeypatch):
     monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + round(seconds * 1e9)))
     monkeypatch.setattr(latency, "perf_counter_ns", lambda: now[0])
     monkeypatch.setattr(latency, "load_between", lambda *_, **__: None)  # what else runs here is not what is tested
-    pair = measure_pair(Sleep(0.002), Sleep(0.005), X, device="cpu", repeats=7)
+    pair = measure(Sleep(0.005), X, baseline=Sleep(0.002), device="cpu", repeats=7)
     assert pair.baseline.times_ms == (2.0,) * 7
     assert pair.network.times_ms == (5.0,) * 7
     assert (pair.ratio.low, pair.ratio.high) == (2.5, 2.5)
@@ -137,13 +138,13 @@ def test_a_known_sleep_is_timed_right(monkeypatch):
 
 
 def test_a_real_sleep_is_never_timed_short():
-    pair = measure_pair(Sleep(0.002), Sleep(0.004), X, device="cpu", repeats=7)
+    pair = measure(Sleep(0.004), X, baseline=Sleep(0.002), device="cpu", repeats=7)
     assert min(pair.baseline.times_ms) >= 2.0
     assert min(pair.network.times_ms) >= 4.0
 
 
 def test_json_has_the_keys_of_the_contract():
-    pair = measure_pair(nn.Linear(3, 4), nn.Linear(3, 4), X, device="cpu", repeats=3, dtype="float32").to_dict()
+    pair = measure(nn.Linear(3, 4), X, baseline=nn.Linear(3, 4), device="cpu", repeats=3, dtype="float32").to_dict()
     assert {"device": "cpu", "batch": 2, "dtype": "float32"}.items() <= pair.items()
     for side in ("network", "baseline"):
         assert {"median_ms", "p10_ms", "p90_ms", "runs"} <= pair[side].keys()
@@ -154,7 +155,7 @@ def test_json_has_the_keys_of_the_contract():
 def test_a_model_is_left_as_found():
     model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4)).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    measure_pair(model, model, X, device="cpu", repeats=2, dtype="float64", train=True)
+    measure(model, X, baseline=model, device="cpu", repeats=2, dtype="float64", train=True)
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
@@ -196,7 +197,7 @@ def test_an_interrupt_keeps_what_was_measured(monkeypatch):
 
     monkeypatch.setattr(latency, "_warm_up", lambda *_: None)
     with pytest.raises(InterruptedMeasurement) as caught:
-        measure_pair(Sleep(0), Stops(), X, device="cpu", repeats=100)
+        measure(Stops(), X, baseline=Sleep(0), device="cpu", repeats=100)
     assert caught.value.partial.baseline.runs == caught.value.partial.network.runs == 8  # one run prepares
 
 
@@ -206,7 +207,7 @@ def test_an_interrupt_before_the_first_pair_has_nothing_to_keep(monkeypatch):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt) as caught:
-        measure_pair(Sleep(0), Stops(), X, device="cpu", repeats=100)
+        measure(Stops(), X, baseline=Sleep(0), device="cpu", repeats=100)
     assert not isinstance(caught.value, InterruptedMeasurement)
 
 

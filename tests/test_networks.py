@@ -13,6 +13,7 @@ from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import LayerCost, layers_cost, network_layers, network_spec, split_by_layer
+from ulsam_cost.formulas.networks.text import input_options
 from ulsam_cost.nn.attention.ulsam import ULSAM
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.placement import Placement
@@ -103,6 +104,28 @@ def test_operations_that_no_layer_derives_go_to_the_deepest_module_around_them()
         "2": ["body.1", "body"],
         "3": ["body.0.act", "moved", "moved.in", "stem2", ""],  # what stands in no layer's module goes to the last
     }
+
+
+def test_channels_of_mobilenet_v2_at_a_width_where_neighbours_round_apart():
+    """Sandler et al., Table 2: 16, 24, 32, 64, 96, 160, 320 channels; times 1.45, to the nearest multiple of 8."""
+    layers = network_layers(network_spec("mv2", width=1.45))
+    assert [layer.output[1] for layer in layers if layer.kind == "residual_block"] == [
+        *[24, 32, 32],  # 23.2, 34.8
+        *[48] * 3,  # 46.4
+        *[96] * 4,  # 92.8
+        *[136] * 3,  # 139.2
+        *[232] * 3,  # 232
+        464,  # 464
+    ]
+
+
+def test_an_input_is_a_batch_of_images_of_three_channels():
+    assert input_options("2x3x800x1344", {}) == {"batch": 2, "resolution": (800, 1344)}
+    for shape in ("3x2x800x1344", "1x800x3x1344", "1x3x800", "1x3x800x1344x1", "1x3x8x8.5", "3"):
+        with pytest.raises(CostError, match=f"input '{shape}': a batch of images with 3 channels"):
+            input_options(shape, {})
+    with pytest.raises(CostError, match="and resolution: one of the two"):
+        input_options("1x3x8x8", {"batch": None, "resolution": 8})
 
 
 def test_insertions_add_and_replacements_take_away():

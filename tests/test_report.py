@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from base64 import b64encode
 from collections import Counter
 from io import BytesIO
@@ -21,6 +22,7 @@ from ulsam_cost.report.document.model import slug
 from ulsam_cost.report.site.build import report_files, stale_files, timed_findings
 
 ROOT = Path(__file__).parents[1]
+PUBLISHED = ROOT / "ulsam_cost" / "published"
 CHECKED = (
     "README.md",
     "ulsam.md",
@@ -71,7 +73,7 @@ def check(folder):
 
 
 def printed(name):
-    with (ROOT / "ulsam_cost" / "published" / name).open(encoding="utf-8", newline="") as file:
+    with (PUBLISHED / name).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -271,8 +273,10 @@ def test_no_claim_of_the_texts_is_left_out(written):
 
 def test_the_opening_has_every_explanation(written):
     page = (written / "README.md").read_text(encoding="utf-8").replace("\\", "")
-    for row in printed("explanations.csv"):
-        assert row["reason"] in page
+    entries = tomllib.loads((PUBLISHED / "explanations.toml").read_text(encoding="utf-8"))["explanation"]
+    assert len(entries) == 27
+    for entry in entries:
+        assert entry["reason"] in page
 
 
 def test_the_layers_of_a_network_add_up_to_its_total(written):

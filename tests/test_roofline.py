@@ -2,7 +2,6 @@
 
 import json
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 import torch
@@ -23,7 +22,6 @@ def calibrated(monkeypatch, tmp_path):
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path))
     asked = []
     monkeypatch.setattr(roofline, "_calibrate", lambda *given: asked.append(given) or ROOF)
-    monkeypatch.setattr(roofline.sys, "platform", "linux")
     return asked
 
 
@@ -84,25 +82,32 @@ def test_limits_that_no_device_has_are_measured_again(calibrated, key, value):
     assert len(calibrated) == 2
 
 
-def no_home():
-    raise RuntimeError("Could not determine home directory.")
+@pytest.fixture
+def homeless(monkeypatch):
+    """A user whom neither the environment nor the system gives a home."""
+
+    def unknown(user):
+        raise KeyError(user)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", unknown)
 
 
-def test_without_a_home_the_caches_are_where_they_are_said_to_be(calibrated, tmp_path, monkeypatch):
-    monkeypatch.setattr(Path, "home", no_home)
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_the_caches_are_where_they_are_said_to_be(calibrated, tmp_path):
     assert cache_folder() == tmp_path / "ulsam-cost"
     assert device_roof(CPU, torch.float32) == device_roof(CPU, torch.float32) == ROOF
     assert len(calibrated) == 1
 
 
-@pytest.mark.parametrize("platform", ["linux", "darwin", "win32"])
-def test_without_any_place_for_caches_the_roof_is_measured_each_time(calibrated, monkeypatch, platform):
-    monkeypatch.setattr(roofline.sys, "platform", platform)
-    monkeypatch.setattr(Path, "home", no_home)
+@pytest.mark.usefixtures("homeless")
+def test_without_any_place_for_caches_the_roof_is_measured_each_time(calibrated, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("XDG_CACHE_HOME")
-    monkeypatch.delenv("LOCALAPPDATA")
+    assert cache_folder() is None
     assert device_roof(CPU, torch.float32) == device_roof(CPU, torch.float32) == ROOF
     assert len(calibrated) == 2
+    assert list(tmp_path.iterdir()) == []  # no folder of the name `~`
 
 
 def test_another_devices_file_is_measured_again(calibrated):

@@ -20,7 +20,7 @@ from ulsam_cost.counting.twin import Twins, view_of
 from ulsam_cost.errors import CostError
 from ulsam_cost.measuring.memory import measure_memory
 from ulsam_cost.measuring.runner import make_setting
-from ulsam_cost.measuring.timing import measure
+from ulsam_cost.measuring.timing import measure_alone
 from ulsam_cost.peers import run_peer
 
 
@@ -93,7 +93,7 @@ def train(model, given):
 
 
 def timed(model, given):
-    measure(model, given, setting=make_setting(device="cpu"))
+    measure_alone(model, given, setting=make_setting(device="cpu"))
 
 
 def in_memory(model, given):

@@ -1,9 +1,19 @@
 """What a convolutional network with attention costs: derived, counted, measured.
 
-    import ulsam_cost as uc
-    cost = uc.network_cost("mv1", positions="8:1,9:1,11")     # derived: no PyTorch
-    model = uc.build("mv1", positions="8:1,9:1,11", groups=4)  # a real nn.Module
-    count = uc.count(model, inputs)                            # counted: op by op, nothing computed
+    >>> import torch
+    >>> import ulsam_cost as uc
+    >>> cost = uc.network_cost("mv1", positions="8:1,9:1,11")  # derived: no PyTorch
+    >>> model = uc.build("mv1", positions="8:1,9:1,11")  # a real nn.Module
+    >>> count = uc.count(model, torch.empty(1, 3, 224, 224))  # counted: op by op, nothing computed
+    >>> count.macs == cost.macs, count.number("flops") == 2 * cost.macs
+    (True, True)
+    >>> timed = uc.measure(uc.build_attention("se", 64), torch.zeros(1, 64, 7, 7), device="cpu", repeats=3)  # measured
+    >>> timed.network.runs
+    3
+    >>> uc.crosscheck(source="ulsam").passes  # held against what the papers print
+    True
+    >>> [name for name, convention in uc.CONVENTIONS.items() if convention.unit == "mult-adds"]  # each a counting rule
+    ['torchinfo']
 
 Importing the package loads none of the heavy ones: each name is fetched when it is first used.
 """
@@ -27,6 +37,8 @@ if TYPE_CHECKING:
     from ulsam_cost.cost import Cost as Cost
     from ulsam_cost.cost import OpCost as OpCost
     from ulsam_cost.cost import OpKind as OpKind
+    from ulsam_cost.counting.compare import Comparison as Comparison
+    from ulsam_cost.counting.compare import compare as compare
     from ulsam_cost.counting.count import Count as Count
     from ulsam_cost.counting.count import Uncounted as Uncounted
     from ulsam_cost.counting.count import count as count
@@ -36,6 +48,7 @@ if TYPE_CHECKING:
     from ulsam_cost.formulas.networks import network_cost as network_cost
     from ulsam_cost.formulas.networks import network_layers as network_layers
     from ulsam_cost.formulas.networks import network_spec as network_spec
+    from ulsam_cost.measuring.measure import measure as measure
     from ulsam_cost.nn.attention import build_attention as build_attention
     from ulsam_cost.nn.networks import build as build
     from ulsam_cost.placement import Placement as Placement
@@ -60,7 +73,9 @@ _HOMES = {
     "placement": ("Placement", "parse_placement"),
     "searching.search": ("SearchResult", "search"),
     "counting.rules.registry": ("register_rule",),
+    "counting.compare": ("Comparison", "compare"),
     "counting.count": ("Count", "Uncounted", "count"),
+    "measuring.measure": ("measure",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -14,7 +14,13 @@ from ulsam_cost.frames import Framed
 
 
 class OpKind(StrEnum):
-    """What an operation does. `multiply` and `add` are apart: tools count one and not the other."""
+    """What an operation does. `multiply` and `add` are apart: tools count one and not the other.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> uc.network_cost("mv1").of_kind(uc.OpKind.LINEAR).macs
+        1024000
+    """
 
     CONV = "conv"
     LINEAR = "linear"
@@ -48,6 +54,12 @@ class OpCost(NamedTuple):
     that go into one element of the result: a pooling window, the length of a softmax row.
     `module` is the torch.nn class that ran it, empty for a functional call. `macs` are real ones: where a product
     `is_complex`, each of its MACs is 4 of them.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> stem = uc.network_cost("mv1").ops[0]
+        >>> stem.path, stem.kind.value, stem.output, stem.macs == 32 * 3 * 3 * 3 * 112 * 112
+        ('features.0.0', 'conv', (1, 32, 112, 112), True)
     """
 
     path: str
@@ -83,6 +95,16 @@ class Cost(Framed):
     """A tuple of operations, in the order in which they run; costs add by concatenation.
 
     As a table (`to_frame()`) it has a row an operation; its columns of counts add up to the totals.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> cost = uc.attention_cost("ulsam", channels=512, height=14, width=14, groups=4)
+        >>> cost.macs, cost.params
+        (200704, 1024)
+        >>> {kind.value: part.macs for kind, part in cost.by_kind().items() if part.macs}
+        {'conv': 200704}
+        >>> int(cost.to_frame()["macs"].sum())
+        200704
     """
 
     columns: ClassVar[dict[str, str]] = {

@@ -7,7 +7,15 @@ from typing import Any
 
 
 class CostError(ValueError):
-    """Something the caller can put right: the message says what was given and what is accepted."""
+    """Something the caller can put right: the message says what was given and what is accepted.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> uc.network_cost("mv3")
+        Traceback (most recent call last):
+        ...
+        ulsam_cost.errors.UnknownNameError: unknown network 'mv3': did you mean 'mv2'? accepted are mnasnet1_0, ...
+    """
 
 
 class SizeError(CostError):

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ulsam_cost.cost import join_path
 from ulsam_cost.errors import PlacementError
@@ -21,7 +22,13 @@ _ACCEPTED = "a layer to replace (11) or a layer and how many modules follow it (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Replaced layers in order, and (layer, number of modules after it) in order."""
+    """Replaced layers in order, and (layer, number of modules after it) in order.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> str(uc.Placement(replaced=(11,), inserted=((8, 1), (9, 1))))
+        '8:1,9:1,11'
+    """
 
     replaced: tuple[int, ...] = ()
     inserted: tuple[tuple[int, int], ...] = ()
@@ -83,11 +90,31 @@ class Slot:
     places: tuple[Place, ...] = ()  # where attention may follow
     convolution: Place | None = None  # where a mechanism may stand in its stead
     convolutions: tuple[Convolution, ...] = ()  # in the order in which they run
+    block: Any = None  # what else its family knows of it, a value
 
     @property
     def keeps_shape(self) -> bool:
         """Whether the layer's output has the shape of its input."""
         return self.in_channels == self.out_channels and self.stride == 1
+
+    @property
+    def may_follow(self) -> bool:
+        """Whether attention may follow the layer."""
+        return not self.fixed
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether attention may replace the layer."""
+        return self.may_follow and self.keeps_shape
+
+    @property
+    def why_not(self) -> str:
+        """Why attention may not replace the layer, or not even follow it; empty where it may do both."""
+        if self.fixed:
+            return f"the {self.kind}"
+        if self.keeps_shape:
+            return ""
+        return f"changes the shape ({self.in_channels} to {self.out_channels} channels, stride {self.stride})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,12 +139,20 @@ def parse_placement(text: str) -> Placement:
 
     Raises:
         PlacementError: for an empty or malformed item, a layer named twice, more than 16 modules after a layer.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> placement = uc.parse_placement("(8:1, 9:1, 11)")
+        >>> placement.replaced, placement.inserted
+        ((11,), ((8, 1), (9, 1)))
     """
     body = text.strip()
     if body[:1] in _BRACKETS and body[-1:] == _BRACKETS[body[:1]] and len(body) > 1:
         body = body[1:-1].strip()
     if body == EMPTY:
         return Placement()
+    if body == "list":
+        raise PlacementError("positions 'list': the layers of a network are shown by `ulsam-cost layers NETWORK`")
     items = [_parse_item(item, text) for item in body.split(",")]
     replaced = sorted(layer for layer, count in items if not count)
     inserted = sorted((layer, count) for layer, count in items if count)
@@ -204,23 +239,22 @@ def arrange(network: str, slots: Sequence[Slot], placement: Placement) -> tuple[
 
 def _check_layers(network: str, slots: Sequence[Slot], placement: Placement) -> None:
     by_layer = {slot.layer: slot for slot in slots}
-    replaceable = [str(slot.layer) for slot in slots if slot.keeps_shape and not slot.fixed]
-    free = [slot.layer for slot in slots if not slot.fixed]
+    replaceable = [str(slot.layer) for slot in slots if slot.may_replace]
+    free = [slot.layer for slot in slots if slot.may_follow]
     for layer in (*placement.replaced, *(layer for layer, _ in placement.inserted)):
         if layer not in by_layer:
             raise PlacementError(
                 f"{network} has no layer {layer}: layers {slots[0].layer} to {slots[-1].layer} exist, "
                 f"attention may follow {free[0]} to {free[-1]}"
             )
-        if by_layer[layer].fixed:
+        if not by_layer[layer].may_follow:
             raise PlacementError(
                 f"layer {layer} of {network} is its {by_layer[layer].kind}: "
                 f"attention may follow {free[0]} to {free[-1]} and replace {', '.join(replaceable)}"
             )
     for layer in placement.replaced:
-        slot = by_layer[layer]
-        if not slot.keeps_shape:
+        if not by_layer[layer].may_replace:
             raise PlacementError(
-                f"layer {layer} of {network} changes the shape ({slot.in_channels} to {slot.out_channels} channels, "
-                f"stride {slot.stride}) and cannot be replaced: accepted are {', '.join(replaceable)}"
+                f"layer {layer} of {network} {by_layer[layer].why_not} and cannot be replaced: "
+                f"accepted are {', '.join(replaceable)}"
             )

@@ -41,7 +41,7 @@ from ulsam_cost.measuring.layer_times import layer_times, under_roof
 from ulsam_cost.measuring.layers import measure_layers
 from ulsam_cost.measuring.roofline import device_roof, roofline_estimate
 from ulsam_cost.measuring.runner import calibrate_batch_norm, make_setting
-from ulsam_cost.measuring.timing import Effort, measure, measure_in_turn, measure_together
+from ulsam_cost.measuring.timing import Effort, measure_alone, measure_in_turn, measure_together
 from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.nn.attention.ulsam import ULSAM
 from ulsam_cost.nn.networks import build_network
@@ -155,7 +155,7 @@ class Study:
 
         def run(effort: Effort) -> dict[str, Any]:
             x = self.inputs(batch, (3, *spec.resolution))
-            return {"latency": measure(self.plain(spec), x, setting=setting, effort=effort).to_dict()}
+            return {"latency": measure_alone(self.plain(spec), x, setting=setting, effort=effort).to_dict()}
 
         return Task(facts={"section": "network", **_of(spec), "batch": batch, "mode": mode}, run=run)
 
@@ -179,7 +179,7 @@ class Study:
             x = self.inputs(batch, (CHANNELS, SIZE, SIZE))
             cost = count(module, x).cost
             estimate = roofline_estimate(cost, device_roof(self.device, torch.float32), torch.float32.itemsize)
-            timed = measure(module, x, setting=setting, effort=effort)
+            timed = measure_alone(module, x, setting=setting, effort=effort)
             return {"macs": cost.macs, "least_ms": estimate.ms, "limit": estimate.limit, "latency": timed.to_dict()}
 
         return Task(facts={"section": "mechanism", "mechanism": name, "batch": batch, "mode": mode}, run=run)

@@ -4,7 +4,7 @@ import torch
 from hypothesis import strategies as st
 from plain import batch_norm, conv, group_norm, linear, mean_of_map, relu, sigmoid, softmax, spread
 
-from mechanisms.table import FLAG, REDUCTION, Formula, case, divisors, too_narrow
+from mechanisms.table import FLAG, MOBILE, REDUCTION, Formula, case, divisors, too_narrow
 
 
 @case(
@@ -243,13 +243,7 @@ def simam(module, x):
     runs=[{"groups": 3}, {"groups": 1}, {"groups": 6}],
     formula=Formula(options={"groups": "g"}, params=["6 s"], macs=["0"], where={"s": "floor(m / (2 g))"}),
     refused=[({"groups": 3}, "2 groups = 6 does not divide channels = 20"), ({"groups": 0}, "groups = 0")],
-    not_in={
-        "mv1": "2 groups = 128 does not divide channels = 32",
-        "mv2": "2 groups = 128 does not divide channels = 16",
-        "mnasnet1_0": "2 groups = 128 does not divide channels = 24",
-        "resnet18": "2 groups = 128 does not divide channels = 64",
-        "resnet34": "2 groups = 128 does not divide channels = 64",
-    },
+    not_in=dict.fromkeys((*MOBILE, "resnet18", "resnet34"), "2 groups = 128 does not divide channels ="),
 )
 def shuffle(module, x):
     m = x.shape[1]
@@ -282,10 +276,7 @@ def shuffle(module, x):
         where={"q": "m"},
     ),
     refused=[({"groups": 3}, "groups = 3 does not divide channels = 20"), ({"groups": 0}, "groups = 0")],
-    not_in={
-        "mv2": "groups = 32 does not divide channels = 16",
-        "mnasnet1_0": "groups = 32 does not divide channels = 24",
-    },
+    not_in=dict.fromkeys(MOBILE[1:], "groups = 32 does not divide channels ="),
 )
 def ema(module, x):
     _, m, h, w = x.shape

@@ -4,7 +4,9 @@ import torch
 from hypothesis import strategies as st
 from plain import adaptive_means, batch_norm, conv, conv_with, mean_of_map, relu, sigmoid, softmax, spread
 
-from mechanisms.table import FLAG, REDUCTION, Formula, case, divisors, too_narrow
+from mechanisms.table import FLAG, MOBILE, REDUCTION, Formula, case, divisors, too_narrow
+
+NO_UNIT = "it stands in place of a spatial convolution with norm and activation, and there is none"
 
 
 @case(
@@ -59,8 +61,10 @@ from mechanisms.table import FLAG, REDUCTION, Formula, case, divisors, too_narro
     ],
     not_in={
         "resnet101_fpn": "in place of a block's spatial convolution and there is none",
-        "resnet18": "sk at 2 of resnet18: it stands in place of a spatial convolution with norm and activation",
-        "resnet34": "sk at 2 of resnet34: it stands in place of a spatial convolution with norm and activation",
+        **dict.fromkeys(("resnet18", "resnet34", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0"), NO_UNIT),
+        "mobilenet_v3_large": "sk at 8 of mobilenet_v3_large: activation = 'hardswish': accepted are relu, relu6",
+        "mobilenet_v3_small": "sk at 5 of mobilenet_v3_small: activation = 'hardswish'",
+        "efficientnet_b0": "activation = 'silu': accepted are relu, relu6",
     },
 )
 def sk(module, x):
@@ -121,7 +125,9 @@ def sk(module, x):
         ({"map_reduction": 6}, "map_reduction = 6 does not divide channels = 20"),
     ],
     not_in={
-        name: f"connection aw: {name} takes dca" for name in ("resnext50_32x4d", "resnext101_32x4d", "resnext101_32x8d")
+        **dict.fromkeys(("resnext50_32x4d", "resnext101_32x4d", "resnext101_32x8d"), "connection aw: .* takes dca"),
+        **dict.fromkeys(MOBILE[3:6], "connection aw: .* takes dca"),
+        **dict.fromkeys(MOBILE[6:], "connection aw: .* takes none"),
     },
 )
 def aw(module, x):
@@ -179,9 +185,7 @@ def aw(module, x):
         ({"stride": 0}, "stride = 0"),
     ],
     not_in={
-        "mv1": "does not divide channels of a branch",
-        "mv2": "does not divide channels of a branch",
-        "mnasnet1_0": "does not divide channels of a branch",
+        **dict.fromkeys(MOBILE, "does not divide channels"),
         "resnet101_fpn": "psa at lateral 2 of resnet101_fpn: it stands in place of a block's spatial convolution",
     },
 )
@@ -237,12 +241,10 @@ def psa(module, x):
         ({"activation": "gelu"}, "activation = 'gelu': accepted are relu, relu6"),
     ],
     not_in={
-        "mv1": "splat at 2 depthwise of mv1: radix x groups = 64 does not divide channels = 32",
-        "mv2": "splat at 2 of mv2: radix x groups = 64 does not divide channels = 32",
-        "mnasnet1_0": "splat at 3 of mnasnet1_0: radix x groups = 96 does not divide channels = 48",
         "resnet101_fpn": "in place of a block's spatial convolution and there is none",
-        "resnet18": "splat at 2 of resnet18: it stands in place of a spatial convolution with norm and activation",
-        "resnet34": "splat at 2 of resnet34: it stands in place of a spatial convolution with norm and activation",
+        **dict.fromkeys(("resnet18", "resnet34", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0"), NO_UNIT),
+        **dict.fromkeys(MOBILE[:5], "radix x groups = .* does not divide channels ="),
+        "efficientnet_b0": "activation = 'silu': accepted are relu, relu6",
     },
 )
 def splat(module, x):

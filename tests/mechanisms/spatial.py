@@ -4,7 +4,7 @@ import torch
 from hypothesis import strategies as st
 from plain import batch_norm, conv, mean_of_map, relu, sigmoid, softmax
 
-from mechanisms.table import Formula, case, divisors
+from mechanisms.table import MOBILE, Formula, case, divisors
 
 
 @case(
@@ -19,6 +19,7 @@ from mechanisms.table import Formula, case, divisors
         ({"groups": 3}, "g = 3 does not divide m = 20"),
         ({"style": "equations"}, "style = 'equations': accepted are equation, release"),
     ],
+    not_in={"shufflenet_v2_x1_0": "g = 4 does not divide m = 58"},
 )
 def ulsam(module, x):
     n, m, h, w = x.shape
@@ -68,11 +69,7 @@ def _part_of_batch_norm(x, layer, channels):
         ({"groups": 0}, "groups = 0"),
     ],
     least=2,
-    not_in={
-        "mv1": "groups = 64 does not divide channels = 32",
-        "mv2": "sge at 2 of mv2: groups = 64 does not divide channels = 16",
-        "mnasnet1_0": "groups = 64 does not divide channels = 24",
-    },
+    not_in=dict.fromkeys(MOBILE, "groups = 64 does not divide channels ="),
 )
 def sge(module, x):
     _, m, h, w = x.shape

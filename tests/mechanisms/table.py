@@ -8,6 +8,17 @@ from hypothesis import strategies as st
 
 from ulsam_cost.formulas.attention import get_mechanism
 
+# the networks whose maps are narrow at first
+MOBILE = (
+    "mv1",
+    "mv2",
+    "mnasnet1_0",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "efficientnet_b0",
+    "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_0",
+)
 REDUCTION, FLAG = st.integers(1, 40), st.booleans()
 CASES: dict[str, "Case"] = {}
 

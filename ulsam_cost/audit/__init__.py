@@ -2,7 +2,7 @@
 
 A printed number can be computed in more than one honest way; each way is a `Reading`, and the order of
 `READINGS` is the order in which they are tried, strictest first. The printed digits decide: there is no tolerance.
-A number that no reading reproduces is explained, by an entry of `explanations.csv` whose evidence holds, or it
+A number that no reading reproduces is explained, by an entry of `explanations.toml` whose evidence holds, or it
 stands as unexplained.
 """
 

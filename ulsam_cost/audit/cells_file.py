@@ -131,7 +131,7 @@ def _decimal(column: str, text: str) -> Decimal:
 
 
 def check_cells(path: Path, *, allow_code: bool = True) -> list[Finding[Cell]]:
-    """The verdict on every cell of a file: each convention is a reading, plain MACs first.
+    r"""The verdict on every cell of a file: each convention is a reading, plain MACs first.
 
     Args:
         path: the CSV file.
@@ -139,6 +139,15 @@ def check_cells(path: Path, *, allow_code: bool = True) -> list[Finding[Cell]]:
 
     Raises:
         CostError: as `read_cells`, and with the line for a model that cannot be costed or is not allowed.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import ulsam_cost as uc
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     file = pathlib.Path(folder) / "cells.csv"
+        ...     _ = file.write_text("source,table,row,metric,printed,MODEL\nmine,T,1,macs,569M,mv1\n")
+        ...     [finding.verdict.words for finding in uc.check_cells(file)]
+        ['match']
     """
     computed: dict[tuple[str, ...], dict[str, list[Computed]]] = {}
     findings = []

@@ -6,16 +6,13 @@ from functools import lru_cache
 from ulsam_cost.audit.expressions import evaluate
 from ulsam_cost.audit.finding import Computed, Finding
 from ulsam_cost.audit.judging import explained, judge
-from ulsam_cost.published import Claim, read_rows
+from ulsam_cost.published import Claim, read_toml
 
 
 @lru_cache
 def claim_expressions() -> dict[str, tuple[tuple[str, str], ...]]:
     """For each claim its (reading, expression) pairs, in the order in which they are tried."""
-    found: dict[str, tuple[tuple[str, str], ...]] = {}
-    for row in read_rows("claim_expressions.csv"):
-        found[row["id"]] = (*found.get(row["id"], ()), (row["reading"], row["expression"]))
-    return found
+    return {claim: tuple(expressions.items()) for claim, expressions in read_toml("claim_expressions.toml").items()}
 
 
 def compute_claim(claim: Claim) -> list[Computed]:

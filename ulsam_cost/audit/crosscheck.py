@@ -25,6 +25,11 @@ class Crosscheck(Framed):
     """The verdicts on printed numbers, in their order.
 
     As a table (`to_frame()`) it has a row a printed number, with the keys of `ulsam-cost crosscheck --format json`.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> uc.crosscheck(source="ulsam").only("unexplained").findings
+        ()
     """
 
     columns: ClassVar[dict[str, str]] = {

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from ulsam_cost.audit.expressions import evaluate
-from ulsam_cost.published import Cell, Claim, read_rows
+from ulsam_cost.published import Cell, Claim, read_toml
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Explanation:
 def explanations() -> dict[tuple[str, ...], Explanation]:
     """Every explanation, by the number that it explains."""
     found: dict[tuple[str, ...], Explanation] = {}
-    for row in read_rows("explanations.csv"):
+    for row in read_toml("explanations.toml")["explanation"]:
         key = (row["source"], row["table"], row["row"], row["model"], row["metric"])
         if key in found:
             raise ValueError(f"{key} is explained twice")

@@ -1,4 +1,4 @@
-"""The small language of `claim_expressions.csv` and `explanations.csv`: Python expressions over these names.
+"""The small language of `claim_expressions.toml` and `explanations.toml`: Python expressions over these names.
 
 An expression is the derivation that a reader can redo: `pct(part(net("mv1"), "pointwise").macs, net("mv1").macs)`.
 Only the package's own data is ever evaluated.

@@ -12,7 +12,13 @@ Subject = TypeVar("Subject", Cell, Claim)
 
 
 class Verdict(StrEnum):
-    """How a computed number meets the printed one, best first; none is held against a number that is incomplete."""
+    """How a computed number meets the printed one, best first; none is held against a number that is incomplete.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> [verdict.words for verdict in uc.Verdict][:3]
+        ['match', 'truncated', 'last digit']
+    """
 
     MATCH = "match"
     TRUNCATED = "truncated"
@@ -33,7 +39,16 @@ DIGIT_VERDICTS = (*EXACT_VERDICTS, Verdict.LAST_DIGIT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One honest way to compute a cell: its name, its convention, what it means, and the number or None."""
+    """One honest way to compute a cell: its name, its convention, what it means, and the number or None.
+
+    `compute` takes a Cell, and returns an exact number in the cell's base unit, or None where it does not apply.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> from ulsam_cost.audit import READINGS
+        >>> isinstance(READINGS[0], uc.Reading), READINGS[0].convention
+        (True, 'macs')
+    """
 
     name: str
     convention: str
@@ -56,7 +71,16 @@ class Computed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding(Generic[Subject]):
-    """A printed number's verdict, and the computed number that it rests on."""
+    """A printed number's verdict, and the computed number that it rests on.
+
+    `computed` is None where nothing can be computed for the printed number; `explanation` is empty where it comes out.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> finding = next(iter(uc.crosscheck(source="ulsam", table="Table 8")))
+        >>> finding.subject.printed, int(finding.computed.number), finding.verdict.words
+        ('3.4M', 3504872, 'last digit')
+    """
 
     subject: Subject
     verdict: Verdict

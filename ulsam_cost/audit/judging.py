@@ -54,7 +54,21 @@ def compute_cell(cell: Cell) -> list[Computed]:
 
 
 def check_cell(cell: Cell) -> Finding[Cell]:
-    """The verdict on a printed cell."""
+    """The verdict on a printed cell.
+
+    Args:
+        cell: one of `ulsam_cost.published.cost_cells()`.
+
+    Returns:
+        A Finding; its computed number is in the cell's base unit: parameters, MACs or a ratio.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> from ulsam_cost.published import cost_cells
+        >>> cell = next(cell for cell in cost_cells() if cell.table == "Table 8" and cell.metric == "macs")
+        >>> cell.printed, uc.check_cell(cell).verdict.words
+        ('300M', 'truncated')
+    """
     return explained(judge(cell, compute_cell(cell)))
 
 

@@ -9,7 +9,13 @@ from ulsam_cost.published import Cell, Claim
 
 
 class Outcome(StrEnum):
-    """What gives a printed number, best first; one word for the verdict and the reading that it rests on."""
+    """What gives a printed number, best first; one word for the verdict and the reading that it rests on.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> uc.Outcome.NETWORK_TRUNCATED.words, uc.Outcome.NETWORK.meaning
+        ('network, truncated', "the network's own cost, rounded")
+    """
 
     NETWORK = "network"
     NETWORK_TRUNCATED = "network_truncated"
@@ -58,7 +64,13 @@ _BY_READING = {
 
 
 def outcome_of(finding: Finding[Cell] | Finding[Claim]) -> Outcome:
-    """The one class that a printed number falls in, by its verdict, and by the reading and convention that gave it."""
+    """The one class that a printed number falls in, by its verdict, and by the reading and convention that gave it.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> [uc.outcome_of(finding).words for finding in uc.crosscheck(source="ulsam", table="Table 8")][:3]
+        ['last digit', 'network, truncated', "paper's arithmetic"]
+    """
     if finding.computed is None or finding.verdict not in EXACT_VERDICTS:
         return Outcome(finding.verdict)
     if finding.computed.convention != "macs":

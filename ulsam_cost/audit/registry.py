@@ -10,6 +10,14 @@ def register_reading(reading: Reading) -> Reading:
 
     Raises:
         ValueError: if its name is taken.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> from ulsam_cost.audit import READINGS
+        >>> twice = uc.Reading(name="FLOPs", convention="flops", meaning="2 a MAC", compute=lambda cell: None)
+        >>> uc.register_reading(twice) is READINGS[-1]
+        True
+        >>> READINGS.remove(twice)
     """
     if any(reading.name == other.name for other in READINGS):
         raise ValueError(f"reading {reading.name!r} is registered already")

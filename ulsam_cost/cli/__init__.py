@@ -23,6 +23,7 @@ COMMANDS = {
     "table1": "Overheads of the attention mechanisms: printed, derived, counted.",
     "overhead": "What attention adds, swept over channels and map sizes, as a table and a picture.",
     "profile": "What a network costs under a placement, and how long it takes.",
+    "layers": "The layers of a model, and whether attention may follow or replace each.",
     "compare": "Networks side by side, and the layers in which they part.",
     "measure": "Time, memory and energy of a model, and how far it is from the device's limit.",
     "count": "What any PyTorch model costs, under every convention, and what was not counted.",

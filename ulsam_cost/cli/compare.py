@@ -21,7 +21,9 @@ def command(models: tuple[str, ...], inputs: tuple[str, ...], depth: int, layers
     Each of A, B, C is a network with its options in one string, as in "resnet50 --attention se --connection dca",
     or a MODEL: FILE.py:NAME or package.module:NAME.
     """
-    from ulsam_cost.counting.compare import compare
+    from ulsam_cost.counting.compare import compare_loaded
+    from ulsam_cost.formulas.networks.text import names_network
+    from ulsam_cost.nn.loading import load_model
     from ulsam_cost.report.views.compare import (
         incomplete_lines,
         layers_table,
@@ -30,7 +32,8 @@ def command(models: tuple[str, ...], inputs: tuple[str, ...], depth: int, layers
         totals_table,
     )
 
-    comparison = compare(models, inputs=inputs, depth=depth)
+    loaded = [load_model(text, inputs=() if names_network(text) else inputs) for text in models]
+    comparison = compare_loaded(loaded, depth)
     if style_of_output == "json":
         echo(to_json(comparison.to_dict()))
         return

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ulsam_cost.cli.networks import LIST, given_options, network_options, numbered_layers
-from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar, show
+from ulsam_cost.cli.networks import given_options, network_options
+from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar
 from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED, network_spec
@@ -130,10 +130,6 @@ def command(
     is given.
     """
     from ulsam_cost.measuring import sweep as measure
-
-    if network["positions"] == LIST:
-        show(numbered_layers(model, network), style_of_output)
-        return
     from ulsam_cost.measuring.timing import make_effort
 
     subject, other = _subjects(model, baseline, inputs, given_options(network))

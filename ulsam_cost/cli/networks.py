@@ -7,16 +7,16 @@ import click
 from ulsam_cost.cli.options import POSITIVE, SIZE
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.formulas.networks import NO_ATTENTION, NetworkSpec, layer_table, network_spec
+from ulsam_cost.formulas.networks import NO_ATTENTION, NetworkSpec, network_spec
 from ulsam_cost.formulas.networks.text import input_options, options_from_text, read_option
-from ulsam_cost.report.formats import Table, number, words
 
-LIST = "list"
 SIZES = ("width", "resolution", "classes", "batch", "variant", "positions", "attention")
 
 # None stands for what is not given: a command that also takes other models tells the two apart
 network_options = (
-    click.option("--positions", help="Where attention stands: 8:1,9:1,11; `list` shows the layers."),
+    click.option(
+        "--positions", help="Where attention stands: 8:1,9:1,11; `ulsam-cost layers NETWORK` shows where it may."
+    ),
     click.option(
         "--attention",
         help="Which mechanism, or one for each position: ulsam,se; none for the plain network."
@@ -66,42 +66,3 @@ def spec_of(network: str, options: dict[str, Any]) -> NetworkSpec:
     if idle and spec == spec.plain() and given.get("attention") != NO_ATTENTION:
         raise CostError(f"{', '.join(sorted(idle))}: the network is plain without --positions or --attention")
     return spec
-
-
-def numbered_layers(network: str, given: dict[str, Any]) -> Table:
-    """The numbered layers of a network, with shapes, and what positions may do with each."""
-    meant = given if given.get("attention") else {key: given[key] for key in given if key in (*SIZES, "shape")}
-    rows = layer_table(spec_of(network, {"extra": (), **meant, "positions": None}))
-    records = [
-        {
-            "layer": row.layer,
-            "path": row.path,
-            "kind": row.kind,
-            "input": list(row.input),
-            "output": list(row.output),
-            "may_follow": row.may_follow,
-            "may_replace": row.may_replace,
-            "attention": ", ".join(row.attention),
-        }
-        for row in rows
-    ]
-    columns = [
-        number("layer", "layer", str),
-        words("path", "path"),
-        words("kind", "kind"),
-        number("input", "input", _shape),
-        number("output", "output", _shape),
-        number("may_follow", "follow", _yes),
-        number("may_replace", "replace", _yes),
-    ]
-    if any(row.attention for row in rows):
-        columns.append(words("attention", "attention"))
-    return Table(columns=tuple(columns), records=records)
-
-
-def _shape(sizes: list[int]) -> str:
-    return "x".join(map(str, sizes))
-
-
-def _yes(value: bool) -> str:
-    return "yes" if value else ""

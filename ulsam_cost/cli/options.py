@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from textwrap import fill
 from typing import Any
 
@@ -12,19 +12,21 @@ import click
 from ulsam_cost.cli.output import echo
 from ulsam_cost.report.formats import FORMATS, Table, render
 
+_TOO_LARGE = 10**18
 _SIZE = re.compile(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", re.ASCII)
 
 
-class PositiveInt(click.ParamType):  # type: ignore[type-arg]
+class PositiveInt(click.IntRange):
     """A positive whole number."""
 
     name = "N"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Read it, or say what is accepted."""
+        with suppress(click.BadParameter):
+            if (number := int(super().convert(value, param, ctx))) < _TOO_LARGE:
+                return number
         text = str(value)
-        if re.fullmatch(r"\+?[0-9]{1,18}", text, re.ASCII) and int(text) > 0:
-            return int(text)
         return self.fail(f"{text!r} is no positive whole number of at most 18 digits, which is accepted", param, ctx)
 
 
@@ -46,7 +48,7 @@ class MapSize(click.ParamType):  # type: ignore[type-arg]
         return height, width
 
 
-POSITIVE = PositiveInt()
+POSITIVE = PositiveInt(min=1)
 SIZE = MapSize()
 
 format_option = click.option(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ulsam_cost.cli.networks import LIST, batch_options, network_options, numbered_layers, spec_of
-from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar, show
+from ulsam_cost.cli.networks import batch_options, network_options, spec_of
+from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar
 from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.report.formats import render, to_json
 
@@ -32,13 +32,11 @@ def command(
     """What a network costs under a placement, and how long it takes.
 
     NETWORK is one of mv1, mv2, resnet18, resnet34, resnet50, resnet101, resnet152, resnext50_32x4d, resnext101_32x4d,
-    resnext101_32x8d, mnasnet1_0, resnet101_fpn; `--positions list` shows its layers. Parameters and MACs are counted
-    from the real network and held against the derived ones; latency is that of baseline and network, measured in turn.
-    Where other programs kept the machine busy, the times are shown and no verdict is given.
+    resnext101_32x8d, mnasnet1_0, resnet101_fpn, mobilenet_v3_large, mobilenet_v3_small, efficientnet_b0,
+    shufflenet_v2_x0_5, shufflenet_v2_x1_0; `ulsam-cost layers NETWORK` shows its layers. Parameters and MACs are
+    counted from the real network and held against the derived ones; latency is that of baseline and network,
+    measured in turn. Where other programs kept the machine busy, the times are shown and no verdict is given.
     """
-    if given["positions"] == LIST:
-        show(numbered_layers(network, given), style_of_output)
-        return
     spec = spec_of(network, given)
     from ulsam_cost.measuring.device import resolve_device
     from ulsam_cost.measuring.profile import profile_network

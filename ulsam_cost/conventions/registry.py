@@ -12,7 +12,13 @@ class Convention:
     """A rule from an operation to a number.
 
     `unit` is what the tool calls the number, `counts` says in a phrase what goes into it, `per_mac` what a MAC is;
-    `products_only` whether nothing but products goes into it.
+    `products_only` whether nothing but products goes into it. All of them stand in `CONVENTIONS`, by name.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> flops = uc.CONVENTIONS["flops"]
+        >>> flops.number(uc.network_cost("mv1")), flops.unit
+        (1137480704, 'FLOPs')
     """
 
     name: str

@@ -1,16 +1,18 @@
 """Networks side by side: what each costs, and where they part."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from string import ascii_uppercase
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
+
+from torch import nn
 
 from ulsam_cost.cost import Cost, path_at
 from ulsam_cost.counting.count import Count
 from ulsam_cost.counting.loaded import count_loaded
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import layers_cost, network_layers, split_by_layer
-from ulsam_cost.formulas.networks.text import names_network
+from ulsam_cost.frames import Framed
 from ulsam_cost.nn.loading import LoadedModel, load_model
 from ulsam_cost.units import AtLeast, at_least, difference
 
@@ -109,11 +111,41 @@ class ComparedLayer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Comparison:
-    """Networks beside the first of them, and the layers in which they part; the last layer is all others."""
+class Comparison(Framed):
+    """Networks beside the first of them, and the layers in which they part; the last layer is all others.
+
+    As a table (`to_frame()`) it has a row a network: its totals, and their differences to the first network's in number
+    and per cent. Where `complete` is false, MACs and activations are lower bounds, and their differences are <NA>.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> compared = uc.compare(["resnet50", "resnet50 --attention se"])
+        >>> blocks = {256: 3, 512: 4, 1024: 6, 2048: 3}  # channels, and how many blocks have them
+        >>> se = sum(number * (2 * m * m // 16 + m + m // 16) for m, number in blocks.items())
+        >>> compared.networks[1].delta.params == se
+        True
+    """
+
+    columns: ClassVar[dict[str, str]] = {
+        "network": "string",
+        **{
+            f"{unit}{column}": dtype
+            for unit in Totals._fields
+            for column, dtype in (("", "Int64"), ("_delta", "Int64"), ("_delta_pct", "float64"))
+        },
+        "complete": "boolean",
+        "left_out": "string",
+    }
 
     networks: tuple[ComparedNetwork, ...]
     layers: tuple[ComparedLayer, ...]
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row a network."""
+        for network in self.networks:
+            row = network.to_dict()
+            row |= {f"{unit}_delta": change for unit, change in row["delta"].items()}
+            yield row | {f"{unit}_delta_pct": change for unit, change in row["delta_pct"].items()}
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `compare`."""
@@ -123,26 +155,61 @@ class Comparison:
         }
 
 
-def compare(texts: Sequence[str], *, inputs: Sequence[str] = (), depth: int = DEPTH) -> Comparison:
-    """Networks beside the first of them: totals, differences, and the layers in which they part.
+def compare(
+    models: Mapping[str, nn.Module | str] | Sequence[nn.Module | str], inputs: Any = None, *, depth: int = DEPTH
+) -> Comparison:
+    """Count models beside the first of them: totals, differences, and the layers in which they part.
 
-    Layers are the networks' numbered ones; where a MODEL is among them, the modules at a depth.
+    Layers are the networks' numbered ones where all models are texts that name networks of the project; otherwise
+    they are the modules at a depth.
 
     Args:
-        texts: two or more networks with options, or MODELs.
-        inputs: shapes of the inputs of a MODEL that brings none.
+        models: two or more, each under a name: modules, which are counted as `count` does and left as found, or texts,
+            a network with its options (`resnet50 --attention se`), `FILE.py:NAME` or `package.module:NAME`. In a
+            sequence a text names itself, and a module is named after its class.
+        inputs: of the modules, as for `count`; texts bring their own.
         depth: of the modules' paths.
 
+    Returns:
+        A Comparison: parameters, MACs and activations (elements) of each model and layer.
+
     Raises:
-        CostError: for fewer than two, and for what `load_model` refuses.
+        CostError: for fewer than two models, modules without inputs, a text that names no model, and a model that does
+            not run on its inputs.
+
+    Example:
+        >>> import torch
+        >>> import ulsam_cost as uc
+        >>> compared = uc.compare(["mv1", "mv1 --positions 8:1,9:1,11"])
+        >>> compared.networks[1].delta.macs, [layer.layer for layer in compared.layers]
+        (-51681280, ['8:1', '9:1', '11', 'all others'])
+        >>> models = {"plain": torch.nn.Linear(6, 4), "low rank": torch.nn.Sequential(
+        ...     torch.nn.Linear(6, 2, bias=False), torch.nn.Linear(2, 4))}
+        >>> uc.compare(models, torch.empty(1, 6)).to_frame()[["network", "params", "macs", "macs_delta"]]
+            network  params  macs  macs_delta
+        0     plain      28    24           0
+        1  low rank      24    20          -4
     """
-    if not 2 <= len(texts) <= MOST_MODELS:
-        raise CostError(f"{len(texts)} to compare: two to {MOST_MODELS} networks are accepted, each in one string")
-    return compare_loaded([load_model(text, inputs=() if names_network(text) else inputs) for text in texts], depth)
+    named = models.items() if isinstance(models, Mapping) else [(_name(model), model) for model in models]
+    return compare_loaded([_loaded(name, model, inputs) for name, model in named], depth)
+
+
+def _name(model: nn.Module | str) -> str:
+    return model if isinstance(model, str) else type(model).__name__
+
+
+def _loaded(name: str, model: nn.Module | str, inputs: Any) -> LoadedModel:
+    if isinstance(model, str):
+        return replace(load_model(model), name=name)
+    if inputs is None:
+        raise CostError(f"{name} is a module, and no inputs are given: compare(models, inputs) is accepted")
+    return LoadedModel(name=name, model=model, inputs=inputs)
 
 
 def compare_loaded(loaded: Sequence[LoadedModel], depth: int = DEPTH) -> Comparison:
-    """The same of models with their inputs."""
+    """Compare models with their inputs; errors as in `compare`."""
+    if not 2 <= len(loaded) <= MOST_MODELS:
+        raise CostError(f"{len(loaded)} to compare: two to {MOST_MODELS} networks are accepted")
     counts = [count_loaded(each) for each in loaded]
     for each, counted in zip(loaded, counts, strict=True):
         _require_derived(each, counted)

@@ -17,6 +17,7 @@ from ulsam_cost.counting.light import WrittenTableError
 from ulsam_cost.counting.meta_tensors import NeedsValuesError
 from ulsam_cost.counting.model_index import ModelIndex
 from ulsam_cost.counting.preserve import preserve_state
+from ulsam_cost.counting.scope import Heard, not_heard
 from ulsam_cost.counting.severity import Severity, severity_of
 from ulsam_cost.counting.tracer import Tracer
 from ulsam_cost.counting.twin import Twins, copy_of, view_of
@@ -32,6 +33,16 @@ class Uncounted:
 
     `error` is what its rule raised, type and text, where it has a rule that failed: such an operation counts as a
     product, whatever it looks like.
+
+    Example:
+        >>> import torch
+        >>> import ulsam_cost as uc
+        >>> class Inverse(torch.nn.Module):
+        ...     def forward(self, x):
+        ...         return torch.linalg.inv(x)
+        >>> [left_out] = uc.count(Inverse(), torch.empty(4, 4)).uncounted
+        >>> left_out.operator, left_out.shapes, left_out.severity.value
+        ('aten::linalg_inv_ex', ((4, 4),), 'product')
     """
 
     operator: str
@@ -54,6 +65,17 @@ class Count(Framed):
 
     As a table (`to_frame()`) it has a row an operation, as a Cost has, and behind them one for each row of `uncounted`:
     its counts are <NA>, and `uncounted` has its severity, `error` why its rule failed, and `calls` how often it ran.
+
+    Example:
+        >>> import torch
+        >>> import ulsam_cost as uc
+        >>> count = uc.count(torch.nn.Conv2d(3, 8, 3, padding=1), torch.empty(2, 3, 7, 5))
+        >>> count.macs == 2 * 8 * 3 * 3 * 3 * 7 * 5, count.complete, count.number("flops") == 2 * count.macs
+        (True, True, True)
+        >>> count.to_frame()[["kind", "macs", "params"]]
+           kind   macs  params
+        0  conv  15120     216
+        1  bias      0       8
     """
 
     columns: ClassVar[dict[str, str]] = Cost.columns | {"calls": "Int64", "uncounted": "string", "error": "string"}
@@ -169,26 +191,54 @@ def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = Tr
         CostError: for what is no module, for a model that needs values where there are none, that exits the program
             or uses up what cannot be copied (a generator), and for `train` where nothing requires gradients.
         Exception: whatever the model's forward raises, with a note that names the module.
+
+    Example:
+        >>> import torch
+        >>> import ulsam_cost as uc
+        >>> model = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+        >>> count = uc.count(model, torch.empty(5, 6))
+        >>> count.macs == 5 * 6 * 4 + 5 * 4 * 2, count.params == 6 * 4 + 4 + 4 * 2 + 2, count.uncounted
+        (True, True, ())
     """
-    body = _body(model)
     args, kwargs = as_arguments(inputs)
-    fast = fast and not train
+    return _counted(body_of(model), args, kwargs, fast=fast and not train, train=train)
+
+
+def count_and_hear(model: nn.Module, inputs: Any, heard: Heard) -> Count:
+    """Count a model's forward pass as `count` does, telling `heard` of the calls of its submodules.
+
+    Each call is told with the submodule's path, its arguments and its result; where a first run fails and a second
+    one follows, `heard` is told of both.
+    """
+    args, kwargs = as_arguments(inputs)
+    return _counted(body_of(model), args, kwargs, fast=False, train=False, heard=heard)
+
+
+def _counted(
+    body: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    *,
+    fast: bool,
+    train: bool,
+    heard: Heard = not_heard,
+) -> Count:
     error: Exception
     try:
-        return _count_on_meta(body, args, kwargs, fast=fast, train=train)
+        return _count_on_meta(body, args, kwargs, fast=fast, train=train, heard=heard)
     except CostError:
         raise
     except Exception as raised:
         error = raised
     if fast and not isinstance(error, NeedsValuesError):
         try:
-            return _count_on_meta(body, args, kwargs, fast=False, train=train)
+            return _count_on_meta(body, args, kwargs, fast=False, train=train, heard=heard)
         except Exception as raised:
             error = raised
-    return _count_for_real(body, args, kwargs, error, train=train)
+    return _count_for_real(body, args, kwargs, error, train=train, heard=heard)
 
 
-def _body(model: Any) -> nn.Module:
+def body_of(model: Any) -> nn.Module:
     """The module that really runs: what torch.compile or data parallelism wraps.
 
     Raises:
@@ -197,20 +247,20 @@ def _body(model: Any) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise CostError(f"{type(model).__name__} is no torch.nn.Module: a module is accepted")
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        return _body(model.module)
+        return body_of(model.module)
     if type(model).__name__ == "OptimizedModule":  # naming the class would import the whole compiler
-        return _body(getattr(model, COMPILED_BODY))
+        return body_of(getattr(model, COMPILED_BODY))
     return model
 
 
 def _count_on_meta(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, fast: bool, train: bool
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, fast: bool, train: bool, heard: Heard
 ) -> Count:
     index = ModelIndex(model)
     twins = Twins(view_of, parameters={key: key for key in index.parameters}, light=fast)
     gradients = not fast and torch.is_grad_enabled()
     with preserve_state(twins, (model, args, kwargs)) as twin:
-        tracer = Tracer(index, twins, fast=fast, gradients=train)
+        tracer = Tracer(index, twins, fast=fast, gradients=train, heard=heard)
         forward = _run(tracer, *twin, gradients=gradients, train=train)
     if twins.shared_tables is not None and twins.shared_tables.are_written:  # and the model went on as if they were not
         raise WrittenTableError("the leaves need tables of their own")
@@ -240,7 +290,7 @@ def _run(tracer: Tracer, model: nn.Module, args: Any, kwargs: Any, *, gradients:
 
 
 def _count_for_real(
-    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], reason: Exception, *, train: bool
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], reason: Exception, *, train: bool, heard: Heard
 ) -> Count:
     """Count a copy of the model that really runs, so that what it raises is its own error.
 
@@ -253,7 +303,7 @@ def _count_for_real(
     index = ModelIndex(model, packed=True)
     twins = Twins(copy_of, parameters={key: key for key in index.parameters})
     with preserve_state(twins, (model, args, kwargs)) as twin:
-        tracer = Tracer(index, twins, fast=False, values=True, gradients=train)
+        tracer = Tracer(index, twins, fast=False, values=True, gradients=train, heard=heard)
         forward = _run(tracer, *twin, gradients=torch.is_grad_enabled(), train=train)
     return _result(tracer, forward, real_run=_sentence(reason))
 

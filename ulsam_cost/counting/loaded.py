@@ -1,5 +1,8 @@
 """A loaded model counted for a command: what it raises itself is one sentence."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from ulsam_cost.counting.count import Count, count
 from ulsam_cost.errors import CostError
 from ulsam_cost.nn.loading import LoadedModel
@@ -11,8 +14,19 @@ def count_loaded(loaded: LoadedModel, *, train: bool = False) -> Count:
     Raises:
         CostError: for a model that does not run on its inputs: its own error's last line, and where it happened.
     """
-    try:
+    with in_a_sentence(loaded):
         return count(loaded.model, loaded.inputs, train=train)
+
+
+@contextmanager
+def in_a_sentence(loaded: LoadedModel) -> Iterator[None]:
+    """Turn what a model raises into one sentence.
+
+    Raises:
+        CostError: with the model's own error's last line, and where it happened.
+    """
+    try:
+        yield
     except CostError:
         raise
     except Exception as error:

@@ -15,6 +15,7 @@ from ulsam_cost.counting.model_index import leaf_class
 from ulsam_cost.torch_private import COMPILED_CALL, call_uncompiled
 
 UNANSWERED: Any = object()
+Heard = Callable[[str, tuple[Any, ...], dict[str, Any], Any], None]
 _running: dict[int, "Scope"] = {}  # by thread
 _lock = threading.Lock()
 _entered = 0
@@ -22,6 +23,10 @@ _entered = 0
 
 def _no_answer(module: nn.Module, x: Any) -> Any:
     return UNANSWERED
+
+
+def not_heard(path: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+    """Take no notice of a call."""
 
 
 def _run_plainly(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -33,14 +38,16 @@ class Scope:
 
     A module that stands in the model under several names goes by its first; one that does not stand in the
     model goes by the path of its caller. `answer` may give the result of a leaf in place of running it;
-    `in_another_thread` runs a module of the model that another thread calls.
+    `in_another_thread` runs a module of the model that another thread calls. `heard` is told of each call that is
+    run here: the path of its module, its arguments and its result.
     After an exception, `failed(error)` is the path at which it was raised.
     """
 
-    def __init__(self, names: dict[int, tuple[str, str]]) -> None:
+    def __init__(self, names: dict[int, tuple[str, str]], heard: Heard = not_heard) -> None:
         self.path = self.module = ""
         self.answer: Callable[[nn.Module, Any], Any] = _no_answer
         self.in_another_thread: Callable[[nn.Module, Any, Any], Any] = _run_plainly
+        self.heard = heard
         self.names = names
         self._failure: tuple[BaseException, str] | None = None
 
@@ -77,13 +84,18 @@ class Scope:
     def run(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a module under its name."""
         path, leaf = self.path, self.module
-        self.path, self.module = self.names.get(id(module)) or (path, leaf_class(module))
+        own = self.names.get(id(module))
+        self.path, self.module = own or (path, leaf_class(module))
         try:
-            return call_uncompiled(module, args, kwargs)
+            result = call_uncompiled(module, args, kwargs)
         except BaseException as error:
             if self.failed(error) is None:
                 self._failure = error, self.path
             raise
+        else:
+            if own is not None:
+                self.heard(self.path, args, kwargs, result)
+            return result
         finally:
             self.path, self.module = path, leaf
 

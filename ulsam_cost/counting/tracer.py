@@ -17,7 +17,7 @@ from ulsam_cost.counting.function_mode import FunctionMode, seen_through
 from ulsam_cost.counting.meta_tensors import MetaTensors
 from ulsam_cost.counting.model_index import ModelIndex
 from ulsam_cost.counting.recorder import Recorder
-from ulsam_cost.counting.scope import Scope
+from ulsam_cost.counting.scope import Heard, Scope, not_heard
 from ulsam_cost.counting.twin import Twins
 from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import tensors_of
@@ -33,14 +33,22 @@ class Tracer:
         twins: of that model, of its inputs and of what they hold: they run.
         fast: whether the common functions are answered from shapes.
         values: whether the run is a real one, on real tensors.
-        gradients: whether stand-ins require gradients where what they stand for does.
+        gradients: whether meta tensors require gradients where what they stand for does.
+        heard: is told of each call of a submodule that is run, not answered.
     """
 
     def __init__(
-        self, index: ModelIndex, twins: Twins, *, fast: bool, values: bool = False, gradients: bool = False
+        self,
+        index: ModelIndex,
+        twins: Twins,
+        *,
+        fast: bool,
+        values: bool = False,
+        gradients: bool = False,
+        heard: Heard = not_heard,
     ) -> None:
         self.tensors = MetaTensors(index, twins, gradients=gradients)
-        self.scope = Scope({id(twins.memo[key]): name for key, name in index.names.items()})
+        self.scope = Scope({id(twins.memo[key]): name for key, name in index.names.items()}, heard)
         self.record = Recorder(self.scope, self.tensors)
         self._values, self._fast = values, fast
         self._own_modes = self._modes(self.scope, self.record)
@@ -65,7 +73,7 @@ class Tracer:
 
     def _run_in_another_thread(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a submodule in nets of its own: those of the run belong to the thread in which it began."""
-        scope = Scope(self.scope.names)
+        scope = Scope(self.scope.names, self.scope.heard)
         record = Recorder(scope, self.tensors)
         try:
             with self._within(self._modes(scope, record)):

@@ -1,6 +1,5 @@
 """Whether the machine was busy with other work while it was measured: then nothing is concluded from the times."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from time import perf_counter
@@ -70,4 +69,4 @@ def load_between(start: ProcessorTime, end: ProcessorTime, *, threads: int) -> L
     seconds, everyone, own = end.clock - start.clock, end.everyone - start.everyone, end.own - start.own
     if seconds < SHORTEST_SECONDS or everyone <= 0:
         return None
-    return Load(others=max(everyone - own, 0.0) / seconds, cores=os.cpu_count() or 1, threads=threads)
+    return Load(others=max(everyone - own, 0.0) / seconds, cores=psutil.cpu_count() or 1, threads=threads)

@@ -7,6 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 from ulsam_cost.errors import DeviceError, UnknownNameError
@@ -74,19 +75,18 @@ def machine_state(device: torch.device) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
-        "cpus": os.cpu_count(),
+        "cpus": psutil.cpu_count(),
         "threads": torch.get_num_threads(),
     }
     return state | (_cuda_state(device) if device.type == "cuda" else _cpu_state())
 
 
 def _cpu_state() -> dict[str, Any]:
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "libc": " ".join(platform.libc_ver()).strip() or None,
         "preloaded": os.environ.get("LD_PRELOAD") or None,
-        "load": load,
+        "load": psutil.getloadavg()[0],
         "governor": _read(_CPUFREQ / "scaling_governor"),
         "clock_khz": _read(_CPUFREQ / "scaling_cur_freq"),
     }

@@ -11,6 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 from torch import Tensor, nn
 
@@ -31,7 +32,7 @@ LABELS = {
     "reserved_bytes": "peak that the caching allocator held of the device, weights and inputs among it",
     "resident_bytes": "peak of the process's resident memory, over what it was before the run",
 }
-_STATUS, _CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+_STATUS, _CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # peaks, which psutil does not know
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -111,7 +112,7 @@ def require_memory_for(model: nn.Module, inputs: Any, setting: Setting) -> None:
         return
     args, kwargs = as_arguments(inputs)
     live, free = largest_live_set(model, args, kwargs, train=setting.train, dtype=setting.dtype), _available()
-    if live is not None and free is not None and live.bytes > free:
+    if live is not None and live.bytes > free:
         raise DeviceError(
             f"the batch does not fit into the memory of cpu: its activations take {live.bytes:,} bytes and "
             f"{free:,} are free; take a smaller batch"
@@ -149,31 +150,21 @@ def _resident_peak(run: Any) -> int | None:
         _CLEAR_PEAK.write_text("5", encoding="ascii")
     except OSError:
         return None
-    before = _status("VmRSS")
+    before: int = psutil.Process().memory_info().rss
     run()
-    peak = _status("VmHWM")
-    return None if before is None or peak is None else peak - before
-
-
-def _status(key: str) -> int | None:
-    return _kilobytes(_STATUS, key)
-
-
-def _available() -> int | None:
-    """What the system has free, or what is left of the container's share if that is less."""
-    left = [_kilobytes(Path("/proc/meminfo"), "MemAvailable")]
-    with suppress(OSError, ValueError):
-        limit, used = (int((_CGROUP / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
-        left.append(limit - used)
-    return min((number for number in left if number is not None), default=None)
-
-
-def _kilobytes(path: Path, key: str) -> int | None:
-    with suppress(OSError):
-        for line in path.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith(key + ":"):
-                return int(line.split()[1]) * 1024
+    for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 - before
     return None
+
+
+def _available() -> int:
+    """What the system has free, or what is left of the container's share if that is less."""
+    free: int = psutil.virtual_memory().available
+    with suppress(OSError, ValueError):  # no container, or one without a limit; psutil knows of none
+        limit, used = (int((_CGROUP / name).read_text(encoding="ascii")) for name in ("memory.max", "memory.current"))
+        free = min(free, limit - used)
+    return free
 
 
 def largest_live_set(

@@ -7,13 +7,13 @@ driver and a version of PyTorch, and kept in the user's cache folder.
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from platformdirs import user_cache_path
 
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost
@@ -116,17 +116,10 @@ def device_roof(device: torch.device, dtype: torch.dtype, *, recalibrate: bool =
 def cache_folder() -> Path | None:
     """The program's folder among the user's caches; None for a user without a home."""
     try:
-        return _caches() / "ulsam-cost"
-    except RuntimeError:  # of Path.home()
+        folder = user_cache_path("ulsam-cost", appauthor=False, opinion=False)
+    except RuntimeError:
         return None
-
-
-def _caches() -> Path:
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return folder if folder.is_absolute() else None  # older versions of platformdirs leave the `~` as it is
 
 
 def _keep(path: Path, key: Mapping[str, object], roof: Roof) -> None:

@@ -26,7 +26,7 @@ from ulsam_cost.measuring.timing import (
     ModelTiming,
     PairTiming,
     Progress,
-    measure,
+    measure_alone,
     measure_in_turn,
 )
 from ulsam_cost.nn.loading import load_model
@@ -301,7 +301,7 @@ def _steps(
         baseline, network = models
         latency = measure_in_turn(baseline, network, inputs, setting=setting, effort=effort, progress=progress)
     else:
-        latency = measure(model, inputs, setting=setting, effort=effort, progress=progress)
+        latency = measure_alone(model, inputs, setting=setting, effort=effort, progress=progress)
     yield (row := replace(row, latency=latency))
     if wanted.memory:
         yield (row := replace(row, memory=measure_memory(model, inputs, setting=setting)))

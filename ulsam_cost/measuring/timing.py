@@ -18,9 +18,10 @@ from torch import nn
 
 from ulsam_cost.counting.preserve import preserves_state
 from ulsam_cost.errors import CostError, require_size
+from ulsam_cost.frames import Framed
 from ulsam_cost.measuring.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
 from ulsam_cost.measuring.device import refusals_in_a_sentence
-from ulsam_cost.measuring.runner import Ready, Run, Setting, forget_compiled, in_force, make_setting, on_device, prepare
+from ulsam_cost.measuring.runner import Ready, Run, Setting, forget_compiled, in_force, on_device, prepare
 from ulsam_cost.measuring.samples import Interval, Timing, ratio_interval
 
 Progress = Callable[[float], None]
@@ -45,8 +46,39 @@ class Effort:
     fewest: int = 1
 
 
+class Latency(Framed):
+    """What was measured: as a table (`to_frame()`) a row a model, its times in milliseconds."""
+
+    __slots__ = ()
+    columns: ClassVar[dict[str, str]] = {
+        "model": "string",
+        "device": "string",
+        "batch": "Int64",
+        **dict.fromkeys(("dtype", "memory_format", "mode"), "string"),
+        "train": "boolean",
+        "allocator": "string",
+        **dict.fromkeys(("median_ms", "p10_ms", "p90_ms", "low_ms", "high_ms"), "float64"),
+        "runs": "Int64",
+        **dict.fromkeys(("ratio", "ratio_low", "ratio_high"), "float64"),
+        **dict.fromkeys(("verdict", "busy"), "string"),
+    }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON."""
+        raise NotImplementedError
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The baseline's row, where there is one, and the network's, with the ratio of their times."""
+        latency = self.to_dict()
+        baseline, network, ratio, verdict = (latency.pop(key) for key in ("baseline", "network", "ratio", "verdict"))
+        if baseline:
+            yield latency | baseline | {"model": "baseline"}
+            latency |= {"ratio": ratio["median"], "ratio_low": ratio["low"], "ratio_high": ratio["high"]}
+        yield latency | network | {"model": "network", "verdict": verdict}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelTiming:
+class ModelTiming(Latency):
     """The times of one model, and under which setting they were taken; a pair's attributes are None."""
 
     baseline: ClassVar[None] = None
@@ -70,7 +102,7 @@ class ModelTiming:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PairTiming:
+class PairTiming(Latency):
     """The times of a network and its baseline, taken in turn, and the network's over the baseline's."""
 
     setting: Setting
@@ -156,7 +188,7 @@ class InterruptedMeasurement(KeyboardInterrupt):
 
 
 @preserves_state
-def measure(
+def measure_alone(
     model: nn.Module,
     inputs: Any,
     *,
@@ -164,7 +196,7 @@ def measure(
     effort: Effort | None = None,
     progress: Progress | None = None,
 ) -> ModelTiming:
-    """Time a model; arguments and errors as in `measure_pair`."""
+    """Time a model; errors as in `measure`."""
     forget_compiled()
     ready = prepare(model, inputs, setting)
 
@@ -172,50 +204,6 @@ def measure(
         return ModelTiming(setting=setting, batch=ready.batch, dtype=ready.dtype, network=times[0], load=load)
 
     return _measure([ready], setting, effort or Effort(), progress, result)
-
-
-def measure_pair(
-    baseline: nn.Module,
-    network: nn.Module,
-    inputs: Any,
-    *,
-    device: str | torch.device = "auto",
-    dtype: str | None = None,
-    memory_format: str = "contiguous",
-    mode: str = "eager",
-    train: bool = False,
-    allocator: str | None = None,
-    repeats: int | None = None,
-    precision: float = 0.01,
-    max_seconds: float = 10.0,
-    progress: Progress | None = None,
-) -> PairTiming:
-    """Time a network and its baseline on the same inputs, in turn.
-
-    Args:
-        baseline: what the network is compared with; left as found, as the network is.
-        network: the variant.
-        inputs: a tuple of positional arguments, a dict of keyword arguments, or the only argument.
-        device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        dtype: of the weights and the inputs; None leaves the models' own.
-        memory_format: `contiguous` or `channels_last`.
-        mode: `eager`, `graph` (a CUDA graph) or `compile` (torch.compile).
-        train: a step (forward, backward, SGD) instead of a forward pass.
-        allocator: `keep` freed memory for the next run, or leave it to the `system`; None keeps where that can be.
-        repeats: pairs of runs; None runs until `precision` or `max_seconds` is reached.
-        precision: width of the intervals over their medians at which the runs end.
-        max_seconds: after which they end in any case; it does not apply where `repeats` is given.
-        progress: called now and then with the share of the work that is done, 0 to 1.
-
-    Raises:
-        CostError: for a setting that is not accepted or not to be had here.
-        InterruptedMeasurement: on an interrupt, with what had been measured.
-    """
-    setting = make_setting(
-        device=device, dtype=dtype, memory_format=memory_format, mode=mode, train=train, allocator=allocator
-    )
-    effort = make_effort(repeats=repeats, precision=precision, max_seconds=max_seconds)
-    return measure_in_turn(baseline, network, inputs, setting=setting, effort=effort, progress=progress)
 
 
 @preserves_state
@@ -228,7 +216,7 @@ def measure_in_turn(
     effort: Effort | None = None,
     progress: Progress | None = None,
 ) -> PairTiming:
-    """`measure_pair` under a setting and an effort that are checked already."""
+    """Time a network and its baseline on the same inputs, in turn; errors as in `measure`."""
     forget_compiled()
     readies = [prepare(baseline, inputs, setting), prepare(network, inputs, setting)]
 
@@ -245,7 +233,7 @@ def measure_in_turn(
 def measure_together(
     model: nn.Module, others: Sequence[nn.Module], inputs: Any, *, setting: Setting, effort: Effort | None = None
 ) -> GroupTiming:
-    """Time a model and several others on the same inputs, in turn; errors as in `measure_pair`."""
+    """Time a model and several others on the same inputs, in turn; errors as in `measure`."""
     forget_compiled()
     readies = [prepare(one, inputs, setting) for one in (model, *others)]
 

@@ -2,15 +2,18 @@
 
 `cells.csv` has a row a printed cell; `printed` is its text, `value` the same in base units, `resolution` the
 weight of its last digit. `claims.csv` has a row a number that a paper states in its text.
+`claim_expressions.toml` and `explanations.toml` are what the audit says of them, in its language of expressions.
 """
 
 import csv
 import io
+import tomllib
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 from ulsam_cost.units import parse_printed
 
@@ -87,9 +90,17 @@ def published_claims() -> tuple[Claim, ...]:
 
 
 def read_rows(name: str) -> list[dict[str, str]]:
-    """The rows of one of the package's data files."""
-    text = (files(__name__) / name).read_text(encoding="utf-8")
-    return list(csv.DictReader(io.StringIO(text)))
+    """The rows of one of the package's CSV files."""
+    return list(csv.DictReader(io.StringIO(_read(name))))
+
+
+def read_toml(name: str) -> dict[str, Any]:
+    """What one of the package's TOML files holds."""
+    return tomllib.loads(_read(name))
+
+
+def _read(name: str) -> str:
+    return (files(__name__) / name).read_text(encoding="utf-8")
 
 
 def make_cell(row: dict[str, str]) -> Cell:

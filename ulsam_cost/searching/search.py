@@ -49,6 +49,12 @@ class SearchResult:
     the budget, None where they have too many different costs to be counted. `front` holds, of those, the ones that no
     other one undercuts, in order of the first metric; of several that cost the same, one. Where nothing keeps the
     budget, `nearest` is the placement whose worst excess over a limit, as a share of it, is least.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> found = uc.search("mv1", layers=[8, 9], minimise=["macs"])
+        >>> found.considered, len(found.front)
+        (16, 1)
     """
 
     branches: tuple[Branch, ...]
@@ -136,6 +142,12 @@ def search(
 
     Raises:
         CostError: for a name, layer, size or option that is not accepted.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> found = uc.search("mv1", budget={"macs": 520_000_000}, layers=[8, 9, 10], minimise=["macs"])
+        >>> found.front[0].costs["macs"] <= 520_000_000
+        True
     """
     start = perf_counter()
     mechanisms = tuple(dict.fromkeys((attention,) if isinstance(attention, str) else attention))

@@ -34,7 +34,7 @@ def convolution_backward(
     if wanted[1]:
         reads = grad.numel() + x.numel()
         record(OpKind.CONV, weight.shape, macs=macs, reads=reads, reduction=macs // weight.numel())
-    if len(wanted) > 2 and wanted[2]:
+    if wanted[2]:
         channels = grad.shape[1]
         record(OpKind.REDUCE, (channels,), reads=grad.numel(), reduction=grad.numel() // channels)
 

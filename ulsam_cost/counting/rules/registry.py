@@ -76,6 +76,26 @@ def register_rule(operator: Any, function: Rule) -> None:
     Raises:
         UnknownNameError: for a name that no library has defined.
         CostError: for an operator that has a rule, and for what is no operator.
+
+    Example:
+        >>> import torch
+        >>> import ulsam_cost as uc
+        >>> @torch.library.custom_op("uc_example::scale", mutates_args=())
+        ... def scale(x: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        ...     return x * factor
+        >>> _ = scale.register_fake(lambda x, factor: torch.empty_like(x))
+        >>> def scale_rule(record, out, x, factor):
+        ...     record(uc.OpKind.MULTIPLY, out.shape, reads=x.numel() + factor.numel(), params=(factor,))
+        >>> uc.register_rule("uc_example::scale", scale_rule)
+        >>> class Scaled(torch.nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.factor = torch.nn.Parameter(torch.ones(4))
+        ...     def forward(self, x):
+        ...         return scale(x, self.factor)
+        >>> count = uc.count(Scaled(), torch.empty(2, 4))
+        >>> count.cost.reads == 2 * 4 + 4, count.params, count.uncounted
+        (True, 4, ())
     """
     packet = getattr(operator, "overloadpacket", operator) if not isinstance(operator, str) else _named(operator)
     if not isinstance(packet, OpOverloadPacket):

@@ -75,6 +75,12 @@ def attention_cost(name: str, *, channels: Any, height: Any, width: Any, batch: 
     Raises:
         UnknownNameError: for a mechanism or an option that does not exist.
         SizeError: for sizes that the mechanism cannot take.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> cost = uc.attention_cost("se", channels=512, height=14, width=14, reduction=16)
+        >>> cost.macs == 2 * 512 * 512 // 16
+        True
     """
     mechanism = get_mechanism(name)
     given = mechanism.chosen(options)

@@ -65,6 +65,12 @@ def network_spec(
 
     Raises:
         CostError: for a size, name, position or option that is not accepted.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> spec = uc.network_spec("mv2", positions="14,17", width=0.75)
+        >>> str(spec.placement), spec.attention, spec.input_shape
+        ('14,17', 'ulsam', (1, 3, 224, 224))
     """
     known = get_network(network)
     height, wide = resolution if isinstance(resolution, tuple) else (resolution, resolution)
@@ -134,6 +140,12 @@ def network_layers(spec: NetworkSpec) -> tuple[LayerCost, ...]:
     Raises:
         PlacementError: for a position that the network cannot take.
         SizeError: for sizes that a layer cannot have.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> layers = uc.network_layers(uc.network_spec("mv1", positions="8:1"))
+        >>> [(layer.layer, layer.output, layer.cost.macs) for layer in layers if layer.layer.startswith("8")]
+        [('8', (1, 512, 14, 14), 52283392), ('8:1', (1, 512, 14, 14), 200704)]
     """
     layers = list(get_network(spec.network).layers(spec))
     if spec.connection == "dca":  # only the first attention leaves parameters unused
@@ -180,7 +192,14 @@ def layer_of(layers: Sequence[LayerCost]) -> Callable[[str], str]:
 
 
 def network_cost(network: str, **options: Any) -> Cost:
-    """The derived cost of a network, without PyTorch; arguments and errors as in `network_spec`."""
+    """The derived cost of a network, without PyTorch; arguments and errors as in `network_spec`.
+
+    Example:
+        >>> import ulsam_cost as uc
+        >>> cost = uc.network_cost("mv1", positions="8:1,9:1,11")
+        >>> cost.macs, cost.params
+        (517059072, 3966248)
+    """
     return layers_cost(network_layers(network_spec(network, **options)))
 
 
@@ -195,6 +214,7 @@ class LayerRow:
     output: tuple[int, ...]
     may_follow: bool
     may_replace: bool
+    why_not: str = ""
     attention: tuple[str, ...] = ()
 
 
@@ -204,9 +224,7 @@ def layer_table(spec: NetworkSpec) -> tuple[LayerRow, ...]:
     `attention` are the paths of the modules that stand in a layer, after it or in its place.
     """
     plain = spec.plain()
-    standing: dict[str, list[str]] = {}
-    for site in sites(spec).values():
-        standing.setdefault(re.split("[ :]", site.label)[0], []).append(site.path)
+    standing = attention_by_layer(spec)
     outputs = {layer.layer: layer.output for layer in network_layers(plain)}
     rows, x = [], plain.input_shape
     for slot in get_network(spec.network).slots(plain):
@@ -218,10 +236,21 @@ def layer_table(spec: NetworkSpec) -> tuple[LayerRow, ...]:
                 path=slot.path,
                 input=x,
                 output=output,
-                may_follow=not slot.fixed,
-                may_replace=slot.keeps_shape and not slot.fixed,
-                attention=tuple(standing.get(str(slot.layer), ())),
+                may_follow=slot.may_follow,
+                may_replace=slot.may_replace,
+                why_not=slot.why_not,
+                attention=standing.get(str(slot.layer), ()),
             )
         )
         x = output
     return tuple(rows)
+
+
+def attention_by_layer(spec: NetworkSpec) -> dict[str, tuple[str, ...]]:
+    """The paths of a network's attention modules by the layer that they stand in, after or in place of."""
+    found: dict[str, tuple[str, ...]] = {}
+    for site in sites(spec).values():
+        number = re.match("[0-9]+", site.label)
+        layer = number[0] if number else site.label
+        found[layer] = (*found.get(layer, ()), site.path)
+    return found

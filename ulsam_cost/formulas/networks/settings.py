@@ -127,7 +127,7 @@ def _checked_connection(connection: str | None) -> str:
 
 def _require_connection_of(network: Network, connection: str) -> None:
     if connection and connection not in network.connections:
-        raise CostError(f"connection {connection}: {network.name} takes {', '.join(network.connections)}")
+        raise CostError(f"connection {connection}: {network.name} takes {', '.join(network.connections) or 'none'}")
 
 
 def _aw_as_connection(connection: str) -> str:

@@ -202,7 +202,7 @@ class AttentionCosts:
         """The cost of a block and the attention inside of it; one like an earlier one but for its name is moved."""
         inside = [self._sites.get(place_label(str(slot.layer), place)) for place in slot.places]
         container = slot.path.rpartition(".")[0]
-        alike = container, slot.in_channels, slot.out_channels, slot.stride, x, self._before
+        alike = container, slot.in_channels, slot.out_channels, slot.stride, slot.block, x, self._before
         key = (*alike, *(site and (site.previous, site.shrink) for site in inside))
         if key not in self._derived:
             cost = derive(self._spec, self, x, slot)

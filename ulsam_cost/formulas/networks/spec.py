@@ -136,6 +136,11 @@ REGISTERED = {
     "resnext101_32x8d": "resnet",
     "mnasnet1_0": "mnasnet",
     "resnet101_fpn": "fpn",
+    "mobilenet_v3_large": "mbconv",
+    "mobilenet_v3_small": "mbconv",
+    "efficientnet_b0": "mbconv",
+    "shufflenet_v2_x0_5": "shufflenet",
+    "shufflenet_v2_x1_0": "shufflenet",
 }
 
 

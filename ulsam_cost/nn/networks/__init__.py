@@ -15,6 +15,13 @@ def build(network: str, **options: Any) -> nn.Module:
     Its attention modules are found by name: `features.ulsam8_1` is the first after layer 8, `features.ulsam11`
     stands in place of layer 11, `layer1.0.attention` follows inside of a block. Under the connection `dca` the blocks
     take and give what attention passes on, and the networks thread it through.
+
+    Example:
+        >>> import torch
+        >>> import ulsam_cost as uc
+        >>> model = uc.build("mv1", positions="8:1,9:1,11", width=0.25, resolution=64, classes=10)
+        >>> model(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 10])
     """
     return build_network(network_spec(network, **options))
 

@@ -1,0 +1,79 @@
+"""`measure`: how long a model takes, alone or against another, in one call."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ulsam_cost.measuring.runner import make_setting
+from ulsam_cost.measuring.timing import (
+    ModelTiming,
+    PairTiming,
+    Progress,
+    make_effort,
+    measure_alone,
+    measure_in_turn,
+)
+
+
+def measure(
+    model: nn.Module,
+    inputs: Any,
+    *,
+    baseline: nn.Module | None = None,
+    device: str | torch.device = "auto",
+    dtype: str | None = None,
+    memory_format: str = "contiguous",
+    mode: str = "eager",
+    train: bool = False,
+    allocator: str | None = None,
+    repeats: int | None = None,
+    precision: float = 0.01,
+    max_seconds: float = 10.0,
+    progress: Progress | None = None,
+) -> ModelTiming | PairTiming:
+    """Time a model on a device, or a model and its baseline in turn on the same inputs.
+
+    Copies are run, in evaluation or, with `train`, in training mode; the models and the inputs are left as found.
+
+    Args:
+        model: the network.
+        inputs: a tuple of positional arguments, a dict of keyword arguments, or the only argument. Tensors may stand
+            in lists, tuples, named tuples, dicts and dataclasses, beside None and plain numbers.
+        baseline: what the model is compared with.
+        device: `auto`, `cpu`, `cuda` or `cuda:N`.
+        dtype: of the weights and the inputs; None leaves the models' own.
+        memory_format: `contiguous` or `channels_last`.
+        mode: `eager`, `graph` (a CUDA graph), `compile` (torch.compile) or `compile-graph`.
+        train: a step (forward, backward, SGD) instead of a forward pass.
+        allocator: `keep` freed memory for the next run, or leave it to the `system`; None keeps where that can be.
+        repeats: runs of each model; None runs until `precision` or `max_seconds` is reached.
+        precision: width of the intervals over their medians at which the runs end, 0.01 for 1%.
+        max_seconds: seconds after which they end in any case; it does not apply where `repeats` is given.
+        progress: called now and then with the share of the work that is done, 0 to 1.
+
+    Returns:
+        A ModelTiming, or with a baseline a PairTiming: times in milliseconds, the ratio of the network's to the
+        baseline's with its interval, and a verdict, which a busy machine does not get.
+
+    Raises:
+        CostError: for a setting that is not accepted or not available here, and for a model that does not run.
+        InterruptedMeasurement: on an interrupt, with what had been measured.
+
+    Example:
+        >>> import torch
+        >>> import ulsam_cost as uc
+        >>> model, baseline = uc.build_attention("se", 64), torch.nn.Identity()
+        >>> timed = uc.measure(model, torch.randn(8, 64, 14, 14), baseline=baseline, device="cpu", repeats=7)
+        >>> timed.network.runs, timed.batch, timed.ratio.median > 1
+        (7, 8, True)
+        >>> timed.to_frame()["model"].tolist()
+        ['baseline', 'network']
+    """
+    setting = make_setting(
+        device=device, dtype=dtype, memory_format=memory_format, mode=mode, train=train, allocator=allocator
+    )
+    effort = make_effort(repeats=repeats, precision=precision, max_seconds=max_seconds)
+    if baseline is None:
+        return measure_alone(model, inputs, setting=setting, effort=effort, progress=progress)
+    return measure_in_turn(baseline, model, inputs, setting=setting, effort=effort, progress=progress)
