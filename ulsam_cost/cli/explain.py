@@ -45,25 +45,24 @@ def command(
 
 
 def _explain_row(source: str, table: str, row: str, style: str) -> None:
-    from ulsam_cost.audit import check_cell
+    from ulsam_cost.audit.story import cell_story, row_cells
     from ulsam_cost.report.views import explain
 
-    cells = explain.row_cells(source, table, row)
-    stories = [explain.cell_story(cell) for cell in cells]
+    stories = [cell_story(cell) for cell in row_cells(source, table, row)]
     if style == "json":
-        echo(to_json(stories))
+        echo(to_json([story.to_dict() for story in stories]))
         return
     if style == "csv":  # one table
         echo(render(explain.all_readings_table(stories), style))
         return
     parts = []
-    for cell, story in zip(cells, stories, strict=True):
-        parts.append(prose(explain.story_text(check_cell(cell)), style))
+    for story in stories:
+        parts.append(prose(explain.story_text(story.finding), style))
         parts.append(render(explain.readings_table(story), style))
-        if "by_kind" in story:
-            parts.append(render(explain.kinds_table(story), style))
-        if "conventions" in story:
-            parts.append(render(explain.conventions_table(story), style))
+        if story.by_kind is not None:
+            parts.append(render(explain.kinds_table(story.by_kind), style))
+        if story.conventions is not None:
+            parts.append(render(explain.conventions_table(story.conventions), style))
     echo("\n\n".join(parts))
 
 

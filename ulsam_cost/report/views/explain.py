@@ -1,96 +1,15 @@
-"""The story of a printed number: each reading with its distance, the costs by kind, the conventions that give it."""
+"""The stories of printed numbers, and the rules that give them, as tables and sentences."""
 
 from collections.abc import Sequence
 from fractions import Fraction
 from textwrap import fill, wrap
-from typing import Any
 
-from ulsam_cost.audit import READINGS, Finding, check_cell, compute_cell, meets
-from ulsam_cost.audit.crosscheck import finding_record, plain_number
-from ulsam_cost.audit.readings import cell_spec, spec_cost
+from ulsam_cost.audit import READINGS, Finding
+from ulsam_cost.audit.crosscheck import plain_number
 from ulsam_cost.audit.solve import Rule
-from ulsam_cost.conventions import CONVENTIONS
-from ulsam_cost.cost import Cost, OpKind
-from ulsam_cost.errors import UnknownNameError
-from ulsam_cost.published import Cell, cost_cells
+from ulsam_cost.audit.story import ConventionNumber, KindChange, Story
+from ulsam_cost.published import Cell
 from ulsam_cost.report.formats import Table, exact, number, render, words
-
-
-def row_cells(source: str, table: str, row: str) -> list[Cell]:
-    """The cost cells of a row.
-
-    Raises:
-        UnknownNameError: for a source, table or row that prints no cost.
-    """
-    cells: Sequence[Cell] = cost_cells()
-    for what, attribute, given in (("source", "source", source), ("table", "table", table), ("row", "row", row)):
-        names = dict.fromkeys(getattr(cell, attribute) for cell in cells)
-        if given not in names:
-            raise UnknownNameError.among(what, given, names)
-        cells = [cell for cell in cells if getattr(cell, attribute) == given]
-    return list(cells)
-
-
-def cell_story(cell: Cell) -> dict[str, Any]:
-    """Everything that is known about a printed cell."""
-    finding = check_cell(cell)
-    printed, resolution = Fraction(cell.value), Fraction(cell.resolution)
-    story: dict[str, Any] = {
-        **finding_record(finding),
-        "readings": [
-            {
-                "reading": computed.reading,
-                "number": plain_number(computed.number),
-                "off": plain_number(computed.number - printed),
-                "last_digits": float((computed.number - printed) / resolution),
-                "verdict": meets(printed, resolution, computed.number),
-            }
-            for computed in compute_cell(cell)
-        ],
-    }
-    spec = cell_spec(cell)
-    if spec is not None:
-        plain = spec_cost(spec.plain())
-        story["by_kind"] = kind_records(spec_cost(spec), plain)
-        if cell.metric == "macs":
-            story["conventions"] = convention_records(spec_cost(spec), printed, resolution)
-    return story
-
-
-def kind_records(cost: Cost, plain: Cost) -> list[dict[str, Any]]:
-    """A record a kind: the network's MACs, parameters and elements, and what the plain network has of them."""
-    after, before = cost.by_kind(), plain.by_kind()
-    records = []
-    for kind in dict.fromkeys((*before, *after)):
-        now, was = after.get(kind, Cost()), before.get(kind, Cost())
-        records.append(
-            {
-                "kind": str(kind),
-                "params": now.params,
-                "params_change": now.params - was.params,
-                "macs": now.macs,
-                "macs_change": now.macs - was.macs,
-                "elements": _elements(now),
-                "elements_change": _elements(now) - _elements(was),
-            }
-        )
-    return records
-
-
-def _elements(cost: Cost) -> int:
-    return sum(op.elements for op in cost if op.kind is not OpKind.UNUSED)
-
-
-def convention_records(cost: Cost, printed: Fraction, resolution: Fraction) -> list[dict[str, Any]]:
-    """A record a convention: its number, and how it meets the printed one."""
-    return [
-        {
-            "convention": name,
-            "number": (value := convention.number(cost)),
-            "verdict": meets(printed, resolution, Fraction(value)),
-        }
-        for name, convention in CONVENTIONS.items()
-    ]
 
 
 def story_text(finding: Finding[Cell]) -> str:
@@ -107,7 +26,7 @@ def story_text(finding: Finding[Cell]) -> str:
     return "\n".join((said, *(fill(line, 98) for line in (verdict, finding.explanation) if line)))
 
 
-def readings_table(story: dict[str, Any]) -> Table:
+def readings_table(story: Story) -> Table:
     """Each reading with its number and how far it is."""
     columns = (
         words("reading", "reading"),
@@ -116,21 +35,21 @@ def readings_table(story: dict[str, Any]) -> Table:
         number("last_digits", "in last digits", lambda value: f"{value:+.2f}"),
         words("verdict", "verdict"),
     )
-    return Table(columns=columns, records=story["readings"])
+    return Table(columns=columns, records=[reading.to_dict() for reading in story.readings])
 
 
-def all_readings_table(stories: Sequence[dict[str, Any]]) -> Table:
+def all_readings_table(stories: Sequence[Story]) -> Table:
     """The readings of several cells, for programs."""
     columns = (words("metric", "metric"), words("printed", "printed"), *readings_table(stories[0]).columns)
     records = [
-        {"metric": story["metric"], "printed": story["printed"], **reading}
+        {"metric": story.finding.subject.metric, "printed": story.finding.subject.printed, **reading.to_dict()}
         for story in stories
-        for reading in story["readings"]
+        for reading in story.readings
     ]
     return Table(columns=columns, records=records)
 
 
-def kinds_table(story: dict[str, Any]) -> Table:
+def kinds_table(by_kind: Sequence[KindChange]) -> Table:
     """The costs by kind, and their change from the plain network."""
     columns = (
         words("kind", "kind"),
@@ -141,13 +60,13 @@ def kinds_table(story: dict[str, Any]) -> Table:
         number("elements", "elements"),
         number("elements_change", "change", _change),
     )
-    return Table(columns=columns, records=story["by_kind"])
+    return Table(columns=columns, records=[change.to_dict() for change in by_kind])
 
 
-def conventions_table(story: dict[str, Any]) -> Table:
+def conventions_table(numbers: Sequence[ConventionNumber]) -> Table:
     """What each convention gives."""
     columns = (words("convention", "convention"), number("number", "number"), words("verdict", "verdict"))
-    return Table(columns=columns, records=story["conventions"])
+    return Table(columns=columns, records=[number.to_dict() for number in numbers])
 
 
 def rules_table(rules: Sequence[Rule]) -> Table:
