@@ -5,7 +5,8 @@ from decimal import Decimal
 import pytest
 
 from ulsam_cost.errors import CostError
-from ulsam_cost.units import format_count, format_pct, parse_printed
+from ulsam_cost.measuring.samples import Interval
+from ulsam_cost.units import format_count, format_mib, format_pct, format_ratio, parse_printed
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,13 @@ def test_counts_are_printed_in_the_largest_unit():
 def test_per_cents_are_signed():
     assert format_pct(-51_681_280, 568_740_352) == "-9.09%"
     assert format_pct(1, 0) == "n/a"
+
+
+def test_a_ratio_has_three_digits_and_its_interval():
+    assert format_ratio(1.23456) == "1.235"
+    assert format_ratio(1.23456, 1.2, 1.3) == "1.235 [1.200, 1.300]"
+    assert str(Interval(median=2.0, low=1.5, high=2.25, confidence=0.95)) == "2.000 [1.500, 2.250]"
+
+
+def test_a_size_is_shown_in_mebibytes():
+    assert format_mib(3 * 2**20 + 2**19) == "3.5"

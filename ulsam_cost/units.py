@@ -75,6 +75,11 @@ def format_ratio(median: float, low: float | None = None, high: float | None = N
     return f"{median:.3f}" if low is None or high is None else f"{median:.3f} [{low:.3f}, {high:.3f}]"
 
 
+def format_factor(value: float) -> str:
+    """How many times something is another: 1.23x."""
+    return f"{value:.2f}x"
+
+
 def format_mib(size: int) -> str:
     """Bytes in MiB."""
     return f"{size / 2**20:.1f}"

@@ -11,7 +11,7 @@ from analyses.latency.regimes import TOLERANCE, slowdowns
 from ulsam_cost.report.document.markdown import markdown
 from ulsam_cost.report.document.model import Block, Bullets, Grid, Page, Paragraph, Picture, Section, Strong
 from ulsam_cost.report.figures.measured import roofline_figure
-from ulsam_cost.report.formats import Column, Table, milliseconds, number, ratio, signed_pct, words
+from ulsam_cost.report.formats import Column, Table, fixed, milliseconds, number, ratio, signed_pct, words
 from ulsam_cost.report.site.study import WRITTEN_BY, grouped
 from ulsam_cost.report.views.measured import ROOFLINE_ESTIMATE, Panel, Point, layer_table, machine_sentence
 from ulsam_cost.units import format_ms, format_ratio
@@ -261,7 +261,7 @@ def _mechanisms(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -
         *_TIMES,
         milliseconds("least_ms", "roofline ms"),
         words("limit", "limit"),
-        number("over_least", "measured / roofline", lambda value: f"{value:.1f}"),
+        number("over_least", "measured / roofline", fixed(1)),
     )
     records = []
     for row in rows:
@@ -341,7 +341,7 @@ def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> li
 
 
 def _with_interval(paired: Mapping[str, float]) -> str:
-    return f"{paired['median']:.2f} ({paired['low']:.2f} to {paired['high']:.2f})"
+    return format_ratio(paired["median"], paired["low"], paired["high"])
 
 
 _SHOW = {

@@ -14,7 +14,7 @@ from typing import Any
 import tabulate
 
 from ulsam_cost.plain_text import visible_json, visible_line
-from ulsam_cost.units import AtLeast, format_mib, format_ms, format_ratio
+from ulsam_cost.units import AtLeast, format_factor, format_mib, format_ms, format_ratio
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 # What a spreadsheet takes for a formula, in letters of either width; printed numbers such as -3.4M are none.
@@ -87,6 +87,11 @@ def milliseconds(key: str, heading: str) -> Column:
 def ratio(key: str, heading: str) -> Column:
     """A column of ratios."""
     return number(key, heading, known(format_ratio))
+
+
+def factor(key: str, heading: str) -> Column:
+    """A column of how many times something is another."""
+    return number(key, heading, known(format_factor))
 
 
 def mebibytes(key: str, heading: str) -> Column:

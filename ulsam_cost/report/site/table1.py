@@ -4,7 +4,7 @@ from typing import Any
 
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.report.document.model import Bullets, Grid, Link, Page, Paragraph, Picture, Section, Strong
-from ulsam_cost.report.formats import Table, number, words
+from ulsam_cost.report.formats import Table, factor, number, words
 from ulsam_cost.report.views.table1 import TABLE1_NOTE, table1_letters, table1_records, table1_table
 
 OVERHEADS = "overheads.png"
@@ -55,7 +55,7 @@ def _beside(records: list[dict[str, Any]]) -> Table:
             number(f"printed_{unit}", f"{called}, printed"),
             number(f"exact_{unit}", f"{called}, exact"),
             number(f"counted_{unit}", f"{called}, counted"),
-            number(f"exact_{unit}_ratio", "exact / printed", lambda ratio: f"{ratio:.2f}x"),
+            factor(f"exact_{unit}_ratio", "exact / printed"),
         ]
     return Table(columns=tuple(columns), records=records)
 

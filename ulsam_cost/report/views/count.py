@@ -11,7 +11,7 @@ from ulsam_cost.counting.count import Count, Uncounted
 from ulsam_cost.counting.modules import module_classes, split_params
 from ulsam_cost.nn.loading import LoadedModel
 from ulsam_cost.peers import Reading
-from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, number, words
+from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, fixed, number, words
 from ulsam_cost.units import AtLeast, at_least
 
 TOTALS = ("params", "macs", "activations")
@@ -92,7 +92,7 @@ def tree_table(records: Sequence[dict[str, Any]]) -> Table:
         }
         for record in records
     ]
-    share = number("share", "MACs %", lambda value: "" if value is None else f"{value:.2f}")
+    share = number("share", "MACs %", fixed(2))
     columns = (
         words("name", "module"),
         number("params", "params"),

@@ -8,8 +8,8 @@ from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import SizeError, require_divides, require_size
 from ulsam_cost.formulas.attention import attention_cost, get_mechanism
 from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width, whole
-from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, number, words
-from ulsam_cost.units import at_least
+from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, factor, number, words
+from ulsam_cost.units import at_least, format_factor
 
 if TYPE_CHECKING:
     from ulsam_cost.counting.count import Count
@@ -181,7 +181,7 @@ def _difference(kind: OpKind, unit: str, said: int | Fraction, done: int) -> str
     ratio = Fraction(done) / Fraction(said)
     if ratio == 2:
         return f"prints {kind} {unit} once that the module has twice ({exact(said)} of {exact(done)})"
-    return f"{kind} {unit}: prints {exact(said)}, the module has {exact(done)} ({float(ratio):.2f}x)"
+    return f"{kind} {unit}: prints {exact(said)}, the module has {exact(done)} ({format_factor(float(ratio))})"
 
 
 def table1_table(records: list[dict[str, Any]]) -> Table:
@@ -197,7 +197,7 @@ def table1_table(records: list[dict[str, Any]]) -> Table:
         if "exact_params" in records[0]:
             columns += [
                 number(f"exact_{unit}", f"exact\n{word}"),
-                number(f"exact_{unit}_ratio", "ratio", ratio),
+                factor(f"exact_{unit}_ratio", "ratio"),
             ]
         if "counted_params" in records[0]:
             columns.append(number(f"counted_{unit}", f"counted\n{word}"))
@@ -211,8 +211,3 @@ def incomplete_lines(records: list[dict[str, Any]]) -> str:
     return "\n".join(
         f"{record['mechanism']} is incomplete: {record['left_out']}" for record in records if record.get("left_out")
     )
-
-
-def ratio(value: float | None) -> str:
-    """A ratio with two digits."""
-    return "" if value is None else f"{value:.2f}x"
