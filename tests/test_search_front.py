@@ -118,3 +118,4 @@ def test_explicit_choices_are_summed_all_at_once():
     chosen = np.array(list(product(range(2), range(3))))
     assert sums_of(tables, chosen).tolist() == [[0, 0], [2, 20], [4, 40], [1, 10], [3, 30], [5, 50]]
     assert len(chosen) == prod(map(len, tables))
+    assert (sums_of(tables, np.tile(chosen, (5000, 1))) == np.tile(sums_of(tables, chosen), (5000, 1))).all()

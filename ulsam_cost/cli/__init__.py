@@ -26,6 +26,7 @@ COMMANDS = {
     "layers": "The layers of a model, and whether attention may follow or replace each.",
     "compare": "Networks side by side, and the layers in which they part.",
     "measure": "Time, memory and energy of a model, and how far it is from the device's limit.",
+    "search": "Placements of attention that keep a budget and cost least, out of all of them.",
     "count": "What any PyTorch model costs, under every convention, and what was not counted.",
     "conventions": "What each tool and each paper calls FLOPs.",
     "crosscheck": "Every printed cost beside the computed one: is the paper right?",

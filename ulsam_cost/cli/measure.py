@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ulsam_cost.cli.networks import given_options, network_options
-from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar
+from ulsam_cost.cli.options import POSITIVE, Listed, format_option, options, progress_bar
 from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED, network_spec
@@ -14,20 +14,6 @@ from ulsam_cost.formulas.networks.text import names_network, spec_from_text
 
 if TYPE_CHECKING:
     from ulsam_cost.measuring.sweep import Measurements
-
-
-class Listed(click.ParamType):  # type: ignore[type-arg]
-    """Several values of a kind, with commas between them."""
-
-    def __init__(self, kind: click.ParamType) -> None:  # type: ignore[type-arg]
-        self._kind = kind
-        self.name = f"{kind.name},..."
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
-        """Read each, or say what is accepted."""
-        if isinstance(value, tuple):
-            return value
-        return tuple(self._kind.convert(item.strip(), param, ctx) for item in str(value).split(","))
 
 
 class Share(click.ParamType):  # type: ignore[type-arg]

@@ -48,6 +48,20 @@ class MapSize(click.ParamType):  # type: ignore[type-arg]
         return height, width
 
 
+class Listed(click.ParamType):  # type: ignore[type-arg]
+    """Several values of a kind, with commas between them."""
+
+    def __init__(self, kind: click.ParamType) -> None:  # type: ignore[type-arg]
+        self._kind = kind
+        self.name = f"{kind.name},..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
+        """Read each, or say what is accepted."""
+        if isinstance(value, tuple):
+            return value
+        return tuple(self._kind.convert(item.strip(), param, ctx) for item in str(value).split(","))
+
+
 POSITIVE = PositiveInt(min=1)
 SIZE = MapSize()
 

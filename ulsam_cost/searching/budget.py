@@ -46,6 +46,7 @@ def parse_budget(text: str) -> dict[str, int]:
         name, equals, limit = (part.strip() for part in item.partition("="))
         if not equals:
             raise CostError(f"budget {item.strip()!r}: METRIC=LIMIT is accepted, as in macs=240M,params=3M")
+        _known(name, "metric of a budget")
         if name in budget:
             raise CostError(f"budget {text!r}: {name} is given twice")
         try:

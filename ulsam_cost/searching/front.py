@@ -16,6 +16,7 @@ from ulsam_cost.errors import CostError
 Counts = NDArray[np.int64]
 MOST_SUM = 2**62  # what the sums of a space may reach, so that int64 never wraps
 _PAIRS = 2**22  # compared at once
+_BLOCK = 2**13  # sums at once, so that they stay in a processor's cache
 
 
 def as_counts(rows: Sequence[Sequence[int]]) -> Counts:
@@ -108,6 +109,9 @@ def sums_of(tables: Sequence[Counts], chosen: NDArray[Any]) -> Counts:
         chosen: [n, tables].
     """
     total = np.zeros((len(chosen), tables[0].shape[1]), dtype=np.int64)
-    for table, choice in zip(tables, chosen.T, strict=True):
-        total += table[choice]
+    for start in range(0, len(chosen), _BLOCK):
+        part = total[start : start + _BLOCK]
+        rows = np.ascontiguousarray(chosen[start : start + _BLOCK].T, dtype=np.intp)
+        for table, row in zip(tables, rows, strict=True):
+            part += table.take(row, axis=0)
     return total

@@ -19,6 +19,11 @@ from ulsam_cost.searching.tally import TooManySumsError, count_within
 DEFAULT_RESOLUTIONS = (224,)
 
 
+def _size(resolution: tuple[int, int]) -> int | list[int]:
+    """One number where height and width are the same."""
+    return resolution[0] if len(set(resolution)) == 1 else list(resolution)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """A placement: its network, what it costs, and what it costs over the plain network of its size."""
@@ -29,12 +34,11 @@ class Answer:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of an answer."""
-        height, width = self.spec.resolution
         return {
             "positions": str(self.spec.placement),
             "attention": self.spec.attention,
             "width": self.spec.width,
-            "resolution": height if height == width else [height, width],
+            "resolution": _size(self.spec.resolution),
             **self.costs,
             "delta": dict(self.delta),
             "printed_accuracy": printed_accuracy(self.spec) or None,
@@ -86,7 +90,7 @@ class SearchResult:
                 "mix": self.mix,
                 "layers": [layer.layer for layer in self.branches[0].layers],
                 "widths": list(dict.fromkeys(plain.width for plain in plains)),
-                "resolutions": [list(size) for size in dict.fromkeys(plain.resolution for plain in plains)],
+                "resolutions": [_size(size) for size in dict.fromkeys(plain.resolution for plain in plains)],
                 "minimise": list(self.minimise),
                 "budget": dict(self.budget),
                 "considered": self.considered,
@@ -187,7 +191,7 @@ def _front(space: Sequence[Branch], minimise: tuple[str, ...], budget: Mapping[s
 
 
 def _branch_front(branch: Branch, metrics: Sequence[str], budget: Mapping[str, int]) -> tuple[Counts, Any]:
-    plain = branch.plain_costs[[list(METRICS).index(name) for name in metrics]]
+    plain = branch.plain_of(metrics)
     sums, chosen = front_of_sums(branch.tables(metrics), limits_of(budget, metrics) - plain)
     return plain + sums, chosen
 
@@ -204,10 +208,10 @@ def _answer(branch: Branch, chosen: Any) -> Answer:
 def _feasible(space: Sequence[Branch], budget: Mapping[str, int]) -> int | None:
     if not budget:
         return _each_once(space, lambda branch: branch.placements, budget)
-    columns = [list(METRICS).index(name) for name in budget]
+    metrics = tuple(budget)
 
     def within(branch: Branch) -> int:
-        return count_within(branch.tables(tuple(budget)), limits_of(budget, budget) - branch.plain_costs[columns])
+        return count_within(branch.tables(metrics), limits_of(budget, metrics) - branch.plain_of(metrics))
 
     try:
         return _each_once(space, within, budget)

@@ -59,6 +59,11 @@ class Branch:
         """How many there are, the plain network among them."""
         return prod(len(layer.choices) for layer in self.layers)
 
+    def plain_of(self, metrics: Sequence[str]) -> Counts:
+        """What the plain network costs in some metrics."""
+        plain: Counts = self.plain_costs[[list(METRICS).index(name) for name in metrics]]
+        return plain
+
     def tables(self, metrics: Sequence[str]) -> list[Counts]:
         """[choices, metrics] of each layer."""
         columns = [list(METRICS).index(name) for name in metrics]

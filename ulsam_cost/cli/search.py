@@ -1,0 +1,209 @@
+"""`ulsam-cost search`."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ulsam_cost.cli.mechanisms import chosen_mechanisms
+from ulsam_cost.cli.options import POSITIVE, SIZE, Listed, format_option, options, progress_bar, show
+from ulsam_cost.cli.output import data_command, echo, say
+from ulsam_cost.errors import CostError
+from ulsam_cost.formulas.networks.text import options_from_text, read_option
+
+if TYPE_CHECKING:
+    from ulsam_cost.searching.search import Answer, SearchResult
+
+_SPAN = re.compile(r"([0-9]{1,4})(?:\s*-\s*([0-9]{1,4}))?", re.ASCII)
+
+
+class Layers(click.ParamType):  # type: ignore[type-arg]
+    """Layers by number: `8-17`, or `8,11,13-17`."""
+
+    name = "LAYERS"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Read them, each once, or say what is accepted."""
+        if isinstance(value, tuple):
+            return value
+        found: dict[int, None] = {}
+        for part in str(value).split(","):
+            match = _SPAN.fullmatch(part.strip())
+            first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+            if first > last:
+                self.fail(f"{part.strip()!r} is no layer and no span of layers: 8-17 or 8,11,13-17 is accepted")
+            found |= dict.fromkeys(range(first, last + 1))
+        return tuple(found)
+
+
+@data_command("search")
+@click.argument("network")
+@options(
+    click.option("--attention", default="ulsam", show_default=True, help="Mechanisms or groups of them: ulsam,se."),
+    click.option("--mix", is_flag=True, help="Let each layer choose its own mechanism."),
+    click.option("--budget", help="The most that a placement may cost: macs=240M,params=3M."),
+    click.option(
+        "--minimise",
+        default="macs,params",
+        show_default=True,
+        help="Metrics of the front: macs, params, activations, traffic.",
+    ),
+    click.option("--layers", type=Layers(), help="Layers that may be replaced or followed: 8-17.  [default: all]"),
+    click.option("--widths", type=Listed(click.FLOAT), help="Width multipliers: 0.75,1.0.  [default: 1]"),
+    click.option("--resolutions", type=Listed(SIZE), help="Of the input: 192,224 or 192x160.  [default: 224]"),
+    click.option("--option", "extra", multiple=True, metavar="NAME=VALUE", help="Of the mechanisms that have it."),
+    click.option(
+        "--most", type=POSITIVE, default=20, show_default=True, help="Placements of the front to show and count."
+    ),
+    click.option("--measure", type=POSITIVE, metavar="N", help="Time the first N of the front against the plain one."),
+    click.option("--device", default="auto", show_default=True, help="Where they are timed: auto, cpu or cuda."),
+    click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Pairs of runs that are timed."),
+    click.option("--picture", type=click.Path(path_type=Path), help="PNG of all costs and the front."),
+    format_option,
+)
+def command(
+    network: str,
+    attention: str,
+    mix: bool,
+    budget: str | None,
+    minimise: str,
+    layers: tuple[int, ...] | None,
+    widths: tuple[float, ...] | None,
+    resolutions: tuple[tuple[int, int], ...] | None,
+    extra: tuple[str, ...],
+    most: int,
+    measure: int | None,
+    device: str,
+    repeats: int,
+    picture: Path | None,
+    style_of_output: str,
+) -> int:
+    """Find the placements of attention that keep a budget and cost least, out of all of them.
+
+    Each layer is left alone, replaced, or followed by one or two modules. The front holds the placements that no
+    other one undercuts in what is minimised; it is exact, and so are the counts. NETWORK is a network's name, alone
+    or with its options, as in "resnet50 --classes 100".
+
+    Metrics are macs, params, activations (elements written by convolutions and matrix products) and traffic (elements
+    read and written). Cost is all that is known here: an accuracy is one that a paper printed of that placement.
+
+    Ends with 1 if nothing keeps the budget, and names the nearest placement.
+    """
+    from ulsam_cost.report.views import search as view
+    from ulsam_cost.searching.budget import parse_budget
+    from ulsam_cost.searching.search import search
+
+    if picture is not None:
+        _require_picture(picture, minimise)
+    if measure is not None:
+        from ulsam_cost.measuring.device import resolve_device
+
+        resolve_device(device)
+    name, given = options_from_text(network)
+    result = search(
+        name,
+        attention=[mechanism.name for mechanism in chosen_mechanisms(attention)],
+        mix=mix,
+        budget=parse_budget(budget) if budget is not None else None,
+        minimise=minimise.split(","),
+        layers=layers,
+        **_sizes(given, widths, resolutions),
+        **_merged(network, given, dict(map(read_option, extra))),
+    )
+    record = result.to_dict()
+    rows = record["front"]
+    _count(result.front[:most], rows)
+    if measure is not None:
+        _measure(result.front[:measure], rows, device, repeats)
+    if picture is not None and result.front:
+        from ulsam_cost.report.figures.search import search_figure
+        from ulsam_cost.report.files import write_file
+
+        write_file(picture, search_figure(result))
+    if not result.front:
+        if style_of_output == "json":
+            show(view.front_table(result, rows), style_of_output, record)
+        say(f"Error: {view.nothing_found(result)}")
+        return 1
+    _show(result, record, most, style_of_output)
+    return 0
+
+
+def _show(result: "SearchResult", record: dict[str, Any], most: int, style: str) -> None:
+    from ulsam_cost.report.views import search as view
+
+    rows = record["front"] if style in ("json", "csv") else record["front"][:most]
+    if style == "table":
+        echo(view.summary(result, len(rows)) + "\n")
+    show(view.front_table(result, rows), style, record, notes=view.notes(result))
+
+
+def _require_picture(picture: Path, minimise: str) -> None:
+    from ulsam_cost.report.files import require_file
+
+    if "," not in minimise:
+        raise CostError(f"a picture of {minimise} alone: two metrics to minimise are accepted")
+    require_file(picture)
+
+
+def _sizes(
+    given: dict[str, Any], widths: tuple[float, ...] | None, resolutions: tuple[tuple[int, int], ...] | None
+) -> dict[str, Any]:
+    """Widths and resolutions, each as an option or, one alone, beside the network's name."""
+    sizes = {}
+    for name, several in (("width", widths), ("resolution", resolutions)):
+        if name in given and several is not None:
+            raise CostError(f"{name} is given beside the network and as --{name}s: one of the two is accepted")
+        if name in given or several is not None:
+            sizes[f"{name}s"] = (given.pop(name),) if several is None else several
+    return sizes
+
+
+def _merged(network: str, given: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    for name in ("attention", "positions", "sites", "connection"):
+        if name in given:
+            raise CostError(f"{name} in {network!r}: the search chooses it; --attention says from which mechanisms")
+    if twice := set(given) & set(extra):
+        raise CostError(f"{min(twice)} is given in {network!r} and as an option: one of the two is accepted")
+    return given | extra
+
+
+def _count(answers: "tuple[Answer, ...]", rows: list[dict[str, Any]]) -> None:
+    """Derive the placements again as networks and count the real ones; `counted` says which were.
+
+    Raises:
+        CostError: if a number differs, with both.
+    """
+    from ulsam_cost.counting.networks import count_network
+    from ulsam_cost.formulas.networks import layers_cost, network_layers
+    from ulsam_cost.searching.budget import METRICS, metrics_of
+
+    for row in rows:
+        row["counted"] = False
+    for answer, row in zip(answers, rows, strict=False):
+        costs = layers_cost(network_layers(answer.spec)), count_network(answer.spec).cost
+        for way, cost in zip(("derived", "counted"), costs, strict=True):
+            for name, value in zip(METRICS, metrics_of(cost), strict=True):
+                if value != answer.costs[name]:
+                    raise CostError(f"{way} {name} {value:,} differ from those searched by, {answer.costs[name]:,}")
+        row["counted"] = True
+
+
+def _measure(answers: "tuple[Answer, ...]", rows: list[dict[str, Any]], device: str, repeats: int) -> None:
+    """Set the latency of placements against the plain network of their size into their rows."""
+    from ulsam_cost.measuring.networks import measure_against_plain
+
+    for row in rows:
+        row["latency"] = None
+    with progress_bar("Measuring") as progress:
+        for place, (answer, row) in enumerate(zip(answers, rows, strict=False)):
+            if answer.spec.is_plain:
+                continue
+
+            def heard(share: float, place: int = place) -> None:
+                progress((place + share) / len(answers))
+
+            row["latency"] = measure_against_plain(
+                answer.spec, device=device, repeats=repeats, progress=heard
+            ).to_dict()

@@ -1,0 +1,116 @@
+"""What a search found, as a table and sentences."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ulsam_cost.report.formats import Column, Table, exact, number, signed, signed_pct, words
+from ulsam_cost.searching.budget import METRICS
+from ulsam_cost.searching.search import Answer, SearchResult
+
+HEADINGS = {"macs": "MACs", "params": "params", "activations": "activations", "traffic": "traffic"}
+MOST_NOTES = 5  # of layers that refuse a mechanism
+ONLY_COST = (
+    "Cost is all that is known here: an accuracy is one that a paper printed of that placement, and none is estimated."
+)
+
+
+def front_table(result: SearchResult, rows: Sequence[Mapping[str, Any]]) -> Table:
+    """The front, a row a placement, with its difference to the plain network of its size.
+
+    Args:
+        result: the search.
+        rows: those of its JSON's front that are shown.
+    """
+    used = [name for name in METRICS if name in (*result.minimise, *result.budget)]
+    columns = [number("width", "width", "{:g}".format), words("size", "input"), words("attention", "attention")]
+    columns.append(words("positions", "positions"))
+    for name in METRICS:
+        heading, hidden = HEADINGS[name], name not in used
+        columns.append(Column(key=name, heading=heading, show=exact, csv_only=hidden))
+        columns.append(Column(key=f"delta_{name}", heading=f"{heading}, to plain", show=signed, csv_only=True))
+        columns.append(Column(key=f"pct_{name}", heading="to plain", show=signed_pct, csv_only=hidden))
+    if any(row["printed_accuracy"] for row in rows):
+        columns.append(words("accuracy", "printed accuracy"))
+    if any(row.get("latency") for row in rows):
+        columns += [words("ratio", "time / plain"), words("verdict", "verdict")]
+    return Table(columns=tuple(columns), records=[_record(row) for row in rows])
+
+
+def _record(row: Mapping[str, Any]) -> dict[str, Any]:
+    size, latency = row["resolution"], row.get("latency")
+    record = {
+        **row,
+        "size": str(size) if isinstance(size, int) else "x".join(map(str, size)),
+        "accuracy": _accuracy(row["printed_accuracy"] or ()),
+        "ratio": "{median:.3f} [{low:.3f}, {high:.3f}]".format(**latency["ratio"]) if latency else None,
+        "verdict": latency["verdict"] if latency else None,
+    }
+    for name in METRICS:
+        delta = row["delta"][name]
+        record |= {f"delta_{name}": delta, f"pct_{name}": 100 * delta / (row[name] - delta)}
+    return record
+
+
+def _accuracy(printed: Sequence[Mapping[str, str]]) -> str:
+    """The first accuracy that a paper printed, and how many more there are."""
+    if not printed:
+        return ""
+    first, more = printed[0], len(printed) - 1
+    said = f"{first['printed'].removesuffix('%')}% {first['metric']} {first['dataset']} ({first['source']})"
+    return said + (f" and {more} more" if more else "")
+
+
+def summary(result: SearchResult, shown: int) -> str:
+    """How many placements there are and keep the budget, and what the front is."""
+    if result.feasible is None:
+        keep = "how many keep the budget is not known: they have too many different costs to be counted"
+    elif result.budget:
+        keep = f"{result.feasible:,} keep {budget_text(result.budget)}"
+    else:
+        keep = "without a budget"
+    goals = " and ".join(filter(None, (", ".join(result.minimise[:-1]), result.minimise[-1])))
+    count = len(result.front)
+    lines = [f"{result.considered:,} placements considered, {keep}."]
+    least = "1 costs least" if count == 1 else f"{count:,} of them are undercut by no other"
+    lines.append(f"In {goals}, {least}{f'; the first {shown} are shown' if shown < count else ''}.")
+    return "\n".join(lines)
+
+
+def notes(result: SearchResult) -> str:
+    """What a reader of the table must know."""
+    lines = ["The placements shown were derived again as networks and counted: equal to the last digit.", ONLY_COST]
+    refused = {(branch.plain.width, *pair) for branch in result.branches for pair in branch.refused}
+    said = [f"{name} cannot stand at layer {layer} at width {width:g}" for width, name, layer in sorted(refused)]
+    if said:
+        more = f", and {len(said) - MOST_NOTES} more" if len(said) > MOST_NOTES else ""
+        lines.append(f"Left out: {'; '.join(said[:MOST_NOTES])}{more}.")
+    return "\n".join(lines)
+
+
+def nothing_found(result: SearchResult) -> str:
+    """The sentence for a budget that nothing keeps: the nearest placement and what it misses by.
+
+    Args:
+        result: a search without a front.
+    """
+    assert result.nearest is not None
+    misses = " and ".join(
+        f"{name} by {excess:,} ({100 * excess / result.budget[name]:.2f}%)" for name, excess in result.excess.items()
+    )
+    return (
+        f"none of {result.considered:,} placements keeps {budget_text(result.budget)}: the nearest, "
+        f"{answer_text(result.nearest)}, exceeds {misses}"
+    )
+
+
+def answer_text(answer: Answer) -> str:
+    """A placement in a few words."""
+    height, width = answer.spec.resolution
+    size = str(height) if height == width else f"{height}x{width}"
+    what = f"{answer.spec.attention} at {answer.spec.placement}" if answer.spec.placement else "plain"
+    return f"{answer.spec.network} x{answer.spec.width:g} at {size}, {what}"
+
+
+def budget_text(budget: Mapping[str, int]) -> str:
+    """A budget in one line."""
+    return ", ".join(f"{name} <= {limit:,}" for name, limit in budget.items())
