@@ -1,12 +1,15 @@
 """Record what the tools that only the `dev` extra installs say of everything in this project's registries.
 
-Writes `ulsam_cost/published/counters.json`, which the tests hold the conventions against.
+    python analyses/counters_recorded.py
+
+writes `ulsam_cost/published/counters.json`, which the tests hold the conventions against.
 """
 
 import json
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import torch
 from torch import nn
 
@@ -34,12 +37,16 @@ def cases() -> dict[str, tuple[nn.Module, torch.Tensor]]:
     return found
 
 
-def main() -> None:
+@click.command()
+@click.option("--out", type=click.Path(path_type=Path), default=TARGET, help="File, instead of the package's own.")
+@click.option("--only", multiple=True, help="Name of a case, as in the file; once for each.  [default: all]")
+def main(out: Path, only: tuple[str, ...]) -> None:
     """Run every tool on every case and write what they say."""
-    totals = {name: {tool: run_peer(tool, model.eval(), x) for tool in TOOLS} for name, (model, x) in cases().items()}
+    chosen = {name: case for name, case in cases().items() if not only or name in only}
+    totals = {name: {tool: run_peer(tool, model.eval(), x) for tool in TOOLS} for name, (model, x) in chosen.items()}
     record = {"versions": {tool: version(tool) for tool in TOOLS}, "totals": totals}
-    TARGET.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    print(f"{len(totals)} models, {len(TOOLS)} tools: {TARGET.relative_to(Path.cwd())}")
+    out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    click.echo(f"{len(totals)} models, {len(TOOLS)} tools: {out}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 import time
 from dataclasses import replace
@@ -19,9 +20,7 @@ from ulsam_cost.report.site.findings import run_audit
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (BROWSER and DRIVER), reason="needs a browser: Debian's packages chromium and chromium-driver"
-)
+NEEDED = "needs a browser: Debian's packages chromium and chromium-driver"
 OPTIONS = (
     "--headless=new",
     "--no-sandbox",
@@ -52,6 +51,9 @@ def page(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
+    if not (BROWSER and DRIVER):
+        missing = pytest.fail if os.environ.get("ULSAM_COST_REQUIRE_BROWSER") else pytest.skip
+        missing(NEEDED)
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER
     for option in (*OPTIONS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
