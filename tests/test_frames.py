@@ -171,3 +171,13 @@ def test_compare_refuses():
         uc.compare({"a": nn.Identity(), "b": nn.Linear(4, 4)}, torch.empty(1, 6))
     with pytest.raises(uc.CostError, match="mv9"):
         uc.compare(["mv1", "mv9"])
+
+
+def test_a_search_is_a_row_a_placement_of_its_front():
+    found = uc.search("mv1", layers=[8, 9], minimise=["macs", "params"])
+    frame = found.to_frame()
+    assert list(frame["positions"]) == [str(answer.spec.placement) for answer in found.front]
+    for row in frame.to_dict("records"):
+        cost = uc.network_cost("mv1", positions=row["positions"])
+        assert (row["macs"], row["params"], row["activations"]) == (cost.macs, cost.params, cost.activations)
+        assert row["macs_delta"] == cost.macs - uc.network_cost("mv1").macs

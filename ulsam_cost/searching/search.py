@@ -1,15 +1,16 @@
 """Which placements of attention keep a budget, and which of them cost least: `search`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import groupby
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ulsam_cost.formulas.networks import NetworkSpec
+from ulsam_cost.frames import Framed
 from ulsam_cost.searching.budget import METRICS, checked_budget, chosen_metrics, limits_of
 from ulsam_cost.searching.front import Counts, front_of_sums, pareto
 from ulsam_cost.searching.printed import printed_accuracy
@@ -46,7 +47,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
+class SearchResult(Framed):
     """What a search found.
 
     `considered` are all placements of the space, each once, the plain networks among them; `feasible` those that keep
@@ -54,12 +55,26 @@ class SearchResult:
     other one undercuts, in order of the first metric; of several that cost the same, one. Where nothing keeps the
     budget, `nearest` is the placement whose worst excess over a limit, as a share of it, is least.
 
+    As a table (`to_frame()`) it has a row a placement of the front, with the keys of its JSON and for each metric what
+    it costs over the plain network of its size (`macs_delta`).
+
     Example:
         >>> import ulsam_cost as uc
         >>> found = uc.search("mv1", layers=[8, 9], minimise=["macs"])
         >>> found.considered, len(found.front)
         (16, 1)
+        >>> found.to_frame()[["positions", "macs"]]
+          positions       macs
+        0       8,9  464574976
     """
+
+    columns: ClassVar[dict[str, str]] = {
+        **dict.fromkeys(("positions", "attention"), "string"),
+        "width": "float64",
+        "resolution": "object",
+        **dict.fromkeys((*METRICS, *(f"{metric}_delta" for metric in METRICS)), "Int64"),
+        "printed_accuracy": "object",
+    }
 
     branches: tuple[Branch, ...]
     mechanisms: tuple[str, ...]
@@ -71,6 +86,11 @@ class SearchResult:
     front: tuple[Answer, ...]
     nearest: Answer | None
     seconds: float
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """A row a placement of the front."""
+        for answer in self.front:
+            yield answer.to_dict() | {f"{metric}_delta": change for metric, change in answer.delta.items()}
 
     @property
     def excess(self) -> dict[str, int]:
