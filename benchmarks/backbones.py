@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, network_layers, network_spec
 from ulsam_cost.formulas.networks.sites import sites
 from ulsam_cost.nn.networks.meta import build_on_meta
@@ -62,9 +63,11 @@ def main() -> None:
     over = []
     for network in sys.argv[1:] or REGISTERED:
         for options in KINDS:
-            if network == "resnet101_fpn" and (options.get("connection") == "dca" or options.get("attention") == "sk"):
+            try:
+                spec = network_spec(network, **options)
+            except CostError as error:
+                print(error)
                 continue
-            spec = network_spec(network, **options)
             name = " ".join([network, *options.values()])
             medians = {"derive": median_ms(network_layers, spec), "build": median_ms(build_on_meta, spec)}
             taken = "   ".join(f"{step} {ms:7.2f} ms" for step, ms in medians.items())

@@ -126,6 +126,48 @@ def test_gathering_the_whole_map_without_parameters():
     assert module_count("ge", (n, m, h, w), {"style": "theta-minus", "extent": 0}).cost == cost
 
 
+# Modules written from the authors' code or timm's alone, their parameters counted by numel and their MACs by PyTorch's
+# own counter: channels, height, width, parameters, MACs.
+COUNTED_ELSEWHERE = [
+    ("eca", {"kernel": 5}, "48 7 11 5 240, 96 13 5 5 480, 40 9 4 5 200"),
+    ("coord", {}, "48 7 11 1272 13824, 96 13 5 2520 27648, 40 9 4 1064 8320, 600 5 3 33654 172800"),
+    ("triplet", {}, "48 7 11 300 92218, 96 13 5 300 175714, 40 9 4 300 54488"),
+    ("triplet", {"kernel": 3}, "48 7 11 60 16938"),
+    ("simam", {}, "48 7 11 0 0, 96 13 5 0 0, 40 9 4 0 0"),
+    ("sge", {"groups": 8}, "48 7 11 16 0, 96 13 5 16 0, 40 9 4 16 0"),
+    ("sge", {}, "192 7 11 128 0"),
+    ("shuffle", {"groups": 4}, "48 7 11 36 0, 96 13 5 72 0, 40 9 4 30 0"),
+    ("shuffle", {}, "384 7 11 18 0"),
+    ("ema", {"groups": 8}, "48 7 11 384 212160, 96 13 5 1488 707136, 40 9 4 270 70280"),
+    ("ema", {}, "96 7 11 102 219552, 160 5 9 270 349600"),
+    ("gct", {}, "48 7 11 144 0, 96 13 5 288 0, 40 9 4 120 0"),
+    ("nam", {}, "48 7 11 96 0, 96 13 5 192 0, 40 9 4 80 0"),
+    ("gam", {}, "48 7 11 57840 4435200, 40 9 4 40200 1440000"),
+    ("gam", {"groups": 4}, "96 13 5 61536 3968640"),
+    ("gam", {"reduction": 16}, "96 13 5 58008 3744000"),
+    ("psa", {}, "64 7 11 27121 2084672, 192 13 5 243987 15838272, 320 9 4 677685 24368000"),
+    ("splat", {}, "48 7 11 25728 1601280"),
+    ("splat", {"radix": 1}, "96 13 5 89472 5397504"),
+    ("splat", {"groups": 2}, "80 9 4 34200 1041600"),
+    ("mhsa", {}, "48 7 11 7320 1227072, 96 13 5 28464 2820480, 40 9 4 5040 311040"),
+    ("mhsa", {"relative": False}, "48 7 11 6912 1101408, 96 13 5 27648 2608320, 40 9 4 4800 276480"),
+    ("mhsa", {"heads": 8}, "80 9 4 19440 967680"),
+    ("strip", {}, "48 7 11 16368 301824, 96 13 5 64992 1096704, 40 9 4 11400 120000"),
+    ("ela", {}, "48 7 11 864 6048, 96 13 5 1728 12096, 40 9 4 720 3640"),
+    ("lsk", {}, "48 7 11 7398 554708, 96 13 5 21510 1373060, 33 6 5 4355 126660"),
+    ("fca", {}, "48 7 11 288 288, 96 13 5 1152 1152, 80 9 4 800 800"),
+    ("bam", {"style": "release"}, "48 7 7 682 15429, 96 13 13 2551 209022, 160 9 9 6891 279410"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "rows"), COUNTED_ELSEWHERE)
+def test_other_modules_of_the_same_description_have_the_same_cost(name, options, rows):
+    for row in rows.split(", "):
+        channels, height, width, params, macs = map(int, row.split())
+        cost = attention_cost(name, channels=channels, height=height, width=width, **options)
+        assert (cost.params, cost.macs) == (params, macs), row
+
+
 # What DCANet's counting rule gives at the last map of ResNet50's first stage, C = 256, 7 x 7 positions after pooling.
 C, D, P49 = 256, 16, 49
 DCANET = [

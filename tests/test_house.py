@@ -116,6 +116,16 @@ def test_light_programs_load_nothing_heavy(program):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_mechanism_is_loaded_when_it_is_asked_for():
+    program = (
+        "from ulsam_cost.cli import main; main(['table1'], standalone_mode=False)\n"
+        "import sys\nprint([name.rpartition('.')[2] for name in sys.modules if 'formulas.attention.' in name])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(ast.literal_eval(done.stdout.splitlines()[-1]))
+    assert loaded == {"mechanism", "non_local", "a2", "se", "bam", "cbam", "ulsam"}
+
+
 def test_every_public_name_is_there():
     import ulsam_cost as uc
 

@@ -151,3 +151,18 @@ def test_the_listing_shows_where_attention_stands():
     assert rows[3] == tuple(f"layer1.1.{part}.attention" for part in ("conv1", "conv2", "conv3"))
     rows = {row.layer: row.attention for row in layer_table(network_spec("mv1", attention="se", positions="8:2,11"))}
     assert (rows[8], rows[11]) == (("features.se8_1", "features.se8_2"), ("features.se11",))
+
+
+def test_fcanets_transforms_are_as_large_as_the_stages_maps_at_224():
+    """56, 28, 14 and 7, so that nothing is pooled, and 5,519,360 products of the transform in ResNet50."""
+    spec = network_spec("resnet50", attention="fca")
+    modules = build_on_meta(spec)
+    assert [modules.get_submodule(f"layer{stage}.0.attention").size for stage in (1, 2, 3, 4)] == [
+        (56, 56),
+        (28, 28),
+        (14, 14),
+        (7, 7),
+    ]
+    cost = layers_cost(network_layers(spec))
+    assert sum(op.reads for op in cost if op.operator == "sum") == 5_519_360
+    assert sum(op.operator == "adaptive_avg_pool2d" for op in cost) == 1  # the network's own

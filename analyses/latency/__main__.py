@@ -33,7 +33,7 @@ from analyses.latency.timers import compare_timers, timer_of
 from ulsam_cost.cli.options import progress_bar
 from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.attention import REGISTERED
+from ulsam_cost.formulas.attention import REGISTERED, get_mechanism
 from ulsam_cost.formulas.attention.ulsam import STYLES
 from ulsam_cost.formulas.networks import NetworkSpec, network_cost, network_layers, network_spec
 from ulsam_cost.measuring.device import machine_state, resolve_device
@@ -175,7 +175,8 @@ class Study:
 
         def run(effort: Effort) -> dict[str, Any]:
             with self.device:
-                module = build_attention(name, CHANNELS).eval()
+                options = get_mechanism(name).built_for((SIZE, SIZE))
+                module = build_attention(name, CHANNELS, **options).eval()
             x = self.inputs(batch, (CHANNELS, SIZE, SIZE))
             cost = count(module, x).cost
             estimate = roofline_estimate(cost, device_roof(self.device, torch.float32), torch.float32.itemsize)
