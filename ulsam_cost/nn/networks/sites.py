@@ -76,10 +76,8 @@ def is_connected(module: nn.Module | None) -> bool:
 
 
 def holds_connected(module: nn.Module) -> bool:
-    """Whether a connected module stands in this one; a block says so for all that stands in it."""
-    if "connected" in vars(module) or hasattr(type(module), "connected"):
-        return is_connected(module)
-    return any(map(holds_connected, module.children()))
+    """Whether this module, or one in a Sequential, is connected; a block says so for all that stands in it."""
+    return any(map(holds_connected, module)) if isinstance(module, nn.Sequential) else is_connected(module)
 
 
 def attend(attention: nn.Module | None, x: Tensor, passed: Passed) -> tuple[Tensor, Passed]:
