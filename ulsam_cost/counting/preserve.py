@@ -56,23 +56,17 @@ def _is_users(kind: type) -> bool:
 def _random_state() -> Iterator[None]:
     numpy_random = getattr(sys.modules.get("numpy"), "random", None)
     state, torch_state = random.getstate(), torch.get_rng_state()
-    numpy_state = numpy_random.get_state() if numpy_random else None
+    numpy_state = numpy_random.get_state(legacy=False) if numpy_random else None
     devices = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     try:
         yield
-    finally:
-        if random.getstate() != state:
-            random.setstate(state)
-        if numpy_random and _differ(numpy_random.get_state(), numpy_state):
+    finally:  # putting a state back is quicker than asking whether it changed
+        random.setstate(state)
+        torch.set_rng_state(torch_state)
+        if numpy_random:
             numpy_random.set_state(numpy_state)
-        if not torch.equal(torch.get_rng_state(), torch_state):
-            torch.set_rng_state(torch_state)
         if devices:
             torch.cuda.set_rng_state_all(devices)
-
-
-def _differ(state: Any, before: Any) -> bool:
-    return state[2:] != before[2:] or bool((state[1] != before[1]).any())
 
 
 @dataclass(slots=True)
