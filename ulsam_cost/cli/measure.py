@@ -31,7 +31,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         except ValueError:
             share = 0.0
         if rest or not 0 < share < 1:
-            self.fail(f"{value!r} is no share between 0 and 1: 1% or 0.01 is accepted", param, ctx)
+            self.fail(f"{value!r} is not a share between 0 and 1: 1% or 0.01 is accepted", param, ctx)
         return share
 
 
@@ -57,7 +57,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
     click.option(
         "--allocator",
         type=click.Choice(["keep", "system"]),
-        help="Freed memory is kept for the next run, or left to the system.  [default: keep, where it can be had]",
+        help="Freed memory is kept for the next run, or left to the system.  [default: keep, where available]",
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
     click.option("--repeats", type=POSITIVE, help="Runs of each model; instead of precision and seconds."),
@@ -165,12 +165,12 @@ def _subjects(model: str, baseline: str | None, inputs: tuple[str, ...], network
         options = ", ".join(f"--{key}" for key in network)
         raise CostError(f"{options} with {model!r}: the options of a network are accepted beside its bare name")
     if inputs or not names_network(model):
-        subject, plain = measure.model_subject(model, inputs=inputs), None
+        subject, plain = measure.measured_model(model, inputs=inputs), None
     else:
         spec = network_spec(model, **network) if network else spec_from_text(model)
-        subject = measure.network_subject(spec)
-        plain = measure.network_subject(spec.plain()) if spec != spec.plain() else None
-    return subject, measure.model_subject(baseline, inputs=inputs) if baseline else plain
+        subject = measure.measured_network(spec)
+        plain = measure.measured_network(spec.plain()) if spec != spec.plain() else None
+    return subject, measure.measured_model(baseline, inputs=inputs) if baseline else plain
 
 
 def _require_writable(*files: Path | None) -> None:

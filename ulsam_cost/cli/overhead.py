@@ -37,7 +37,7 @@ class Sweep(click.ParamType):  # type: ignore[type-arg]
         match = _RANGE.fullmatch(text)
         start, stop, step = (int(part or 1) for part in match.groups()) if match else (0, 0, 0)
         if not 0 < start <= stop or not step:
-            self.fail(f"{text!r} is no range: START:STOP:STEP, as in 64:1024:64, is accepted", param, ctx)
+            self.fail(f"{text!r} is not a range: START:STOP:STEP, as in 64:1024:64, is accepted", param, ctx)
         if (stop - start) // step >= MOST_VALUES:
             self.fail(f"{text!r} has more than {MOST_VALUES:,} values: a larger step is accepted", param, ctx)
         return [self.kind.convert(str(number), param, ctx) for number in range(start, stop + 1, step)]

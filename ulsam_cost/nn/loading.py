@@ -97,7 +97,7 @@ def _tensor(text: str, device: str) -> torch.Tensor:
 def _found(text: str) -> Any:
     place, colon, name = text.rpartition(":")
     if not colon or not place or not name:
-        message = f"{text!r} is no model: a network's name, FILE.py:NAME or package.module:NAME is accepted"
+        message = f"{text!r} is not a model: a network's name, FILE.py:NAME or package.module:NAME is accepted"
         nearest = UnknownNameError.among("network", text.split(" ", 1)[0], REGISTERED)
         raise CostError(f"{message} ({nearest})")
     module = _module(place)
