@@ -15,18 +15,24 @@ from ulsam_cost.report.formats import prose, render
 @click.argument("model")
 @options(
     click.option("--input", "inputs", multiple=True, help="Shape of each input: 1x3x224x224, or 1x128:int64."),
-    click.option("--depth", type=POSITIVE, default=2, show_default=True, help="How deep the module tree goes."),
+    click.option("--depth", type=POSITIVE, default=2, show_default=True, help="Depth of the module tree."),
     click.option(
         "--by",
         type=click.Choice(("module", "kind", "operator")),
         default="module",
         show_default=True,
-        help="What the rows are.",
+        help="How the rows are grouped.",
     ),
-    click.option("--train", is_flag=True, help="Forward and backward, instead of forward alone."),
-    click.option("--peers", is_flag=True, help="Run the installed tools on copies, and say why they differ."),
-    click.option("--strict", is_flag=True, help="End with 1 if an operation that looks like a product is not counted."),
-    click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="PNG of where the cost is."),
+    click.option("--train", is_flag=True, help="Count the forward and the backward pass, not only the forward pass."),
+    click.option(
+        "--peers", is_flag=True, help="Run the installed tools on copies of the model, and explain the differences."
+    ),
+    click.option(
+        "--strict", is_flag=True, help="End with 1 if an operation that looks like a matrix product is not counted."
+    ),
+    click.option(
+        "--figure", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG that shows where the cost is."
+    ),
     format_option,
 )
 def command(

@@ -71,7 +71,7 @@ format_option = click.option(
     type=click.Choice(FORMATS),
     default="table",
     show_default=True,
-    help="Format of what is printed.",
+    help="Output format.",
 )
 
 

@@ -61,7 +61,9 @@ def load_model(text: str, *, inputs: Sequence[str] = (), device: str = "meta") -
         )
     given = _tensors(inputs, _device_of(model) if device == "meta" else device) or own
     if given is None:
-        raise CostError(f"{text} gives no example inputs: --input 1x3x224x224, once for each input, says their shapes")
+        raise CostError(
+            f"{text} gives no example inputs: give their shapes with --input 1x3x224x224, once for each input"
+        )
     return LoadedModel(name=text, model=model.eval(), inputs=given)
 
 

@@ -87,7 +87,7 @@ def require_file(path: Path) -> None:
             allowed = _is_free(place)
             require_writable(place.parent)
     if not allowed:
-        raise OutputError(f"cannot write {path}: it is neither a regular file that may be written nor a pipe")
+        raise OutputError(f"cannot write {path}: it is neither a writable regular file nor a pipe")
 
 
 def _is_free(place: Path) -> bool:
