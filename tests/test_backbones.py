@@ -13,10 +13,10 @@ from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import (
     REGISTERED,
     get_network,
-    layer_table,
     layers_cost,
     network_layers,
     network_spec,
+    numbered_layers,
     split_by_layer,
 )
 from ulsam_cost.nn.networks import build
@@ -162,7 +162,7 @@ def test_derived_is_counted_under_any_placement(data):
     network = data.draw(st.sampled_from(sorted(REGISTERED)))
     variants = get_network(network).variants
     variant = data.draw(st.sampled_from(variants)) if variants else None
-    rows = layer_table(network_spec(network, variant=variant))
+    rows = numbered_layers(network_spec(network, variant=variant))
     positions = []
     for row in data.draw(st.lists(st.sampled_from(rows), unique=True, max_size=4)):
         if row.may_replace and data.draw(st.booleans()):
@@ -225,7 +225,7 @@ def test_feature_pyramid_by_hand():
 
 
 def test_layer_table_numbers_block_by_block():
-    rows = {row.layer: row for row in layer_table(network_spec("resnet50", batch=2))}
+    rows = {row.layer: row for row in numbered_layers(network_spec("resnet50", batch=2))}
     assert list(rows) == list(range(1, 1 + 1 + 3 + 4 + 6 + 3))
     assert (rows[1].kind, rows[1].input, rows[1].output) == ("stem", (2, 3, 224, 224), (2, 64, 56, 56))
     assert (rows[5].path, rows[5].input, rows[5].output) == ("layer2.0", (2, 256, 56, 56), (2, 512, 28, 28))
@@ -237,7 +237,7 @@ def test_layer_table_numbers_block_by_block():
 
 def test_layer_table_agrees_with_what_placements_accept():
     for network in REGISTERED:
-        for row in layer_table(network_spec(network)):
+        for row in numbered_layers(network_spec(network)):
             for positions, accepted in ((f"{row.layer}", row.may_replace), (f"{row.layer}:1", row.may_follow)):
                 if accepted:
                     network_spec(network, positions=positions)

@@ -75,9 +75,9 @@ def test_a_row_and_one_like_it_are_named_by_their_lines(written):
         ('"a" b,T,1,macs,4M,mv1\n', "line 2: the row that begins here cannot be read as CSV: ',' expected"),
         ("a,T,1\n", "line 2: metric '': accepted are params, macs"),
         ("a,T,1,macs,4,200,000,mv1\n", "line 2: 8 fields: the header names 6; quote a field that holds a comma"),
-        (f"a,T,1,macs,{'9' * 100_000},mv1\n", "line 2: '999999999999...9999999999999' is no number"),
+        (f"a,T,1,macs,{'9' * 100_000},mv1\n", "line 2: '999999999999...9999999999999' is not a number"),
         (f"a,T,1,{'m' * 100_000},4M,mv1\n", "line 2: metric 'mmmmmmmmmmmm...mmmmmmmmmmmmm': accepted are"),
-        ("a,T,1,macs,1e99999999,mv1\n", "line 2: '1e99999999' is no number"),
+        ("a,T,1,macs,1e99999999,mv1\n", "line 2: '1e99999999' is not a number"),
     ],
 )
 def test_a_row_that_cannot_be_read_is_one_sentence(written, rows, said):

@@ -128,21 +128,21 @@ def test_profile_of_the_plain_network():
 @pytest.mark.parametrize(
     ("args", "said"),
     [
-        (("table1", "--m", "0"), "'0' is no positive whole number"),
-        (("table1", "--m", "512.5"), "'512.5' is no positive whole number"),
-        (("table1", "--hw", "14x"), "'14x' is no size"),
-        (("table1", "--hw", "0"), "'0' is no size"),
+        (("table1", "--m", "0"), "'0' is not a positive whole number"),
+        (("table1", "--m", "512.5"), "'512.5' is not a positive whole number"),
+        (("table1", "--hw", "14x"), "'14x' is not a size"),
+        (("table1", "--hw", "0"), "'0' is not a size"),
         (("table1", "--g", "3"), "g = 3 does not divide m = 512"),
         (("table1", "--mechanisms", "cbma"), "did you mean 'cbam'"),
         (("profile", "mv3"), "unknown network 'mv3': did you mean"),
         (("profile", "mv1", "--width", "-1"), "width = -1.0"),
-        (("profile", "mv1", "--batch", "0"), "'0' is no positive whole number"),
+        (("profile", "mv1", "--batch", "0"), "'0' is not a positive whole number"),
         (("profile", "mv1", "--device", "gpu"), "device 'gpu'"),
         (("profile", "mv1", "--positions", "13"), "layer 13 of mv1 changes the shape"),
         (("profile", "mv1", "--positions", "8:1", "--groups", "3"), "ulsam at 8:1 of mv1: g = 3"),
         (("profile",), "Missing argument"),
         (("frobnicate",), "No such command"),
-        (("report", "--repeats", "0"), "'0' is no positive whole number"),
+        (("report", "--repeats", "0"), "'0' is not a positive whole number"),
     ],
 )
 def test_bad_input_is_one_sentence_and_exit_2(args, said):

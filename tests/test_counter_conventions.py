@@ -16,7 +16,7 @@ from ulsam_cost.formulas.attention import REGISTERED as ATTENTION
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.networks import REGISTERED as NETWORKS
 from ulsam_cost.nn.attention import build_attention
-from ulsam_cost.peers import PEERS, is_installed, read_peer, read_peers, run_peer
+from ulsam_cost.peers import PEERS, is_installed, peer_number, peer_numbers, run_peer
 
 LIVE = ("fvcore", "thop", "torch")
 PLACEMENTS = (("mv1", "8:1,9:1,11", "equation"), ("mv2", "14,17", "release"))
@@ -199,7 +199,7 @@ def test_a_convention_says_what_a_mac_is_and_whether_it_counts_beside_them(name)
 
 def test_readings_add_up_kind_by_kind(built):
     model, x, cost = built["attention se"]
-    readings = read_peers(model, x, cost)
+    readings = peer_numbers(model, x, cost)
     assert {reading.tool for reading in readings} == {name for name in PEERS if is_installed(name)}
     for reading in readings:
         assert reading.plain + sum(reading.by_kind.values()) == reading.ours
@@ -220,11 +220,11 @@ def test_a_tool_that_fails_is_a_reading_and_leaves_nothing_behind():
     model, inputs = Model(), {"x": zeros(5, 4)}
     functions = (F.relu, F.linear, torch.matmul, torch.Tensor.matmul, torch.Tensor.__dict__.get("matmul"))
     cost = uc.count(model, inputs).cost
-    reading = read_peer("fvcore", model, inputs, cost)
+    reading = peer_number("fvcore", model, inputs, cost)
     assert (reading.number, reading.difference) == (None, None)
     assert reading.error == "RuntimeError: not while it is traced"
-    assert read_peer("torch", model, inputs, cost).difference == 0
-    read_peers(model, inputs, cost)
+    assert peer_number("torch", model, inputs, cost).difference == 0
+    peer_numbers(model, inputs, cost)
     assert functions == (F.relu, F.linear, torch.matmul, torch.Tensor.matmul, torch.Tensor.__dict__.get("matmul"))
     assert model.training
     assert not [name for name, _ in model.named_buffers()]

@@ -210,3 +210,16 @@ def test_the_gradient_of_a_function(name):
     backward = uc.count(Call(function), wanting(2, 4, 6, 8), train=True).backward
     assert (kind, (2, 4, 6, 8), reads) in [(op.kind, op.output, op.reads) for op in backward if op.writes == X]
     assert not backward.macs
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (lambda x, w: F.conv2d(x, w, groups=3), [(2, 5, 9, 7), (6, 2, 3, 3)]),  # 5 channels, 2 + 3: not 2 x 3
+        (F.scaled_dot_product_attention, [(2, 4, 5, 8), (2, 4, 7, 6), (2, 4, 7, 6)]),
+    ],
+    ids=["groups", "widths"],
+)
+def test_operands_that_do_not_fit_are_refused(function, shapes):
+    with pytest.raises(RuntimeError):
+        uc.count(Call(function), tuple(zeros(*shape) for shape in shapes))

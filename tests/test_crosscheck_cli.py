@@ -61,9 +61,9 @@ def test_anyones_table_is_checked(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("a,T,1,macs,4x,mv1\n", "line 2: '4x' is no number"),
+        ("a,T,1,macs,4x,mv1\n", "line 2: '4x' is not a number"),
         ("a,T,1,macs,4M,mv1\na,T,1,macs,5M,mv1\n", "line 3: T row 1 macs stands in line 2 too"),
-        ("a,T,1,macs,4M,mv9\n", "line 2: 'mv9' is no model"),
+        ("a,T,1,macs,4M,mv9\n", "line 2: 'mv9' is not a model"),
         ("a,T,1,macs,4M,mv1 --widht 2\n", "line 2: unknown option 'widht'"),
         ("a,T,1,flop,4M,mv1\n", "line 2: metric 'flop'"),
         ("a,T,1,macs,4M,\n", "line 2: MODEL is empty"),
@@ -96,7 +96,7 @@ def test_a_missing_column_or_file_is_refused(tmp_path):
         (("explain", "ulsam", "Table 8"), "is accepted"),
         (("explain", "ulsam", "Table 8", "9"), "unknown row '9'"),
         (("explain", "--model", "mv1"), "1 models and 0 printed numbers"),
-        (("explain", "--model", "mv1", "--printed", "lots"), "is no number"),
+        (("explain", "--model", "mv1", "--printed", "lots"), "is not a number"),
         (("explain", "--model", "x.py:f", "--printed", "1M"), "there is no file x.py"),
     ],
 )

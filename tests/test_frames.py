@@ -132,6 +132,8 @@ def test_measured_is_a_row_a_model():
 
 
 def test_measure_refuses():
+    with pytest.raises(uc.CostError, match="str is no"):
+        uc.measure("mv1", torch.zeros(1))
     with pytest.raises(uc.CostError, match="unknown mode 'quick'"):
         uc.measure(nn.Identity(), torch.zeros(1), mode="quick")
     with pytest.raises(uc.CostError, match="does not run on these inputs"):

@@ -24,7 +24,7 @@ from ulsam_cost.measuring.layers import LayerTiming
 from ulsam_cost.measuring.roofline import Roof
 from ulsam_cost.measuring.samples import Timing
 from ulsam_cost.nn.loading import load_model
-from ulsam_cost.peers import Reading
+from ulsam_cost.peers import PeerNumber
 from ulsam_cost.report.figures import count as figures_count
 from ulsam_cost.report.formats import render
 from ulsam_cost.report.site.findings import counted_cost
@@ -311,7 +311,7 @@ def test_wide_numbers_that_are_incomplete_fit_into_100_columns():
         wide = nn.Sequential(nn.Linear(40_000, 50_000), Call(lambda x: operator(x, x.T)))
         count = uc.count(wide, torch.empty(1000, 40_000))
     ours = count.number("fvcore")
-    reading = Reading(
+    reading = PeerNumber(
         tool="fvcore", version="1", unit="MACs, called flops", number=1, ours=ours, plain=ours, by_kind={}
     )
     for table in (group_table(count, "kind"), group_table(count, "operator"), peers_table([reading], count)):

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from ulsam_cost.formulas.attention import REGISTERED as MECHANISMS
 from ulsam_cost.formulas.attention import attention_cost, get_mechanism
 from ulsam_cost.formulas.attention.mechanism import WHERE
-from ulsam_cost.formulas.networks import layer_table, layers_cost, network_cost, network_layers, network_spec
+from ulsam_cost.formulas.networks import layers_cost, network_cost, network_layers, network_spec, numbered_layers
 from ulsam_cost.formulas.networks.sites import sites
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.nn.networks.meta import build_on_meta
@@ -141,15 +141,17 @@ def test_non_local_blocks_stand_between_blocks(network, positions):
 
 
 def test_the_listing_shows_where_attention_stands():
-    rows = {row.layer: row.attention for row in layer_table(network_spec("resnet50", attention="bam"))}
+    rows = {row.layer: row.attention for row in numbered_layers(network_spec("resnet50", attention="bam"))}
     assert {layer: paths for layer, paths in rows.items() if paths} == {
         4: ("layer1.bam4_1",), 8: ("layer2.bam8_1",), 14: ("layer3.bam14_1",),
     }  # fmt: skip
-    rows = {row.layer: row.attention for row in layer_table(network_spec("resnet50", attention="gct"))}
+    rows = {row.layer: row.attention for row in numbered_layers(network_spec("resnet50", attention="gct"))}
     assert rows[1] == ("conv1.attention",)
     assert rows[2] == tuple(f"layer1.0.{part}.attention" for part in ("conv1", "conv2", "conv3", "downsample.0"))
     assert rows[3] == tuple(f"layer1.1.{part}.attention" for part in ("conv1", "conv2", "conv3"))
-    rows = {row.layer: row.attention for row in layer_table(network_spec("mv1", attention="se", positions="8:2,11"))}
+    rows = {
+        row.layer: row.attention for row in numbered_layers(network_spec("mv1", attention="se", positions="8:2,11"))
+    }
     assert (rows[8], rows[11]) == (("features.se8_1", "features.se8_2"), ("features.se11",))
 
 

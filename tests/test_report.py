@@ -239,7 +239,7 @@ def test_placements_that_cost_time_are_among_the_first_three_findings(tmp_path):
 def test_a_file_that_is_no_record_of_timings_is_one_sentence(tmp_path, content):
     (tmp_path / "latency_cpu.json").write_text(content, encoding="utf-8")
     with pytest.raises(
-        CostError, match=r"latency_cpu.json is no record of python -m analyses.latency: run it again"
+        CostError, match=r"latency_cpu.json is not a record of python -m analyses.latency: run it again"
     ) as error:
         timed_findings(tmp_path)
     assert "\n" not in str(error.value)

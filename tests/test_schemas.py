@@ -20,6 +20,7 @@ FOLDER = Path(ulsam_cost.__file__).parent / "schemas"
 SMALL = ("mv1", "--width", "0.25", "--resolution", "32")
 PLACED = (*SMALL, "--positions", "11:1")
 QUICK = ("--device", "cpu", "--repeats", "6")
+MEASURED = (*QUICK, "--measure", "1")
 OWN = """
 import torch
 from torch import nn
@@ -52,6 +53,22 @@ CALLS = [
     ("measure", "OWN:odd", *QUICK, "--roofline"),
     ("measure", "OWN:plain", *QUICK, "--layers"),
     ("measure", *SMALL, *QUICK, "--batch", "1,1000000000"),
+    ("search", "mv2", "--layers", "13-17", "--budget", "macs=240M"),
+    (
+        "search",
+        "mv1",
+        "--attention",
+        "se,ulsam",
+        "--mix",
+        "--layers",
+        "8-9",
+        "--resolutions",
+        "128,64x32",
+        *QUICK,
+        "--measure",
+        "1",
+    ),
+    ("search", "mv2", "--attention", "se", "--widths", "0.35", "--layers", "2-5", "--budget", "macs=1M,params=1M"),
     ("count", "OWN:odd"),
     ("count", "OWN:plain", "--peers"),
     ("count", "mv1", "--depth", "1"),

@@ -29,7 +29,7 @@ Run = Callable[[nn.Module, Inputs], int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class PeerNumber:
     """What a tool said of a model, beside this program's number by the same rule.
 
     `plain` is the MACs in the tool's unit, `by_kind` what the rule adds to them or leaves out, kind by kind:
@@ -51,9 +51,9 @@ class Reading:
         return None if self.number is None else self.number - self.ours
 
 
-def read_peers(model: nn.Module, inputs: Any, cost: Cost) -> list[Reading]:
+def peer_numbers(model: nn.Module, inputs: Any, cost: Cost) -> list[PeerNumber]:
     """Run every tool that is installed; `cost` is what this program counted for the same model and inputs."""
-    return [read_peer(name, model, inputs, cost) for name in PEERS if is_installed(name)]
+    return [peer_number(name, model, inputs, cost) for name in PEERS if is_installed(name)]
 
 
 def is_installed(name: str) -> bool:
@@ -61,7 +61,7 @@ def is_installed(name: str) -> bool:
     return find_spec(name) is not None
 
 
-def read_peer(name: str, model: nn.Module, inputs: Any, cost: Cost) -> Reading:
+def peer_number(name: str, model: nn.Module, inputs: Any, cost: Cost) -> PeerNumber:
     """Run one tool on copies of the model and its inputs."""
     convention = get_convention(name)
     number, error = None, ""
@@ -74,7 +74,7 @@ def read_peer(name: str, model: nn.Module, inputs: Any, cost: Cost) -> Reading:
         for kind, part in cost.by_kind().items()
         if (extra := convention.number(part) - convention.per_mac * part.macs)
     }
-    return Reading(
+    return PeerNumber(
         tool=name,
         version=version(name),
         unit=convention.unit,

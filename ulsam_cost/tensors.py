@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from copy import copy
 from dataclasses import fields
+from operator import is_not
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from ulsam_cost.torch_private import stored_values
 
+PLAIN = frozenset({int, float, bool, str, type(None)})
 SPARSE_LAYOUTS = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
@@ -33,6 +35,11 @@ def mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
     """
     if isinstance(value, Tensor):
         return function(value)
+    if type(value) in PLAIN:
+        return value
+    if type(value) is tuple:  # the arguments of every operation: walked once
+        items = [mapped(item, function) for item in value]
+        return tuple(items) if any(map(is_not, items, value)) else value
     if next(tensors_of(value), None) is None:
         return value
     if isinstance(value, tuple):

@@ -42,7 +42,7 @@ def parse_printed(text: str) -> Printed:
     match = _NUMBER.fullmatch(text.strip())
     if match is None:
         raise CostError(
-            f"{shortened(text)} is no number: digits with at most one of K, M, G, T are accepted, as in 4.122G"
+            f"{shortened(text)} is not a number: digits with at most one of K, M, G, T are accepted, as in 4.122G"
         )
     digits, factor = Decimal(match[1]), Decimal(FACTORS[match[2]])
     exponent = digits.as_tuple().exponent

@@ -28,7 +28,7 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class CountingRule:
     """A counting rule, its number for each network, and how each meets the printed one, None where it does not."""
 
     words: str
@@ -99,7 +99,7 @@ CHOICES: tuple[tuple[Choice, ...], ...] = (
 )
 
 
-def solve(costs: Sequence[Cost], printed: Sequence[Printed], *, products_only: bool = False) -> list[Rule]:
+def solve(costs: Sequence[Cost], printed: Sequence[Printed], *, products_only: bool = False) -> list[CountingRule]:
     """The rules that give the printed numbers: known conventions first, then the plainest.
 
     Choices that come to the same for all of the networks are one, the plainest.
@@ -135,9 +135,11 @@ def _distinct(group: Sequence[Choice], costs: Sequence[Cost]) -> list[tuple[Choi
     return [(choice, totals) for totals, choice in found.items()]
 
 
-def _rule(words: str, numbers: Sequence[int], printed: Sequence[Printed], effort: int, convention: str = "") -> Rule:
+def _rule(
+    words: str, numbers: Sequence[int], printed: Sequence[Printed], effort: int, convention: str = ""
+) -> CountingRule:
     verdicts = tuple(
         meets(Fraction(target.value), Fraction(target.resolution), Fraction(number))
         for number, target in zip(numbers, printed, strict=True)
     )
-    return Rule(words=words, numbers=tuple(numbers), verdicts=verdicts, effort=effort, convention=convention)
+    return CountingRule(words=words, numbers=tuple(numbers), verdicts=verdicts, effort=effort, convention=convention)

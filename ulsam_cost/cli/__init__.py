@@ -22,16 +22,16 @@ os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 COMMANDS = {
     "table1": "Overheads of the attention mechanisms: printed, derived, counted.",
     "overhead": "What attention adds, swept over channels and map sizes, as a table and a picture.",
-    "profile": "What a network costs under a placement, and how long it takes.",
+    "profile": "What a network with attention at given positions costs, and how long it takes.",
     "layers": "The layers of a model, and whether attention may follow or replace each.",
-    "compare": "Networks side by side, and the layers in which they part.",
+    "compare": "Networks side by side, and the layers in which they differ.",
     "measure": "Time, memory and energy of a model, and how far it is from the device's limit.",
     "search": "Placements of attention that keep a budget and cost least, out of all of them.",
     "count": "What any PyTorch model costs, under every convention, and what was not counted.",
     "conventions": "What each tool and each paper calls FLOPs.",
-    "crosscheck": "Every printed cost beside the computed one: is the paper right?",
-    "explain": "The story of a printed cell; which counting rule gives a number.",
-    "report": "Write the report, or check the one that stands.",
+    "crosscheck": "Compare every printed cost with the computed one.",
+    "explain": "How a printed cell can be computed, and which counting rule gives a number.",
+    "report": "Write the report, or check that it is up to date.",
 }
 
 

@@ -10,13 +10,13 @@ from ulsam_cost.report.formats import render, to_json
 @data_command("compare")
 @click.argument("models", nargs=-1, required=True, metavar="A B [C ...]")
 @options(
-    click.option("--input", "inputs", multiple=True, help="Shape of each input of a MODEL that brings none."),
-    click.option("--depth", type=POSITIVE, default=2, show_default=True, help="Of the modules, with a MODEL."),
-    click.option("--layers", is_flag=True, help="In CSV: the layers, not the totals."),
+    click.option("--input", "inputs", multiple=True, help="Shape of each input, for a MODEL without example inputs."),
+    click.option("--depth", type=POSITIVE, default=2, show_default=True, help="Depth of the module tree, for a MODEL."),
+    click.option("--layers", is_flag=True, help="In CSV, print the layers instead of the totals."),
     format_option,
 )
 def command(models: tuple[str, ...], inputs: tuple[str, ...], depth: int, layers: bool, style_of_output: str) -> None:
-    """Networks side by side: totals, differences to the first, and the layers in which they part.
+    """Networks side by side: totals, differences from the first, and the layers in which they differ.
 
     Each of A, B, C is a network with its options in one string, as in "resnet50 --attention se --connection dca",
     or a MODEL: FILE.py:NAME or package.module:NAME.

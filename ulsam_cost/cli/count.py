@@ -15,18 +15,24 @@ from ulsam_cost.report.formats import prose, render
 @click.argument("model")
 @options(
     click.option("--input", "inputs", multiple=True, help="Shape of each input: 1x3x224x224, or 1x128:int64."),
-    click.option("--depth", type=POSITIVE, default=2, show_default=True, help="How deep the module tree goes."),
+    click.option("--depth", type=POSITIVE, default=2, show_default=True, help="Depth of the module tree."),
     click.option(
         "--by",
         type=click.Choice(("module", "kind", "operator")),
         default="module",
         show_default=True,
-        help="What the rows are.",
+        help="How the rows are grouped.",
     ),
-    click.option("--train", is_flag=True, help="Forward and backward, instead of forward alone."),
-    click.option("--peers", is_flag=True, help="Run the installed tools on copies, and say why they differ."),
-    click.option("--strict", is_flag=True, help="End with 1 if an operation that looks like a product is not counted."),
-    click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="PNG of where the cost is."),
+    click.option("--train", is_flag=True, help="Count the forward and the backward pass, not only the forward pass."),
+    click.option(
+        "--peers", is_flag=True, help="Run the installed tools on copies of the model, and explain the differences."
+    ),
+    click.option(
+        "--strict", is_flag=True, help="End with 1 if an operation that looks like a matrix product is not counted."
+    ),
+    click.option(
+        "--figure", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG that shows where the cost is."
+    ),
     format_option,
 )
 def command(
@@ -47,7 +53,7 @@ def command(
     """
     from ulsam_cost.counting.loaded import count_loaded
     from ulsam_cost.nn.loading import load_model
-    from ulsam_cost.peers import read_peers
+    from ulsam_cost.peers import peer_numbers
     from ulsam_cost.report.figures.count import count_figure
     from ulsam_cost.report.files import require_file, write_file
     from ulsam_cost.report.views import count
@@ -59,17 +65,17 @@ def command(
     loaded = load_model(model, inputs=inputs, device="cpu" if peers else "meta")
     counted = count_loaded(loaded, train=train)
     record = count.count_record(loaded, counted, depth)
-    readings = read_peers(loaded.model, loaded.inputs, counted.cost) if peers else []
+    numbers = peer_numbers(loaded.model, loaded.inputs, counted.cost) if peers else []
     if figure is not None:
         write_file(figure, count_figure(record))
-    _print(record, counted, by, readings, style_of_output)
+    _print(record, counted, by, numbers, style_of_output)
     if strict and not counted.complete:
         say(f"the count is incomplete: {counted.left_out()}")
         return 1
     return 0
 
 
-def _print(record: dict[str, Any], counted: Any, by: str, readings: list[Any], style: str) -> None:
+def _print(record: dict[str, Any], counted: Any, by: str, numbers: list[Any], style: str) -> None:
     from ulsam_cost.report.views import count
 
     if by == "module":
@@ -77,17 +83,17 @@ def _print(record: dict[str, Any], counted: Any, by: str, readings: list[Any], s
     else:
         rows = count.group_table(counted, by)
     if style == "json":
-        peers = {"peers": list(count.peers_table(readings, counted).records)} if readings else {}
+        peers = {"peers": list(count.peers_table(numbers, counted).records)} if numbers else {}
         echo(render(rows, style, record | peers))
         return
     if style == "csv":
-        echo(render(count.peers_table(readings, counted) if readings else rows, style))
+        echo(render(count.peers_table(numbers, counted) if numbers else rows, style))
         return
     parts = [count.head_lines(record)] if style == "table" else []
     parts += [render(rows, style), render(count.totals_table(record), style)]
-    if readings:
-        parts += [render(count.peers_table(readings, counted), style)]
-        parts += [prose(count.peers_text(readings, counted), style)]
+    if numbers:
+        parts += [render(count.peers_table(numbers, counted), style)]
+        parts += [prose(count.peers_text(numbers, counted), style)]
     if record["uncounted"]:
         parts += ["Not counted:", render(count.uncounted_table(counted.uncounted), style)]
     echo("\n\n".join(parts))

@@ -12,11 +12,11 @@ from ulsam_cost.report.formats import render
 
 @data_command("crosscheck")
 @options(
-    click.option("--source", help="One paper alone: ulsam, ulsam_poster, aw or dca."),
-    click.option("--table", "table_name", help="One of its tables alone, as in 'Table 8'."),
+    click.option("--source", help="Only this paper: ulsam, ulsam_poster, aw or dca."),
+    click.option("--table", "table_name", help="Only this table, as in 'Table 8'."),
     click.option(
         "--only",
-        help="One verdict alone (match, truncated, last_digit, explained, unexplained, incomplete), or one outcome of "
+        help="Only this verdict (match, truncated, last_digit, explained, unexplained, incomplete), or one outcome of "
         "the summary (network, network_truncated, printed_formula, papers_arithmetic, counting_rule).",
     ),
     click.option(
@@ -40,7 +40,7 @@ def command(
     no_code: bool,
     style_of_output: str,
 ) -> int:
-    """Every printed cost beside the computed one, and whether the paper is right.
+    """Compare every printed cost with the computed one.
 
     Ends with 1 if a number is unexplained, or cannot be judged because the count of its model is incomplete.
     """

@@ -14,9 +14,11 @@ from ulsam_cost.report.formats import prose, render, to_json
 @click.argument("row", required=False)
 @options(
     click.option("--model", "models", multiple=True, metavar="MODEL", help="A network or FILE.py:NAME; repeatable."),
-    click.option("--printed", "numbers", multiple=True, metavar="NUMBER", help="What is printed for it, as in 4.122G."),
+    click.option(
+        "--printed", "numbers", multiple=True, metavar="NUMBER", help="The number printed for it, as in 4.122G."
+    ),
     click.option("--input", "inputs", multiple=True, help="Shape of each input, as in 1x3x224x224."),
-    click.option("--most", type=click.IntRange(min=1), default=12, show_default=True, help="Rules shown."),
+    click.option("--most", type=click.IntRange(min=1), default=12, show_default=True, help="Number of rules to show."),
     format_option,
 )
 def command(
@@ -29,10 +31,10 @@ def command(
     most: int,
     style_of_output: str,
 ) -> None:
-    """The story of a printed cell, or which counting rule gives anybody's number.
+    """Explain a printed cell, or find the counting rule that gives a number.
 
-    SOURCE TABLE ROW tells of a row of the papers' tables, as in: explain ulsam "Table 8" 2. With --model and
-    --printed, once or several times, it finds the rules that give all of the numbers, the plainest first.
+    SOURCE TABLE ROW names a row of the papers' tables, as in: explain ulsam "Table 8" 2. With --model and
+    --printed, once or several times, it finds the rules that give all of the numbers, the simplest first.
     """
     if models or numbers:
         if source is not None:

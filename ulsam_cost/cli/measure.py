@@ -31,7 +31,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         except ValueError:
             share = 0.0
         if rest or not 0 < share < 1:
-            self.fail(f"{value!r} is no share between 0 and 1: 1% or 0.01 is accepted", param, ctx)
+            self.fail(f"{value!r} is not a share between 0 and 1: 1% or 0.01 is accepted", param, ctx)
         return share
 
 
@@ -40,37 +40,48 @@ class Share(click.ParamType):  # type: ignore[type-arg]
 @options(
     *network_options,
     click.option("--input", "inputs", multiple=True, help="Shape of each input of a model: 1x3x224x224, 1x128:int64."),
-    click.option("--baseline", metavar="MODEL", help="What to compare with, instead of the plain network."),
+    click.option("--baseline", metavar="MODEL", help="Model to compare with, instead of the plain network."),
     click.option(
-        "--batch", "batches", type=Listed(POSITIVE), help="1,8,64.  [default: 1, or that of the example inputs]"
+        "--batch",
+        "batches",
+        type=Listed(POSITIVE),
+        help="Batch sizes, as in 1,8,64.  [default: 1, or that of the example inputs]",
     ),
-    click.option("--dtype", "dtypes", default="float32", show_default=True, help="float32,float16,bfloat16."),
+    click.option(
+        "--dtype", "dtypes", default="float32", show_default=True, help="Data types, from float32,float16,bfloat16."
+    ),
     click.option(
         "--memory-format",
         type=click.Choice(["contiguous", "channels_last"]),
         default="contiguous",
         show_default=True,
-        help="How maps lie in memory.",
+        help="Memory format of the maps.",
     ),
-    click.option("--mode", "modes", default="eager", show_default=True, help="eager,graph,compile,compile-graph."),
-    click.option("--train", is_flag=True, help="A step (forward, backward, SGD) instead of a forward pass."),
+    click.option(
+        "--mode", "modes", default="eager", show_default=True, help="Modes, from eager,graph,compile,compile-graph."
+    ),
+    click.option(
+        "--train", is_flag=True, help="Measure a training step (forward, backward, SGD), not only a forward pass."
+    ),
     click.option(
         "--allocator",
         type=click.Choice(["keep", "system"]),
-        help="Freed memory is kept for the next run, or left to the system.  [default: keep, where it can be had]",
+        help="Keep freed memory for the next run, or leave it to the system.  [default: keep, where available]",
     ),
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N."),
-    click.option("--repeats", type=POSITIVE, help="Runs of each model; instead of precision and seconds."),
+    click.option("--repeats", type=POSITIVE, help="Runs of each model, instead of --precision and --max-seconds."),
     click.option(
         "--precision",
         type=Share(),
         default="1%",
         show_default=True,
-        help="Run until the intervals of the medians are narrower.",
+        help="Run until the intervals of the medians are narrower than this.",
     ),
-    click.option("--max-seconds", type=float, default=10.0, show_default=True, help="But not longer than this, a row."),
-    click.option("--memory", is_flag=True, help="Peak memory, and the least for the activations."),
-    click.option("--layers", is_flag=True, help="Time of each layer, and what the hooks cost."),
+    click.option(
+        "--max-seconds", type=float, default=10.0, show_default=True, help="Longest time to measure each row."
+    ),
+    click.option("--memory", is_flag=True, help="Measure peak memory, and give the least that the activations need."),
+    click.option("--layers", is_flag=True, help="Time each layer, and give the overhead of the hooks."),
     click.option(
         "--roofline",
         is_flag=True,
@@ -79,8 +90,8 @@ class Share(click.ParamType):  # type: ignore[type-arg]
     click.option("--recalibrate", is_flag=True, help="Measure the device's limits again."),
     click.option("--picture", type=click.Path(path_type=Path), help="PNG of the layers on the roofline."),
     click.option("--kernels", is_flag=True, help="Kernels and operators by module, from torch.profiler."),
-    click.option("--energy", is_flag=True, help="Joules an image, where NVIDIA's driver counts them."),
-    click.option("--output", type=click.Path(path_type=Path), help="JSON file, written anew after each row."),
+    click.option("--energy", is_flag=True, help="Energy per image, where NVIDIA's driver reports it."),
+    click.option("--output", type=click.Path(path_type=Path), help="JSON file, rewritten after each row."),
     format_option,
 )
 def command(
@@ -112,8 +123,8 @@ def command(
 
     MODEL is a network's name, alone or with its options as in "resnet50 --attention se", or FILE.py:NAME. A
     network with attention and the plain one are measured in turn, and their ratio is given pair by pair; --baseline
-    sets any other model beside it. Where other programs kept the machine busy, the times are shown and no verdict
-    is given.
+    compares with any other model instead. If other programs kept the machine busy, the times are shown without a
+    verdict.
     """
     from ulsam_cost.measuring import sweep as measure
     from ulsam_cost.measuring.timing import make_effort
@@ -165,12 +176,12 @@ def _subjects(model: str, baseline: str | None, inputs: tuple[str, ...], network
         options = ", ".join(f"--{key}" for key in network)
         raise CostError(f"{options} with {model!r}: the options of a network are accepted beside its bare name")
     if inputs or not names_network(model):
-        subject, plain = measure.model_subject(model, inputs=inputs), None
+        subject, plain = measure.measured_model(model, inputs=inputs), None
     else:
         spec = network_spec(model, **network) if network else spec_from_text(model)
-        subject = measure.network_subject(spec)
-        plain = measure.network_subject(spec.plain()) if spec != spec.plain() else None
-    return subject, measure.model_subject(baseline, inputs=inputs) if baseline else plain
+        subject = measure.measured_network(spec)
+        plain = measure.measured_network(spec.plain()) if spec != spec.plain() else None
+    return subject, measure.measured_model(baseline, inputs=inputs) if baseline else plain
 
 
 def _require_writable(*files: Path | None) -> None:

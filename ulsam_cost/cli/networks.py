@@ -25,16 +25,18 @@ network_options = (
     click.option("--groups", type=POSITIVE, help="Subspaces g of ULSAM.  [default: 4]"),
     click.option("--style", type=click.Choice(STYLES), help="Style of ULSAM.  [default: equation]"),
     click.option("--width", type=float, help="Width multiplier.  [default: 1]"),
-    click.option("--resolution", type=SIZE, help="Of the input: 224 or 192x160.  [default: 224]"),
-    click.option("--classes", type=POSITIVE, help="Of the classifier.  [default: 1000]"),
-    click.option("--variant", help="Of ResNets: v1.5 (stride in the 3x3) or v1 (in the 1x1)."),
-    click.option("--sites", help="Where in the blocks: paper or block; in those of mv1 pointwise, depthwise or both."),
-    click.option("--connection", help="dca joins each attention with the one before, aw attends the weights."),
-    click.option("--option", "extra", multiple=True, metavar="NAME=VALUE", help="Of the mechanism or the connection."),
+    click.option("--resolution", type=SIZE, help="Input size: 224, or 192x160 (height x width).  [default: 224]"),
+    click.option("--classes", type=POSITIVE, help="Number of classes.  [default: 1000]"),
+    click.option("--variant", help="ResNet variant: v1.5 (stride in the 3x3 convolution) or v1 (in the 1x1)."),
+    click.option("--sites", help="Place inside the blocks: paper or block; for mv1 also pointwise, depthwise or both."),
+    click.option("--connection", help="dca connects each attention module with the previous one, aw attends weights."),
+    click.option(
+        "--option", "extra", multiple=True, metavar="NAME=VALUE", help="Option of the mechanism or the connection."
+    ),
 )
 batch_options = (
-    click.option("--batch", type=POSITIVE, help="Inputs at once; costs are the batch's.  [default: 1]"),
-    click.option("--input", "shape", metavar="NxCxHxW", help="Batch and resolution in one: 1x3x800x1344."),
+    click.option("--batch", type=POSITIVE, help="Batch size; costs are those of the whole batch.  [default: 1]"),
+    click.option("--input", "shape", metavar="NxCxHxW", help="Batch size and resolution together, as in 1x3x800x1344."),
 )
 
 

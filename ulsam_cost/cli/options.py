@@ -27,7 +27,7 @@ class PositiveInt(click.IntRange):
             if (number := int(super().convert(value, param, ctx))) < _TOO_LARGE:
                 return number
         text = str(value)
-        return self.fail(f"{text!r} is no positive whole number of at most 18 digits, which is accepted", param, ctx)
+        return self.fail(f"{text!r} is not a positive whole number of at most 18 digits", param, ctx)
 
 
 class MapSize(click.ParamType):  # type: ignore[type-arg]
@@ -43,7 +43,7 @@ class MapSize(click.ParamType):  # type: ignore[type-arg]
         height, width = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
         if not height or not width:
             self.fail(
-                f"{value!r} is no size: 14 for 14 x 14, or 14x7 for height 14 and width 7, is accepted", param, ctx
+                f"{value!r} is not a size: 14 for 14 x 14, or 14x7 for height 14 and width 7, is accepted", param, ctx
             )
         return height, width
 
@@ -71,7 +71,7 @@ format_option = click.option(
     type=click.Choice(FORMATS),
     default="table",
     show_default=True,
-    help="Format of what is printed.",
+    help="Output format.",
 )
 
 

@@ -37,7 +37,7 @@ class Sweep(click.ParamType):  # type: ignore[type-arg]
         match = _RANGE.fullmatch(text)
         start, stop, step = (int(part or 1) for part in match.groups()) if match else (0, 0, 0)
         if not 0 < start <= stop or not step:
-            self.fail(f"{text!r} is no range: START:STOP:STEP, as in 64:1024:64, is accepted", param, ctx)
+            self.fail(f"{text!r} is not a range: START:STOP:STEP, as in 64:1024:64, is accepted", param, ctx)
         if (stop - start) // step >= MOST_VALUES:
             self.fail(f"{text!r} has more than {MOST_VALUES:,} values: a larger step is accepted", param, ctx)
         return [self.kind.convert(str(number), param, ctx) for number in range(start, stop + 1, step)]
@@ -59,9 +59,11 @@ class Sweep(click.ParamType):  # type: ignore[type-arg]
     mechanisms_option,
     click.option("--t", type=POSITIVE, help="Attention maps of A2-Net.  [default: m / 8]"),
     click.option("--r", type=POSITIVE, help="Reduction.  [default: 16, or m if that is less]"),
-    click.option("--g", type=POSITIVE, help="Subspaces of ULSAM.  [default: 4, or what of it divides m]"),
+    click.option("--g", type=POSITIVE, help="Subspaces of ULSAM.  [default: 4, or less if 4 does not divide m]"),
     click.option("--style", type=click.Choice(STYLES), default="equation", show_default=True, help="Style of ULSAM."),
-    click.option("--picture", type=click.Path(path_type=Path), help="PNG of the sweep, one line a mechanism."),
+    click.option(
+        "--picture", type=click.Path(path_type=Path), help="Write a PNG of the sweep, with a line for each mechanism."
+    ),
     format_option,
 )
 def command(
@@ -77,7 +79,7 @@ def command(
 ) -> None:
     """What the attention mechanisms add, swept over channels and map sizes: the real modules' parameters and MACs.
 
-    A mechanism that stands in place of a convolution (aw, sk) is counted over that one.
+    The cost of a mechanism that replaces a convolution (aw, sk) is the difference from that convolution.
     """
     chosen = chosen_mechanisms(mechanisms)
     records = overhead_records(chosen, channels, sizes, style=style, t=t, r=r, g=g)

@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 @options(
     *network_options,
     *batch_options,
-    click.option("--layers", is_flag=True, help="Show each layer."),
+    click.option("--layers", is_flag=True, help="Also show each layer."),
     click.option("--device", default="auto", show_default=True, help="Where latency is measured: auto, cpu or cuda."),
-    click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Pairs of runs that are measured."),
-    click.option("--no-latency", is_flag=True, help="Measure nothing."),
+    click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Number of pairs of runs."),
+    click.option("--no-latency", is_flag=True, help="Measure neither latency nor memory."),
     format_option,
 )
 def command(
     network: str, layers: bool, device: str, repeats: int, no_latency: bool, style_of_output: str, **given: Any
 ) -> None:
-    """What a network costs under a placement, and how long it takes.
+    """What a network with attention at the given positions costs, and how long it takes.
 
     NETWORK is one of mv1, mv2, resnet18, resnet34, resnet50, resnet101, resnet152, resnext50_32x4d, resnext101_32x4d,
     resnext101_32x8d, mnasnet1_0, resnet101_fpn, mobilenet_v3_large, mobilenet_v3_small, efficientnet_b0,

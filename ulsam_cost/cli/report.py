@@ -10,16 +10,22 @@ from ulsam_cost.cli.output import data_command, echo, say
 
 @data_command("report")
 @options(
-    click.option("--out", type=click.Path(path_type=Path), default=Path("reports"), show_default=True, help="Folder."),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        default=Path("reports"),
+        show_default=True,
+        help="Folder of the report.",
+    ),
     click.option("--check", is_flag=True, help="Write nothing; end with 1 if the files are not what would be written."),
     click.option("--device", default="auto", show_default=True, help="Where latency is measured: auto, cpu or cuda."),
-    click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Pairs of runs that are measured."),
+    click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Number of pairs of runs."),
     click.option("--no-latency", is_flag=True, help="Measure nothing, and leave the pages of timings as they are."),
 )
 def command(out: Path, check: bool, device: str, repeats: int, no_latency: bool) -> int:
-    """Write the report, or check the one that stands.
+    """Write the report, or check that it is up to date.
 
-    The report sets the papers' printed costs beside derived, counted and measured ones: Markdown and PNG, and one
+    The report compares the papers' printed costs with derived, counted and measured ones: Markdown and PNG, and one
     index.html that needs no network.
     """
     from ulsam_cost.measuring.device import resolve_device

@@ -20,17 +20,19 @@ from ulsam_cost.report.views.table1 import (
 @data_command("table1")
 @options(
     click.option("--m", type=POSITIVE, default=512, show_default=True, help="Channels of the map."),
-    click.option("--hw", type=SIZE, default=(14, 14), show_default="14", help="Size of the map: 14, or 14x7."),
+    click.option(
+        "--hw", type=SIZE, default=(14, 14), show_default="14", help="Size of the map: 14, or 14x7 (height x width)."
+    ),
     click.option("--t", type=POSITIVE, help="Attention maps of A2-Net.  [default: m / 8]"),
     click.option("--r", type=POSITIVE, help="Reduction of SE, BAM and CBAM.  [default: 16, or m if that is less]"),
     click.option(
         "--dilation", type=POSITIVE, default=4, show_default=True, help="Dilation of BAM; it changes no cost."
     ),
-    click.option("--g", type=POSITIVE, help="Subspaces of ULSAM.  [default: 4, or what of it divides m]"),
+    click.option("--g", type=POSITIVE, help="Subspaces of ULSAM.  [default: 4, or less if 4 does not divide m]"),
     click.option("--style", type=click.Choice(STYLES), default="equation", show_default=True, help="Style of ULSAM."),
     mechanisms_option,
-    click.option("--exact", is_flag=True, help="Add what the real modules cost, derived, and why it differs."),
-    click.option("--counted", is_flag=True, help="Add what the real modules cost, counted."),
+    click.option("--exact", is_flag=True, help="Add the derived cost of the real modules, and why it differs."),
+    click.option("--counted", is_flag=True, help="Add the counted cost of the real modules."),
     format_option,
 )
 def command(

@@ -245,7 +245,7 @@ def body_of(model: Any) -> nn.Module:
         CostError: for what is no module.
     """
     if not isinstance(model, nn.Module):
-        raise CostError(f"{type(model).__name__} is no torch.nn.Module: a module is accepted")
+        raise CostError(f"{type(model).__name__} is not a torch.nn.Module: a module is accepted")
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
         return body_of(model.module)
     if type(model).__name__ == "OptimizedModule":  # naming the class would import the whole compiler

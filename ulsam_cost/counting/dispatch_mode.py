@@ -1,4 +1,4 @@
-"""The lower net: every operation that the dispatcher runs, wherever it was called from."""
+"""The dispatch mode: every operation that the dispatcher runs, wherever it was called from."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The upper net: every torch function that the model calls, answered from shapes or run on the meta device."""
+"""The function mode: every torch function that the model calls, answered from shapes or run on the meta device."""
 
 from types import FunctionType
 from typing import Any

@@ -9,7 +9,7 @@ from typing import Any
 from ulsam_cost.counting.count import body_of, count_and_hear
 from ulsam_cost.counting.loaded import in_a_sentence
 from ulsam_cost.counting.networks import count_network
-from ulsam_cost.formulas.networks import NetworkSpec, attention_by_layer, layer_table, split_by_layer
+from ulsam_cost.formulas.networks import NetworkSpec, attention_by_layer, numbered_layers, split_by_layer
 from ulsam_cost.formulas.networks import network_layers as derived_layers
 from ulsam_cost.nn.loading import LoadedModel
 from ulsam_cost.nn.networks.meta import build_on_meta
@@ -44,7 +44,7 @@ def network_layers(spec: NetworkSpec) -> tuple[Layer, ...]:
     plain = spec.plain()
     layers, counted, model = derived_layers(plain), count_network(plain), build_on_meta(plain)
     split, standing = split_by_layer(counted.cost, layers), attention_by_layer(spec)
-    numbered = {str(row.layer): row for row in layer_table(plain)}
+    numbered = {str(row.layer): row for row in numbered_layers(plain)}
     return tuple(
         Layer(
             layer=layer.layer,

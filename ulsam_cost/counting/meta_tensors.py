@@ -1,4 +1,4 @@
-"""Which tensors stand for which: meta stand-ins for real tensors, views of parameters, constants of the run."""
+"""Which tensors stand for which: meta tensors for real ones, views of parameters, constants of the run."""
 
 from collections.abc import Iterable
 from contextlib import nullcontext
@@ -26,7 +26,7 @@ class MetaTensors:
 
     def __init__(self, index: ModelIndex, twins: Twins, *, gradients: bool = False) -> None:
         self._gradients = gradients
-        self._stand_ins: dict[int, Tensor] = {}
+        self._made: dict[int, Tensor] = {}
         self._own_values: dict[int, Tensor] = {}
         self._constants: set[int] = set()
         self._kept: list[Tensor] = []  # ids stay unique while their tensors live
@@ -36,7 +36,7 @@ class MetaTensors:
         self._parameter_of = twins.parameters  # tensor -> the parameter that it is, stands for or views
 
     def is_parameter(self, tensor: Any) -> bool:
-        """Whether a tensor is a parameter of the model, its stand-in, or a view of one."""
+        """Whether a tensor is a parameter of the model, its meta tensor, or a view of one."""
         return id(tensor) in self._parameter_of
 
     def charge_params(self, tensors: Iterable[Any], path: str) -> int:
@@ -56,7 +56,7 @@ class MetaTensors:
         own = [self._memo[key] for key in self._indexed if key in self._memo]
         found = {id(tensor): tensor for tensor in (*own, *tensors_of(inputs))}
         # Code that is not Python, such as a scripted module's, takes them as they are: then both stand for them.
-        both = (*found.values(), *(self._stand_ins[key] for key in found if key in self._stand_ins))
+        both = (*found.values(), *(self._made[key] for key in found if key in self._made))
         return [tensor for tensor in both if tensor.requires_grad and tensor.is_leaf]
 
     def unclaimed(self) -> list[tuple[str, int]]:
@@ -74,7 +74,7 @@ class MetaTensors:
 
     def is_untouched(self, tensor: Any) -> bool:
         """Whether a tensor still has the values with which the run began, or which the run gave it as a constant."""
-        return not tensor.is_meta and id(tensor) not in self._stand_ins
+        return not tensor.is_meta and id(tensor) not in self._made
 
     def keep_constant(self, result: Any) -> None:
         """Remember the real tensors that a function gave: they were made in the run, of nothing but constants."""
@@ -117,31 +117,31 @@ class MetaTensors:
         return self.is_untouched(tensor) and not self.is_parameter(tensor) and tensor.numel() <= MOST_CONSTANT
 
     def on_meta(self, value: Any) -> Any:
-        """The value with a meta stand-in for every real tensor in plain tuples, lists and dicts."""
+        """The value with a meta tensor for every real tensor in plain tuples, lists and dicts."""
         return mapped(value, self._on_meta)
 
     def _on_meta(self, tensor: Tensor) -> Tensor:
-        return tensor if tensor.is_meta else self._stand_in(tensor)
+        return tensor if tensor.is_meta else self._meta(tensor)
 
-    def _stand_in(self, tensor: Tensor) -> Tensor:
+    def _meta(self, tensor: Tensor) -> Tensor:
         if transforms.is_functorch_wrapped_tensor(tensor):
             return self._wrapped(tensor)
         if tensor.layout in SPARSE_LAYOUTS:
             raise NeedsValuesError("what a sparse tensor stores is known for real only")
-        found = self._stand_ins.get(id(tensor))
+        found = self._made.get(id(tensor))
         if found is None:
             with without_dispatch(), nullcontext() if current_transform() is None else outside_transforms():
                 found = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
             if self._gradients and tensor.requires_grad:
                 found.requires_grad_()
             self._kept.append(tensor)
-            self._stand_ins[id(tensor)] = found
+            self._made[id(tensor)] = found
             if self.is_parameter(tensor):
                 self._parameter_of[id(found)] = self._parameter_of[id(tensor)]
         return found
 
     def _wrapped(self, tensor: Tensor) -> Tensor:
-        """A stand-in under the same transform, such as vmap, which hides a dimension of the tensor."""
+        """A meta tensor under the same transform, such as vmap, which hides a dimension of the tensor."""
         inner, level = self.on_meta(transforms.get_unwrapped(tensor)), transforms.maybe_get_level(tensor)
         if transforms.is_batchedtensor(tensor):
             found: Tensor = transforms._add_batch_dim(inner, transforms.maybe_get_bdim(tensor), level)

@@ -1,8 +1,8 @@
-"""One run of a model in both nets.
+"""One run of a model under both modes.
 
-The upper net (`functions`) sees each torch function: it answers the common ones from shapes, and lets the others
-run on the meta device, with a meta stand-in for every real tensor, so that nothing is computed.
-The lower net (`dispatch`) sees every operation that the dispatcher runs, so that nothing slips through.
+The function mode sees each torch function: it answers the common ones from shapes, and lets the others
+run on the meta device, with a meta tensor for every real one, so that nothing is computed.
+The dispatch mode sees every operation that the dispatcher runs, so that none is missed.
 """
 
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ class Tracer:
         self._own_modes = self._modes(self.scope, self.record)
 
     def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run the model in both nets."""
+        """Run the model under both modes."""
         if not self._values:
             args, kwargs = self.tensors.on_meta(args), self.tensors.on_meta(kwargs)
         with self._within(self._own_modes):
@@ -65,14 +65,14 @@ class Tracer:
         return scope, DispatchMode(scope, record, self.tensors, values=self._values), functions
 
     @contextmanager
-    def _within(self, nets: Modes) -> Iterator[None]:
-        scope, dispatch, functions = nets
+    def _within(self, modes: Modes) -> Iterator[None]:
+        scope, dispatch, functions = modes
         scope.answer, scope.in_another_thread = functions.answer_leaf, self._run_in_another_thread
         with scope, dispatch, functions:
             yield
 
     def _run_in_another_thread(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Run a submodule in nets of its own: those of the run belong to the thread in which it began."""
+        """Run a submodule under modes of its own: those of the run belong to the thread in which it began."""
         scope = Scope(self.scope.names, self.scope.heard)
         record = Recorder(scope, self.tensors)
         try:
@@ -82,7 +82,7 @@ class Tracer:
             self.record.add(record)
 
     def run_backward(self, results: Any, inputs: Any) -> None:
-        """Run the backward pass in both nets, from gradients of all the results to all that requires gradients.
+        """Run the backward pass under both modes, from gradients of all the results to all that requires gradients.
 
         Raises:
             CostError: where no result depends on what requires gradients.
@@ -92,5 +92,5 @@ class Tracer:
             raise CostError("no result requires gradients: a model with a parameter that trains is accepted")
         with self._within(self._own_modes):
             gradients = [torch.ones_like(output) for output in outputs]
-            # Not as a torch function, which would be given stand-ins for the leaves that are real.
+            # Not as a torch function, which would be given meta tensors for the leaves that are real.
             seen_through(torch.autograd.grad)(outputs, self.tensors.leaves(inputs), gradients, allow_unused=True)

@@ -112,7 +112,7 @@ def _settings(environment: Mapping[str, str]) -> dict[str, int]:
     found = {}
     for name in ("mmap_max", "mmap_threshold", "trim_threshold", "top_pad"):
         text = tunables.get(f"glibc.malloc.{name}", environment.get(f"MALLOC_{name.upper()}_", ""))
-        with suppress(ValueError):  # glibc leaves out what is no number
+        with suppress(ValueError):  # glibc leaves out what is not a number
             found[name] = int(text, 0)
     return found
 

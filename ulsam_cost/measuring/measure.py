@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ulsam_cost.errors import CostError
 from ulsam_cost.measuring.runner import make_setting
 from ulsam_cost.measuring.timing import (
     ModelTiming,
@@ -70,6 +71,9 @@ def measure(
         >>> timed.to_frame()["model"].tolist()
         ['baseline', 'network']
     """
+    for each in (model, baseline):
+        if not isinstance(each, nn.Module | None):
+            raise CostError(f"{type(each).__name__} is no torch.nn.Module: a module is accepted")
     setting = make_setting(
         device=device, dtype=dtype, memory_format=memory_format, mode=mode, train=train, allocator=allocator
     )

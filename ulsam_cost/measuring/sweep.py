@@ -38,7 +38,7 @@ INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
+class MeasuredModel:
     """What is measured: its name, how to make it, and its numbered layers if it has any.
 
     `inputs` gives the inputs of a batch on the CPU, or their shapes on the meta device; `example_batch` is the batch
@@ -135,10 +135,10 @@ class Measurements:
         }
 
 
-def network_subject(spec: NetworkSpec) -> Subject:
+def measured_network(spec: NetworkSpec) -> MeasuredModel:
     """A network of the registry, its norms settled on random inputs."""
     inputs = partial(random_inputs, spec.input_shape[1:])
-    return Subject(
+    return MeasuredModel(
         name=network_name(spec),
         build=lambda: calibrate_batch_norm(build_network(spec), inputs(SETTLING_BATCH)),
         inputs=inputs,
@@ -158,13 +158,13 @@ def network_name(spec: NetworkSpec) -> str:
     return " ".join(parts)
 
 
-def model_subject(text: str, *, inputs: Sequence[str] = ()) -> Subject:
+def measured_model(text: str, *, inputs: Sequence[str] = ()) -> MeasuredModel:
     """A network with its options in one text, or anybody's model; arguments and errors as in `load_model`."""
     if names_network(text) and not inputs:
-        return network_subject(spec_from_text(text))
+        return measured_network(spec_from_text(text))
     loaded = load_model(text, inputs=inputs, device="cpu")
     example = _filled(loaded.inputs) if inputs else loaded.inputs
-    return Subject(
+    return MeasuredModel(
         name=text, build=lambda: loaded.model, inputs=partial(batch_of, example), example_batch=batch_size(example)
     )
 
@@ -238,8 +238,8 @@ def make_cases(
 
 
 def sweep(
-    subject: Subject,
-    baseline: Subject | None,
+    subject: MeasuredModel,
+    baseline: MeasuredModel | None,
     cases: Sequence[Case],
     *,
     effort: Effort,
@@ -284,7 +284,7 @@ def _share(progress: Progress, index: int, cases: int) -> Progress:
 
 def _steps(
     row: Measurement,
-    subject: Subject,
+    subject: MeasuredModel,
     models: Sequence[nn.Module],
     effort: Effort,
     wanted: Wanted,

@@ -61,7 +61,9 @@ def load_model(text: str, *, inputs: Sequence[str] = (), device: str = "meta") -
         )
     given = _tensors(inputs, _device_of(model) if device == "meta" else device) or own
     if given is None:
-        raise CostError(f"{text} gives no example inputs: --input 1x3x224x224, once for each input, says their shapes")
+        raise CostError(
+            f"{text} gives no example inputs: give their shapes with --input 1x3x224x224, once for each input"
+        )
     return LoadedModel(name=text, model=model.eval(), inputs=given)
 
 
@@ -97,7 +99,7 @@ def _tensor(text: str, device: str) -> torch.Tensor:
 def _found(text: str) -> Any:
     place, colon, name = text.rpartition(":")
     if not colon or not place or not name:
-        message = f"{text!r} is no model: a network's name, FILE.py:NAME or package.module:NAME is accepted"
+        message = f"{text!r} is not a model: a network's name, FILE.py:NAME or package.module:NAME is accepted"
         nearest = UnknownNameError.among("network", text.split(" ", 1)[0], REGISTERED)
         raise CostError(f"{message} ({nearest})")
     module = _module(place)

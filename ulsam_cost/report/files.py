@@ -52,7 +52,7 @@ def write_files(folder: Path, contents: Mapping[str, bytes]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for name in contents:
             if not _is_free(folder / name):
-                raise OutputError(f"cannot write into {folder}: {name} there is no regular file that may be written")
+                raise OutputError(f"cannot write into {folder}: {name} there is not a regular file that may be written")
         for left in (*folder.glob(f"{SCRATCH}*"), folder.parent / f"{SCRATCH}-{folder.name}"):
             if left.is_dir():
                 shutil.rmtree(left)
@@ -87,7 +87,7 @@ def require_file(path: Path) -> None:
             allowed = _is_free(place)
             require_writable(place.parent)
     if not allowed:
-        raise OutputError(f"cannot write {path}: it is no regular file that may be written, and no pipe")
+        raise OutputError(f"cannot write {path}: it is neither a writable regular file nor a pipe")
 
 
 def _is_free(place: Path) -> bool:

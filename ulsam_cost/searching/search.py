@@ -169,9 +169,11 @@ def search(
 
     Example:
         >>> import ulsam_cost as uc
-        >>> found = uc.search("mv1", budget={"macs": 520_000_000}, layers=[8, 9, 10], minimise=["macs"])
-        >>> found.front[0].costs["macs"] <= 520_000_000
-        True
+        >>> found = uc.search("mv2", attention=["ulsam", "se"], layers=range(12, 18), budget={"macs": 240_000_000})
+        >>> found.considered, found.feasible
+        (4607, 72)
+        >>> [(answer.spec.attention, str(answer.spec.placement), answer.delta["macs"]) for answer in found.front]
+        [('se', '13,14,16,17', -76327808), ('ulsam', '13,14,16,17', -76229888)]
     """
     start = perf_counter()
     mechanisms = tuple(dict.fromkeys((attention,) if isinstance(attention, str) else attention))

@@ -75,7 +75,7 @@ def register_rule(operator: Any, function: Rule) -> None:
 
     Raises:
         UnknownNameError: for a name that no library has defined.
-        CostError: for an operator that has a rule, and for what is no operator.
+        CostError: for an operator that has a rule, and for what is not an operator.
 
     Example:
         >>> import torch
@@ -99,7 +99,7 @@ def register_rule(operator: Any, function: Rule) -> None:
     """
     packet = getattr(operator, "overloadpacket", operator) if not isinstance(operator, str) else _named(operator)
     if not isinstance(packet, OpOverloadPacket):
-        raise CostError(f"{operator!r} is no operator: torch.ops.mylib.op or its name 'mylib::op' is accepted")
+        raise CostError(f"{operator!r} is not an operator: torch.ops.mylib.op or its name 'mylib::op' is accepted")
     if packet in RULES:
         raise CostError(f"{packet} has a rule already: an operator without one is accepted")
     RULES[packet] = function

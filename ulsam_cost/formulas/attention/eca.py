@@ -57,7 +57,7 @@ def chosen_kernel(kernel: int, channels: Any) -> Any:
     if kernel != 0 or isinstance(kernel, bool):
         return require_odd_kernel(kernel)
     if hasattr(channels, "free_symbols"):
-        raise SizeError(f"kernel = 0 chooses from the channels, and {channels} is no number: an odd one is accepted")
+        raise SizeError(f"kernel = 0 chooses from the channels, and {channels} is not a number: an odd one is accepted")
     half = sum((channels >= 2**power) * 1 for power in range(LARGEST_POWER)) // 2
     return half // 2 * 2 + 1
 

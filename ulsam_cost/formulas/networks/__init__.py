@@ -204,7 +204,7 @@ def network_cost(network: str, **options: Any) -> Cost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRow:
+class NumberedLayer:
     """A numbered layer for someone who chooses positions."""
 
     layer: int
@@ -218,7 +218,7 @@ class LayerRow:
     attention: tuple[str, ...] = ()
 
 
-def layer_table(spec: NetworkSpec) -> tuple[LayerRow, ...]:
+def numbered_layers(spec: NetworkSpec) -> tuple[NumberedLayer, ...]:
     """The numbered layers of a network with their shapes, and where attention may stand and does.
 
     `attention` are the paths of the modules that stand in a layer, after it or in its place.
@@ -230,7 +230,7 @@ def layer_table(spec: NetworkSpec) -> tuple[LayerRow, ...]:
     for slot in get_network(spec.network).slots(plain):
         output = outputs[str(slot.layer)]
         rows.append(
-            LayerRow(
+            NumberedLayer(
                 layer=slot.layer,
                 kind=slot.kind,
                 path=slot.path,

@@ -40,7 +40,7 @@ def options_from_text(text: str) -> tuple[str, dict[str, Any]]:
     try:
         name, *rest = shlex.split(text)
     except ValueError as error:
-        raise CostError(f"{text!r} is no network with options: {error}") from error
+        raise CostError(f"{text!r} is not a network with options: {error}") from error
     options: dict[str, Any] = {}
     for option, value in _pairs(text, rest):
         key, worth = read_option(value) if option == "option" else (option, value)

@@ -83,7 +83,7 @@ def timed_findings(folder: Path) -> tuple[Text, ...]:
             record = json.loads(path.read_text(encoding="utf-8"))
             found.append(slower_placements(record, f"{path.stem}.md"))
         except (ValueError, KeyError, TypeError):
-            raise CostError(f"{path} is no record of {WRITTEN_BY}: run it again, or move the file away") from None
+            raise CostError(f"{path} is not a record of {WRITTEN_BY}: run it again, or move the file away") from None
     return tuple(filter(None, found))
 
 

@@ -10,7 +10,7 @@ from ulsam_cost.cost import PRODUCT_KINDS, Cost
 from ulsam_cost.counting.count import Count, Uncounted
 from ulsam_cost.counting.modules import module_classes, split_params
 from ulsam_cost.nn.loading import LoadedModel
-from ulsam_cost.peers import Reading
+from ulsam_cost.peers import PeerNumber
 from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, fixed, number, words
 from ulsam_cost.units import AtLeast, at_least
 
@@ -174,22 +174,22 @@ def uncounted_table(uncounted: Sequence[Uncounted]) -> Table:
     return Table(columns=columns + failed * any_failed, records=[asdict(operation) for operation in uncounted])
 
 
-def peers_table(readings: Iterable[Reading], counted: Count) -> Table:
+def peers_table(numbers: Iterable[PeerNumber], counted: Count) -> Table:
     """What each tool says, and this program by its rule; a difference to a number that is not whole says nothing."""
     records = [
         {
-            "tool": reading.tool,
-            "version": reading.version,
-            "unit": reading.unit,
-            "number": reading.number,
-            "ours": at_least(reading.ours, unless=(complete := counted.complete_under(reading.tool))),
-            "difference": reading.difference if complete else None,
-            "plain": at_least(reading.plain, unless=counted.complete),
-            "by_kind": {str(kind): value for kind, value in reading.by_kind.items()},
-            "error": reading.error,
+            "tool": peer.tool,
+            "version": peer.version,
+            "unit": peer.unit,
+            "number": peer.number,
+            "ours": at_least(peer.ours, unless=(complete := counted.complete_under(peer.tool))),
+            "difference": peer.difference if complete else None,
+            "plain": at_least(peer.plain, unless=counted.complete),
+            "by_kind": {str(kind): value for kind, value in peer.by_kind.items()},
+            "error": peer.error,
             "complete": complete,
         }
-        for reading in readings
+        for peer in numbers
     ]
     columns = (
         words("tool", "tool"),
@@ -203,14 +203,14 @@ def peers_table(readings: Iterable[Reading], counted: Count) -> Table:
     return Table(columns=columns, records=records)
 
 
-def peers_text(readings: Iterable[Reading], counted: Count) -> str:
+def peers_text(numbers: Iterable[PeerNumber], counted: Count) -> str:
     """Where each tool's number comes from, kind by kind, or how it failed."""
     lines = []
-    for reading in readings:
-        if reading.error:
-            lines.append(f"{reading.tool} {reading.version} failed: {reading.error}")
+    for peer in numbers:
+        if peer.error:
+            lines.append(f"{peer.tool} {peer.version} failed: {peer.error}")
             continue
-        extras = (f"{'+' if value > 0 else '-'} {abs(value):,} {kind}" for kind, value in reading.by_kind.items())
-        plain = exact(at_least(reading.plain, unless=counted.complete))
-        lines.append(" ".join((f"{reading.tool} {reading.version}: {plain} of MACs", *extras)))
+        extras = (f"{'+' if value > 0 else '-'} {abs(value):,} {kind}" for kind, value in peer.by_kind.items())
+        plain = exact(at_least(peer.plain, unless=counted.complete))
+        lines.append(" ".join((f"{peer.tool} {peer.version}: {plain} of MACs", *extras)))
     return "\n".join(fill(line, 98, subsequent_indent="  ") for line in lines)

@@ -6,7 +6,7 @@ from textwrap import fill, wrap
 
 from ulsam_cost.audit import READINGS, Finding
 from ulsam_cost.audit.crosscheck import plain_number
-from ulsam_cost.audit.solve import Rule
+from ulsam_cost.audit.solve import CountingRule
 from ulsam_cost.audit.story import ConventionNumber, KindChange, Story
 from ulsam_cost.published import Cell
 from ulsam_cost.report.formats import Table, exact, number, render, words
@@ -69,7 +69,7 @@ def conventions_table(numbers: Sequence[ConventionNumber]) -> Table:
     return Table(columns=columns, records=[number.to_dict() for number in numbers])
 
 
-def rules_table(rules: Sequence[Rule]) -> Table:
+def rules_table(rules: Sequence[CountingRule]) -> Table:
     """The rules that give printed numbers, the plainest first."""
     records = [
         {
@@ -91,7 +91,7 @@ def rules_table(rules: Sequence[Rule]) -> Table:
     return Table(columns=columns, records=records)
 
 
-def rules_text(rules: Sequence[Rule], models: Sequence[str], numbers: Sequence[str], most: int) -> str:
+def rules_text(rules: Sequence[CountingRule], models: Sequence[str], numbers: Sequence[str], most: int) -> str:
     """The rules for the terminal: each in words, then what it gives for each network."""
     if not rules:
         return "No known convention and no sum of kinds that was tried gives " + ", ".join(numbers)

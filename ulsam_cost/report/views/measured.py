@@ -17,8 +17,8 @@ from ulsam_cost.units import format_ms
 KERNELS_SHOWN = 15
 ROOFLINE_ESTIMATE = (
     "The roofline estimate is the larger of FLOPs (2 a MAC) over the throughput of a matrix product and bytes over the "
-    "bandwidth of a copy, each operation reading its operands and writing its result once. It is no lower bound: maps "
-    "that stay in a cache and fused kernels move fewer bytes, and a convolution may leave out the products with "
+    "bandwidth of a copy, each operation reading its operands and writing its result once. It is not a lower bound: "
+    "maps that stay in a cache and fused kernels move fewer bytes, and a convolution may leave out the products with "
     "padding, which are counted."
 )
 WIDTH = 98

@@ -6,6 +6,7 @@ from typing import Any
 from ulsam_cost.report.formats import Column, Table, exact, number, signed, signed_pct, words
 from ulsam_cost.searching.budget import METRICS
 from ulsam_cost.searching.search import Answer, SearchResult
+from ulsam_cost.units import format_ratio
 
 HEADINGS = {"macs": "MACs", "params": "params", "activations": "activations", "traffic": "traffic"}
 MOST_NOTES = 5  # of layers that refuse a mechanism
@@ -42,7 +43,7 @@ def _record(row: Mapping[str, Any]) -> dict[str, Any]:
         **row,
         "size": str(size) if isinstance(size, int) else "x".join(map(str, size)),
         "accuracy": _accuracy(row["printed_accuracy"] or ()),
-        "ratio": "{median:.3f} [{low:.3f}, {high:.3f}]".format(**latency["ratio"]) if latency else None,
+        "ratio": format_ratio(**latency["ratio"]) if latency else None,
         "verdict": latency["verdict"] if latency else None,
     }
     for name in METRICS:

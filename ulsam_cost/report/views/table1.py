@@ -26,7 +26,7 @@ def table1_letters(
     """The letters of Table 1, checked: t is m / 8 unless given, r 16 or m, g 4 or what of it divides m.
 
     Raises:
-        SizeError: for a letter that is no positive whole number, and for a g that does not divide m.
+        SizeError: for a letter that is not a positive whole number, and for a g that does not divide m.
     """
     letters = {
         "m": m,
@@ -177,7 +177,7 @@ def _difference(kind: OpKind, unit: str, said: int | Fraction, done: int) -> str
     if not said:
         return f"leaves out {kind} {unit} ({exact(done)})"
     if not done:
-        return f"prints {kind} {unit} that the module has not ({exact(said)})"
+        return f"prints {kind} {unit} that the module does not have ({exact(said)})"
     ratio = Fraction(done) / Fraction(said)
     if ratio == 2:
         return f"prints {kind} {unit} once that the module has twice ({exact(said)} of {exact(done)})"
