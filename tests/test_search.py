@@ -79,6 +79,15 @@ SPACES = {
         "widths": [0.5, 1.0],
         "resolutions": [96],
     },
+    # what costs least of all breaks the budget in what is not minimised
+    "tight": {
+        "network": "mv2",
+        "layers": [13, 14, 16],
+        "mechanisms": ["ulsam", "se"],
+        "mix": True,
+        "widths": [1.0],
+        "resolutions": [224],
+    },
     # what stands alone in each network, and what is shared by two branches
     "two": {
         "network": "mv2",
@@ -92,6 +101,7 @@ SPACES = {
 BUDGETS = {
     "mv1": ({"macs": 5_400_000, "params": 420_000}, ("macs", "params")),
     "mix": ({"macs": 50_000_000, "traffic": 9_000_000}, ("params", "activations", "macs")),
+    "tight": ({"params": 2_950_500}, ("macs",)),
     "two": ({"params": 2_637_000, "activations": 1_090_000}, ("macs", "traffic")),
 }
 
@@ -157,22 +167,35 @@ def test_a_layer_that_refuses_a_mechanism_is_left_out_and_named():
     assert {"attention": "se", "layer": 3, "width": 0.35} in found.to_dict()["space"]["refused"]
 
 
-def test_a_mechanism_that_can_stand_nowhere_is_refused():
+def test_a_mechanism_that_can_stand_nowhere_leaves_the_others_theirs():
+    found = search("mv2", attention=["se", "ulsam"], widths=[0.35], layers=[2, 3])
+    assert found.considered == search("mv2", attention="ulsam", widths=[0.35], layers=[2, 3]).considered == 9
+    assert found.branches[0].refused == (("se", 2), ("se", 3))
+
+
+def test_a_space_in_which_no_mechanism_can_stand_is_refused():
     with pytest.raises(uc.CostError, match="reduction r = 16 leaves no channel of m = 8"):
         search("mv2", attention="se", widths=[0.35], layers=[2, 3])
 
 
-def test_the_nearest_placement_of_a_budget_that_nothing_keeps():
-    """All 27 placements one by one: the one whose worst share of its limit is least."""
-    budget = {"macs": 200_000_000, "params": 3_300_000}
-    found = search("mv2", attention="ulsam", layers=[8, 9], budget=budget)
+@pytest.mark.parametrize(
+    ("layers", "mechanisms", "budget", "wanted"),
+    [
+        ([8, 9], ["ulsam"], {"macs": 200_000_000, "params": 3_300_000}, ("9", "ulsam")),
+        ([13, 14, 16], ["ulsam", "se"], {"macs": 239_000_000, "params": 2_940_000}, ("13,14,16", "se,se,ulsam")),
+    ],
+)
+def test_the_nearest_placement_of_a_budget_that_nothing_keeps(layers, mechanisms, budget, wanted):
+    """All placements one by one: the one whose worst share of its limit is least."""
+    found = search("mv2", attention=mechanisms, mix=True, layers=layers, budget=budget)
     assert (found.feasible, found.front) == (0, ())
     shares = {}
-    for positions, attention in every_placement("mv2", [8, 9], ["ulsam"], mix=False):
+    for positions, attention in every_placement("mv2", layers, mechanisms, mix=True):
         costs = costs_of(uc.network_cost("mv2", positions=positions, attention=attention))
-        shares[positions] = max(costs[name] / limit for name, limit in budget.items())
-    assert str(found.nearest.spec.placement) == min(shares, key=shares.get) == "9"
-    costs = costs_of(uc.network_cost("mv2", positions="9"))
+        shares[positions, attention] = max(costs[name] / limit for name, limit in budget.items())
+    positions, attention = min(shares, key=shares.get)
+    costs = costs_of(uc.network_cost("mv2", positions=positions, attention=attention))
+    assert (str(found.nearest.spec.placement), found.nearest.spec.attention) == wanted
     assert found.excess == {name: costs[name] - limit for name, limit in budget.items()}
 
 

@@ -180,7 +180,7 @@ def search(
     chosen, limits = chosen_metrics(minimise), checked_budget(budget or {})
     plains = plain_networks(network, widths, resolutions, variant=variant, classes=classes, batch=batch)
     wanted = None if layers is None else tuple(layers)
-    space = tuple(branches(plains, mechanisms, wanted, mix=mix, options=options))
+    space = branches(plains, mechanisms, wanted, mix=mix, options=options)
     front = _front(space, chosen, limits)
     return SearchResult(
         branches=space,

@@ -108,6 +108,9 @@ def attended(
     )
 
 
+Costs = dict[tuple[int, int], tuple[int, ...]]  # (layer, modules after it or 0) -> what that costs
+
+
 def branches(
     plains: Iterable[NetworkSpec],
     mechanisms: Sequence[str],
@@ -115,25 +118,30 @@ def branches(
     *,
     mix: bool,
     options: Mapping[str, Any],
-) -> Iterator[Branch]:
+) -> tuple[Branch, ...]:
     """The branches of a search: for each plain network one a mechanism, or one of all mixes.
 
     Raises:
-        CostError: for a layer or an option that does not exist, and for a space without a layer.
+        CostError: for a layer or an option that does not exist, and for a space in which no mechanism can stand.
     """
     _require_options(mechanisms, options)
+    found: list[Branch] = []
+    refusals: list[PlacementError] = []
     for plain in plains:
         slots = _chosen_slots(plain, layers)
         by_layer = {layer.layer: metrics_of(layer.cost) for layer in network_layers(plain)}
-        derived = {name: _choices_of(plain, slots, name, options, by_layer) for name in mechanisms}
+        derived = {name: _choices_of(plain, slots, name, options, by_layer, refusals) for name in mechanisms}
         for names in (tuple(mechanisms),) if mix else tuple((name,) for name in mechanisms):
-            yield _branch(plain, slots, {name: derived[name] for name in names}, options)
+            found.append(_branch(plain, slots, {name: derived[name] for name in names}, options))
+    if all(branch.placements == 1 for branch in found):
+        raise refusals[0]
+    return tuple(found)
 
 
 def _branch(
     plain: NetworkSpec,
     slots: Sequence[Slot],
-    derived: Mapping[str, Mapping[tuple[int, int], tuple[int, ...]]],
+    derived: Mapping[str, Costs],
     options: Mapping[str, Any],
 ) -> Branch:
     layers, refused = [], []
@@ -186,24 +194,18 @@ def _choices_of(
     mechanism: str,
     options: Mapping[str, Any],
     by_layer: Mapping[str, tuple[int, ...]],
-) -> dict[tuple[int, int], tuple[int, ...]]:
-    """(layer, modules after it or 0) -> what that costs over the layer left alone; without what is refused.
-
-    Raises:
-        PlacementError: where the mechanism can stand nowhere.
-    """
-    found: dict[tuple[int, int], tuple[int, ...]] = {}
+    refusals: list[PlacementError],
+) -> Costs:
+    """What a mechanism costs over each layer left alone; without those that refuse it, whose errors are noted."""
     try:
-        found = _derived(plain, slots, mechanism, options, by_layer)
-    except PlacementError:  # some layer refuses: each by itself
-        refusals = []
-        for slot in slots:
-            try:
-                found |= _derived(plain, [slot], mechanism, options, by_layer)
-            except PlacementError as error:
-                refusals.append(error)
-        if not found:
-            raise refusals[0] from None
+        return _derived(plain, slots, mechanism, options, by_layer)
+    except PlacementError as error:
+        refusals.append(error)
+    if len(slots) == 1:
+        return {}
+    found: Costs = {}
+    for slot in slots:
+        found |= _choices_of(plain, [slot], mechanism, options, by_layer, refusals)
     return found
 
 
@@ -213,9 +215,9 @@ def _derived(
     mechanism: str,
     options: Mapping[str, Any],
     by_layer: Mapping[str, tuple[int, ...]],
-) -> dict[tuple[int, int], tuple[int, ...]]:
+) -> Costs:
     """The same, of layers that all take the mechanism: from the network with it after each, and in place of each."""
-    found = {}
+    found: Costs = {}
     following = Placement(inserted=tuple((slot.layer, MOST_AFTER) for slot in slots))
     costs = _labelled(attended(plain, following, [mechanism] * len(slots), options))
     for slot, count in product(slots, range(1, MOST_AFTER + 1)):

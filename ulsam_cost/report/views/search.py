@@ -30,6 +30,7 @@ def front_table(result: SearchResult, rows: Sequence[Mapping[str, Any]]) -> Tabl
         columns.append(Column(key=name, heading=heading, show=exact, csv_only=hidden))
         columns.append(Column(key=f"delta_{name}", heading=f"{heading}, to plain", show=signed, csv_only=True))
         columns.append(Column(key=f"pct_{name}", heading="to plain", show=signed_pct, csv_only=hidden))
+    columns.append(Column(key="counted", heading="counted", csv_only=True))
     if any(row["printed_accuracy"] for row in rows):
         columns.append(words("accuracy", "printed accuracy"))
     if any(row.get("latency") for row in rows):
