@@ -198,7 +198,7 @@ def test_precision_is_a_per_cent_or_a_share():
         (("--energy",), "leave --energy out"),
         (("--precision", "200%"), "1% or 0.01 is accepted"),
         (("--precision", "small"), "1% or 0.01 is accepted"),
-        (("--batch", "1,0"), "no positive whole number"),
+        (("--batch", "1,0"), "not a positive whole number"),
         (("--max-seconds", "0"), "a positive number of seconds"),
         (("--device", "cuda:99"), "accepted"),
         (("--device", "tpu"), "accepted"),

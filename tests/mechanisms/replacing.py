@@ -48,7 +48,7 @@ NO_UNIT = "it stands in place of a spatial convolution with norm and activation,
         params=["B m (m/G) k^2 + 2 B m", "(B + 1) m d + 2 d"],
         biases="d + B m",
         macs=["n (B m (m/G) k^2 p' + (B + 1) m d)"],
-        where={"d": "floor(m / r)", "B": "2", "G": "1", "k": "3", "p'": "h w"},
+        where={"d": "Max(1, floor(m / r))", "B": "2", "G": "1", "k": "3", "p'": "h w"},
     ),
     refused=[
         too_narrow(),

@@ -201,14 +201,10 @@ _CONVENTION_HEADINGS = {"name": "convention", "unit": "called", "counts": "what 
 def _numbers_table() -> Table:
     costs = {name: counted_cost(network_spec(name)) for name in REGISTERED}
     records = [
-        {"name": convention.name, "unit": convention.unit, **{name: convention.number(costs[name]) for name in costs}}
-        for convention in CONVENTIONS.values()
+        {"network": get_network(name).title, **{rule.name: rule.number(cost) for rule in CONVENTIONS.values()}}
+        for name, cost in costs.items()
     ]
-    columns = (
-        words("name", "convention"),
-        words("unit", "called"),
-        *(number(name, get_network(name).title) for name in costs),
-    )
+    columns = (words("network", "network"), *(number(name, name) for name in CONVENTIONS))
     return Table(columns=columns, records=records)
 
 
