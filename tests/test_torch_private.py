@@ -26,7 +26,7 @@ def test_a_call_looks_for_a_compiled_one(monkeypatch):
     module = nn.Linear(2, 3)
     monkeypatch.setattr(nn.Module, private.COMPILED_CALL, lambda self, x: ("heard", self), raising=True)
     assert module(torch.ones(1, 2)) == ("heard", module)
-    assert private.call_uncompiled(module, (torch.ones(1, 2),), {}).shape == (1, 3)
+    assert private.call_uncompiled(module, torch.ones(1, 2)).shape == (1, 3)
 
 
 def test_a_compiled_module_keeps_the_one_that_it_wraps():

@@ -30,6 +30,8 @@ NON_PERSISTENT = "_non_persistent_buffers_set"
 # Where nn.Module.__call__ looks for a compiled call: the one place in which the calls of all modules can be heard
 # without touching each class.
 COMPILED_CALL = "_compiled_call_impl"
+# What nn.Module.__call__ does where there is none.
+call_uncompiled = nn.Module._call_impl
 # The name under which torch.compile keeps the module that it wraps.
 COMPILED_BODY = "_orig_mod"
 # What torch.compile raises comes from these; the first is loaded once something was compiled.
@@ -65,11 +67,6 @@ def outside_transforms() -> Any:
     from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
     return temporarily_clear_interpreter_stack()
-
-
-def call_uncompiled(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Call a module as its own __call__ does, past the place in which a compiled call is looked for."""
-    return module._call_impl(*args, **kwargs)
 
 
 def schema_of(operator: Any) -> Any:

@@ -29,7 +29,10 @@ class ModelIndex:
             self.packed[path] = self.packed.get(path, 0) + content.elements
 
     def _walk(self, path: str, module: nn.Module) -> None:
-        names, parts, own = self.names, getattr(module, MODULES), getattr(module, PARAMETERS)
+        names, state = self.names, module.__dict__
+        if MODULES not in state:  # a scripted module has its tables elsewhere
+            state = {name: getattr(module, name) for name in (MODULES, PARAMETERS)}
+        parts, own = state[MODULES], state[PARAMETERS]
         names[id(module)] = path, "" if parts else _torch_name(type(module))
         if own:
             self._add_parameters(path, own)

@@ -30,7 +30,7 @@ def not_heard(path: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: 
 
 
 def _run_plainly(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return call_uncompiled(module, args, kwargs)
+    return call_uncompiled(module, *args, **kwargs)  # type: ignore[no-untyped-call]
 
 
 class Scope:
@@ -87,7 +87,7 @@ class Scope:
         own = self.names.get(id(module))
         self.path, self.module = own or (path, leaf_class(module))
         try:
-            result = call_uncompiled(module, args, kwargs)
+            result = call_uncompiled(module, *args, **kwargs)  # type: ignore[no-untyped-call]
         except BaseException as error:
             if self.failed(error) is None:
                 self._failure = error, self.path

@@ -79,10 +79,13 @@ class Twins:
 
     def table(self, given: dict[str, Any]) -> dict[str, Any]:
         """The twin of a module's parameters, buffers or submodules."""
-        memo, of, twin = self.memo, self.of, {}
+        memo, makers, twin = self.memo, self._makers, {}
         for name, value in given.items():
             found = memo.get(id(value))
-            twin[name] = (None if value is None else of(value)) if found is None else found
+            if found is None and value is not None:
+                maker = makers.get(type(value))
+                found = self.of(value) if maker is None else maker(self, value)
+            twin[name] = found
         return twin
 
     def keep_tensor(self, tensor: Tensor, twin: Tensor) -> None:
