@@ -1,5 +1,6 @@
 """A count leaves nothing behind, also when the forward raises, and other threads get their own right answers."""
 
+import gc
 import random
 import threading
 from collections import OrderedDict
@@ -71,6 +72,7 @@ def snapshot(model):
         ),
         "modes": (list(_get_current_function_mode_stack()), list(_get_current_dispatch_mode_stack())),
         "grad mode": torch.is_grad_enabled(),
+        "collector": gc.isenabled(),
         "device": torch.get_default_device(),
         "random": (torch.get_rng_state(), random.getstate(), str(np.random.get_state())),
     }

@@ -5,6 +5,7 @@ meta tensors do not have, a copy of it really runs, and the count says so.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.counting.light import WrittenTableError
 from ulsam_cost.counting.meta_tensors import NeedsValuesError
 from ulsam_cost.counting.model_index import ModelIndex
-from ulsam_cost.counting.preserve import preserve_state
+from ulsam_cost.counting.preserve import no_collection, preserve_state
 from ulsam_cost.counting.scope import Heard, not_heard
 from ulsam_cost.counting.severity import Severity, severity_of
 from ulsam_cost.counting.tracer import Tracer
@@ -259,7 +260,8 @@ def _count_on_meta(
     index = ModelIndex(model)
     twins = Twins(view_of, parameters={key: key for key in index.parameters}, light=fast)
     gradients = not fast and torch.is_grad_enabled()
-    with preserve_state(twins, (model, args, kwargs)) as twin:
+    # Making twins of all modules would start a collection in each count.
+    with no_collection() if fast else nullcontext(), preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=fast, gradients=train, heard=heard)
         forward = _run(tracer, *twin, gradients=gradients, train=train)
     if twins.shared_tables is not None and twins.shared_tables.are_written:  # and the model went on as if they were not

@@ -7,7 +7,6 @@ on an idle stream, and nothing waits inside the run.
 
 import gc
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 from time import perf_counter, perf_counter_ns
@@ -16,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import nn
 
-from ulsam_cost.counting.preserve import preserves_state
+from ulsam_cost.counting.preserve import no_collection, preserves_state
 from ulsam_cost.errors import CostError, require_size
 from ulsam_cost.frames import Framed
 from ulsam_cost.measuring.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
@@ -299,7 +298,8 @@ def take_times(
     timed once more and the device is idle.
     """
     tell = progress or (lambda share: None)
-    with on_device(device), _no_collection():
+    gc.collect()
+    with on_device(device), no_collection():
         stopwatch = _stopwatch(device)
         _warm_up(runs, stopwatch, effort.max_seconds * WARM_UP_SHARE)
         started, next_check = perf_counter(), FEWEST_RUNS
@@ -361,16 +361,3 @@ def _wall_clock(run: Run) -> float:
     start = perf_counter_ns()
     run()
     return (perf_counter_ns() - start) / 1e6
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector out of the times, as timeit does."""
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
