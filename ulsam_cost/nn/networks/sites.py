@@ -77,7 +77,12 @@ def is_connected(module: nn.Module | None) -> bool:
 
 def holds_connected(module: nn.Module) -> bool:
     """Whether this module, or one in a Sequential, is connected; a block says so for all that stands in it."""
-    return any(map(holds_connected, module)) if isinstance(module, nn.Sequential) else is_connected(module)
+    if not isinstance(module, nn.Sequential):
+        return is_connected(module)
+    for part in module:  # noqa: SIM110  each forward of each block asks, and a loop is quicker
+        if holds_connected(part):
+            return True
+    return False
 
 
 def attend(attention: nn.Module | None, x: Tensor, passed: Passed) -> tuple[Tensor, Passed]:
