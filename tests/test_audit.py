@@ -12,6 +12,7 @@ from ulsam_cost.audit.claims import check_claim, claim_expressions
 from ulsam_cost.audit.explanations import explanations, key_of
 from ulsam_cost.audit.expressions import evaluate
 from ulsam_cost.audit.readings import cell_spec, spec_cost
+from ulsam_cost.formulas.networks import network_cost
 from ulsam_cost.published import COST_METRICS, cost_cells, published_cells, published_claims
 from ulsam_cost.units import parse_printed
 
@@ -115,6 +116,19 @@ def test_the_rule_of_the_dca_paper_is_found_without_being_told(monkeypatch):
     # GE-MobileNetV2 repeats the number of the row of GE-Mnas1_0: no rule gives it
     missed = [c.model for c, verdict in zip(cells, plainest.verdicts, strict=True) if verdict is None]
     assert missed == ["GE-MobileNetV2"]
+
+
+def test_units_are_part_of_the_rule():
+    """What ECA-Net prints for ResNets: parameters over 1024 ** 2, and thop's count of July 2019 over 1024 ** 3."""
+    resnet50, resnet101 = network_cost("resnet50"), network_cost("resnet101")
+    (rule,) = solve.solve([resnet50, resnet101], [parse_printed("24.37M"), parse_printed("42.49M")])
+    assert (rule.words, rule.units, rule.numbers) == ("1 a parameter", "M=2^20", (25_557_032, 44_549_160))
+    plainest, *_ = solve.solve([resnet50], [parse_printed("3.86G")])
+    assert plainest.units == "G=2^30"
+    assert "4 an element of batch norms" in plainest.words.split(", ")
+    assert [rule.units for rule in solve.solve([resnet50], [parse_printed("25.56M")])] == [""]
+    mixed = solve.solve([resnet50, resnet50], [parse_printed("24.37M"), parse_printed("0.02380G")])
+    assert [rule.units for rule in mixed] == ["M=2^20, G=2^30"]  # 25,557,032 / 1024 ** 3 = 0.023802
 
 
 def test_a_number_that_no_rule_gives_has_none():

@@ -114,6 +114,33 @@ def test_value_and_resolution_are_taken_instead_of_the_printed_text(written):
     assert [finding.verdict for finding in check_cells(path)] == [Verdict.MATCH] * 3
 
 
+def test_the_unit_column_holds_the_prefix_of_the_printed_numbers(written):
+    """ECA-Net's tables divide by powers of 1024: 25,557,032 / 1024 ** 2 = 24.3731, and not 24.37 million."""
+    header = "source,table,row,metric,printed,unit,MODEL\n"
+    rows = "a,T,1,params,24.37,Mi,resnet50\na,T,2,params,24.37,M,resnet50\na,T,3,macs,3.808, Gi,resnet50\n"
+    rows += "a,T,4,params,25.56M,params,resnet50\na,T,5,params,25557032,1,resnet50\na,T,6,macs,4.089,G,resnet50\n"
+    found = check_cells(written(header + rows))
+    assert [finding.subject.printed for finding in found[:4]] == ["24.37Mi", "24.37M", "3.808Gi", "25.56M"]
+    verdicts = [finding.verdict for finding in found]
+    # 4,089,184,256 / 1024 ** 3 = 3.80835
+    assert verdicts == [Verdict.MATCH, Verdict.UNEXPLAINED, *[Verdict.MATCH] * 4]
+
+
+@pytest.mark.parametrize(
+    ("printed", "unit", "said"),
+    [
+        ("4.1", "GMACs", "unit 'GMACs': accepted are K, M, G, T, Ki, Mi, Gi, Ti, and for numbers as they are 1,"),
+        ("4.1", "k", "unit 'k': accepted are K, M, G, T, Ki,"),
+        ("4.1G", "G", "'4.1GG' is not a number: digits with at most one of K, M, G, T, Ki, Mi, Gi, Ti"),
+    ],
+)
+def test_a_unit_that_cannot_be_read_is_one_sentence(written, printed, unit, said):
+    path = written(f"source,table,row,metric,printed,unit,MODEL\na,T,1,macs,{printed},{unit},mv1\n")
+    result = run("crosscheck", "--cells", path)
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert f"line 2: {said}" in result.stderr
+
+
 def test_the_resolution_decides_and_not_the_printed_text(written):
     """568,740,352 MACs are 569M, and not 569,000 K."""
     rows = "a,T,1,macs,569M,569000000,1000000,mv1\na,T,2,macs,569M,569000000,1000,mv1\n"

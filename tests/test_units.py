@@ -19,6 +19,9 @@ from ulsam_cost.units import format_count, format_mib, format_pct, format_ratio,
         ("94.86", "94.86", "0.01"),
         ("12", "12", "1"),
         ("-0.3M", "-300000", "100000"),
+        ("24.37Mi", "25553797.12", "10485.76"),  # 24.37 and 0.01 times 1024 * 1024
+        ("3.86 Gi", "4144643440.64", "10737418.24"),
+        ("7Ki", "7168", "1024"),
     ],
 )
 def test_a_printed_number_has_a_value_and_a_precision(text, value, resolution):
@@ -26,10 +29,16 @@ def test_a_printed_number_has_a_value_and_a_precision(text, value, resolution):
     assert (printed.value, printed.resolution) == (Decimal(value), Decimal(resolution))
 
 
-@pytest.mark.parametrize("text", ["", "M", "4,122", "1e9", "4.122g", "4.122GM", "nan", "٣M"])
+@pytest.mark.parametrize("text", ["", "M", "4,122", "1e9", "4.122g", "4.122GM", "nan", "٣M", "4i", "4mi", "4 M i"])
 def test_what_is_no_number_is_refused(text):
     with pytest.raises(CostError, match="is not a number"):
         parse_printed(text)
+
+
+def test_only_a_decimal_prefix_can_be_read_as_a_binary_one():
+    assert parse_printed("24.37M").as_binary() == parse_printed("24.37Mi")
+    for text in ("24.37Mi", "24"):
+        assert parse_printed(text).as_binary() == parse_printed(text)
 
 
 def test_counts_are_printed_in_the_largest_unit():

@@ -1,22 +1,41 @@
-"""The only place that prints or reads K, M and G, times, ratios and sizes in memory."""
+"""The only place that prints or reads K, M, G, Ki, Mi, Gi, times, ratios and sizes in memory."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from reprlib import repr as shortened
 
 from ulsam_cost.errors import CostError
 
-FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_NUMBER = re.compile(r"([+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?)\s*([KMGT]?)", re.ASCII)
+DECIMAL_FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+BINARY_FACTORS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+FACTORS = DECIMAL_FACTORS | BINARY_FACTORS
+PREFIXES = ", ".join(filter(None, FACTORS))
+_NUMBER = re.compile(r"([+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?)\s*((?:[KMGT]i?)?)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Printed:
-    """A printed number: its value in base units and the weight of its last digit."""
+    """A printed number: its digits, and the prefix that they were printed with."""
 
-    value: Decimal
-    resolution: Decimal
+    digits: Decimal
+    prefix: str
+
+    @property
+    def value(self) -> Decimal:
+        """The number in base units."""
+        return self.digits * FACTORS[self.prefix]
+
+    @property
+    def resolution(self) -> Decimal:
+        """The weight of its last digit."""
+        exponent = self.digits.as_tuple().exponent
+        return Decimal(1).scaleb(int(exponent)) * FACTORS[self.prefix]
+
+    def as_binary(self) -> "Printed":
+        """The same digits, where K, M and G stand for powers of 1024."""
+        binary = f"{self.prefix}i"
+        return replace(self, prefix=binary) if binary in BINARY_FACTORS else self
 
 
 class AtLeast(int):
@@ -34,19 +53,17 @@ def difference(now: int, before: int) -> int | None:
 
 
 def parse_printed(text: str) -> Printed:
-    """Read a printed number such as `4.122G` or `569M`, with the precision it was printed at.
+    """Read a printed number such as `4.122G` or `24.37Mi`, with the precision it was printed at.
 
     Raises:
-        CostError: for anything but digits, one decimal point and K, M, G or T.
+        CostError: for anything but digits, one decimal point and one of K, M, G, T, Ki, Mi, Gi, Ti.
     """
     match = _NUMBER.fullmatch(text.strip())
     if match is None:
         raise CostError(
-            f"{shortened(text)} is not a number: digits with at most one of K, M, G, T are accepted, as in 4.122G"
+            f"{shortened(text)} is not a number: digits with at most one of {PREFIXES} are accepted, as in 4.122G"
         )
-    digits, factor = Decimal(match[1]), Decimal(FACTORS[match[2]])
-    exponent = digits.as_tuple().exponent
-    return Printed(value=digits * factor, resolution=Decimal(1).scaleb(int(exponent)) * factor)
+    return Printed(digits=Decimal(match[1]), prefix=match[2])
 
 
 def format_count(value: float, digits: int = 2) -> str:
@@ -54,7 +71,7 @@ def format_count(value: float, digits: int = 2) -> str:
     if isinstance(value, AtLeast):
         return f"at least {format_count(int(value), digits)}"
     size = abs(value)
-    suffix = next((s for s, f in reversed(FACTORS.items()) if f > 1 and size >= f), "")
+    suffix = next((s for s, f in reversed(DECIMAL_FACTORS.items()) if f > 1 and size >= f), "")
     if not suffix:
         return f"{value:,.{digits}f}" if isinstance(value, float) else str(value)
     return f"{value / FACTORS[suffix]:.{digits}f}{suffix}"

@@ -18,10 +18,11 @@ from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import layers_cost, network_layers
 from ulsam_cost.formulas.networks.text import names_network, spec_from_text
 from ulsam_cost.published import Cell
-from ulsam_cost.units import parse_printed
+from ulsam_cost.units import FACTORS, PREFIXES, parse_printed
 
 REQUIRED = ("source", "table", "row", "metric", "printed", "MODEL")
 METRICS = ("params", "macs")
+PLAIN_UNITS = ("", "1", "params", "MACs")
 # as many digits as `parse_printed` reads, and an exponent that exact arithmetic can bear
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]{1,30}(?:\.[0-9]{0,30})?|\.[0-9]{1,30})(?:[eE][+-]?[0-9]{1,2})?", re.ASCII)
 
@@ -39,8 +40,9 @@ class UserCell:
 def read_cells(path: Path) -> list[UserCell]:
     """The cells of a file; columns of `cells.csv` that are not needed may be left out.
 
-    `printed` may end in K, M or G; where `value` and `resolution` are given, they are taken instead. A column `input`
-    holds shapes, separated by spaces, for models that give none.
+    `printed` may end in K, M, G, Ki, Mi or Gi, or the column `unit` holds that for all of a table; where `value` and
+    `resolution` are given, they are taken instead. A column `input` holds shapes, separated by spaces, for models that
+    give none.
 
     Raises:
         CostError: with the line on which the row begins, for a row that the csv module does not read, a missing
@@ -102,10 +104,22 @@ def _user_cell(line: int, row: dict[str, str]) -> UserCell:
     model = row["MODEL"].strip()
     if not model:
         raise CostError("MODEL is empty: a network's name, FILE.py:NAME or package.module:NAME is accepted")
+    if not row.get("value", "").strip():
+        row |= {"printed": row["printed"].strip() + _prefix(row.get("unit", "").strip())}
     value, resolution = _number(row)
     texts = {name: row.get(name, "") for name in {field.name for field in fields(Cell)} - {"value", "resolution"}}
     cell = Cell(**texts, value=value, resolution=resolution)
     return UserCell(line=line, cell=cell, model=model, inputs=tuple(row.get("input", "").split()))
+
+
+def _prefix(unit: str) -> str:
+    """The prefix that stands in the unit column, if it is not the plain unit."""
+    if unit in PLAIN_UNITS:
+        return ""
+    if unit not in FACTORS:
+        accepted = f"{PREFIXES}, and for numbers as they are {', '.join(filter(None, PLAIN_UNITS))} or nothing"
+        raise CostError(f"unit {shortened(unit)}: accepted are {accepted}")
+    return unit
 
 
 def _number(row: dict[str, str]) -> tuple[Decimal, Decimal]:

@@ -1,19 +1,21 @@
 """Which counting rule gives a printed number: a known convention, or a sum of kinds, simplest first.
 
 A rule is one choice from each group of `CHOICES`: how a MAC counts, whether biases, norms, activations, pools and
-the rest count, and by what. The search tries every combination, so it finds a paper's rule without being told it.
+the rest count, and by what; or the number of parameters. K, M and G are powers of 1000, or of 1024. The search tries
+every combination, so it finds a paper's rule without being told it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
+from typing import NamedTuple
 
 from ulsam_cost.audit.finding import Verdict
 from ulsam_cost.audit.judging import meets
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import Cost, OpCost, OpKind
-from ulsam_cost.units import Printed
+from ulsam_cost.units import FACTORS, Printed
 
 POOLS = (OpKind.POOL_MAX, OpKind.POOL_AVG)
 
@@ -29,9 +31,13 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountingRule:
-    """A counting rule, its number for each network, and how each meets the printed one, None where it does not."""
+    """A counting rule, its number for each network, and how each meets the printed one, None where it does not.
+
+    `units` says what K, M and G stand for where they are powers of 1024, as in `M=2^20, G=2^30`; else it is empty.
+    """
 
     words: str
+    units: str
     numbers: tuple[int, ...]
     verdicts: tuple[Verdict | None, ...]
     effort: int
@@ -102,7 +108,8 @@ CHOICES: tuple[tuple[Choice, ...], ...] = (
 def solve(costs: Sequence[Cost], printed: Sequence[Printed], *, products_only: bool = False) -> list[CountingRule]:
     """The rules that give the printed numbers: known conventions first, then the plainest.
 
-    Choices that come to the same for all of the networks are one, the plainest.
+    Choices that come to the same for all of the networks are one, the plainest. K, M and G are powers of 1000 in all of
+    the numbers, or of 1024 in all.
 
     Args:
         costs: of one network or several.
@@ -112,19 +119,50 @@ def solve(costs: Sequence[Cost], printed: Sequence[Printed], *, products_only: b
     Returns:
         The rules that give as many of the numbers as any does; none if none gives any.
     """
-    groups = [_distinct(group, costs) for group in (CHOICES[:1] if products_only else CHOICES)]
-    rules = [
-        _rule(convention.counts, [convention.number(cost) for cost in costs], printed, 0, convention.name)
-        for convention in CONVENTIONS.values()
-        if convention.products_only or not products_only
-    ]
-    for chosen in product(*groups):
-        words = ", ".join(choice.words for choice, _ in chosen if choice.words)
-        numbers = [sum(column) for column in zip(*(totals for _, totals in chosen), strict=True)]
-        rules.append(_rule(words, numbers, printed, 1 + sum(choice.effort for choice, _ in chosen)))
+    tried = list(_candidates(costs, products_only))
+    rules = [_judged(candidate, printed) for candidate in tried]
+    binary = [number.as_binary() for number in printed]
+    if binary != list(printed):
+        rules += (_judged(candidate, binary, units=_powers(binary)) for candidate in tried)
     most = max(rule.hits for rule in rules)
     best = [rule for rule in rules if rule.hits == most and most]
     return sorted(best, key=lambda rule: (rule.effort, rule.verdicts.count(Verdict.TRUNCATED)))
+
+
+class _Candidate(NamedTuple):
+    words: str
+    numbers: tuple[int, ...]
+    effort: int
+    convention: str = ""
+
+
+def _candidates(costs: Sequence[Cost], products_only: bool) -> Iterator[_Candidate]:
+    """Everything that is counted, and its number for each network."""
+    for convention in CONVENTIONS.values():
+        if convention.products_only or not products_only:
+            yield _Candidate(convention.counts, tuple(map(convention.number, costs)), 0, convention.name)
+    yield _Candidate("1 a parameter", tuple(cost.params for cost in costs), 1)
+    groups = [_distinct(group, costs) for group in (CHOICES[:1] if products_only else CHOICES)]
+    for chosen in product(*groups):
+        words = ", ".join(choice.words for choice, _ in chosen if choice.words)
+        numbers = tuple(sum(column) for column in zip(*(totals for _, totals in chosen), strict=True))
+        yield _Candidate(words, numbers, 1 + sum(choice.effort for choice, _ in chosen))
+
+
+def _judged(candidate: _Candidate, printed: Sequence[Printed], *, units: str = "") -> CountingRule:
+    """A rule of a candidate: powers of 1024 are less plain than those of 1000."""
+    verdicts = tuple(
+        meets(Fraction(target.value), Fraction(target.resolution), Fraction(number))
+        for number, target in zip(candidate.numbers, printed, strict=True)
+    )
+    effort = candidate.effort + bool(units)
+    return CountingRule(**candidate._asdict() | {"effort": effort}, units=units, verdicts=verdicts)
+
+
+def _powers(binary: Sequence[Printed]) -> str:
+    """What the prefixes stand for: `M=2^20, G=2^30`."""
+    prefixes = sorted({number.prefix for number in binary}, key=list(FACTORS).index)
+    return ", ".join(f"{prefix[0]}=2^{FACTORS[prefix].bit_length() - 1}" for prefix in prefixes if prefix)
 
 
 def _distinct(group: Sequence[Choice], costs: Sequence[Cost]) -> list[tuple[Choice, tuple[int, ...]]]:
@@ -133,13 +171,3 @@ def _distinct(group: Sequence[Choice], costs: Sequence[Cost]) -> list[tuple[Choi
     for choice in group:
         found.setdefault(tuple(sum(map(choice.weigh, cost)) for cost in costs), choice)
     return [(choice, totals) for totals, choice in found.items()]
-
-
-def _rule(
-    words: str, numbers: Sequence[int], printed: Sequence[Printed], effort: int, convention: str = ""
-) -> CountingRule:
-    verdicts = tuple(
-        meets(Fraction(target.value), Fraction(target.resolution), Fraction(number))
-        for number, target in zip(numbers, printed, strict=True)
-    )
-    return CountingRule(words=words, numbers=tuple(numbers), verdicts=verdicts, effort=effort, convention=convention)

@@ -22,8 +22,9 @@ from ulsam_cost.report.formats import render
     click.option(
         "--cells",
         type=click.Path(path_type=Path),
-        help="Your own table: a CSV file with a MODEL column. A MODEL that is FILE.py:NAME or package.module:NAME "
-        "imports that code and runs it: check a file from elsewhere with --no-code.",
+        help="Your own table: a CSV file with a MODEL column; a unit column may hold K, M, G, Ki, Mi or Gi. A MODEL "
+        "that is FILE.py:NAME or package.module:NAME imports that code and runs it: check a file from elsewhere with "
+        "--no-code.",
     ),
     click.option(
         "--no-code", is_flag=True, help="Refuse a MODEL of --cells that is not the name of one of the networks."

@@ -15,7 +15,11 @@ from ulsam_cost.report.formats import prose, render, to_json
 @options(
     click.option("--model", "models", multiple=True, metavar="MODEL", help="A network or FILE.py:NAME; repeatable."),
     click.option(
-        "--printed", "numbers", multiple=True, metavar="NUMBER", help="The number printed for it, as in 4.122G."
+        "--printed",
+        "numbers",
+        multiple=True,
+        metavar="NUMBER",
+        help="The number printed for it, as in 4.122G or 3.86Gi.",
     ),
     click.option("--input", "inputs", multiple=True, help="Shape of each input, as in 1x3x224x224."),
     click.option("--most", type=click.IntRange(min=1), default=12, show_default=True, help="Number of rules to show."),
@@ -34,7 +38,8 @@ def command(
     """Explain a printed cell, or find the counting rule that gives a number.
 
     SOURCE TABLE ROW names a row of the papers' tables, as in: explain ulsam "Table 8" 2. With --model and
-    --printed, once or several times, it finds the rules that give all of the numbers, the simplest first.
+    --printed, once or several times, it finds the rules that give all of the numbers, the simplest first. K, M and G
+    are tried as powers of 1000 and as powers of 1024; Ki, Mi and Gi are powers of 1024.
     """
     if models or numbers:
         if source is not None:

@@ -75,6 +75,7 @@ def rules_table(rules: Sequence[CountingRule]) -> Table:
         {
             "convention": rule.convention,
             "rule": rule.words,
+            "units": rule.units,
             "gives": rule.hits,
             "numbers": list(rule.numbers),
             "verdicts": list(rule.verdicts),
@@ -84,6 +85,7 @@ def rules_table(rules: Sequence[CountingRule]) -> Table:
     columns = (
         words("convention", "convention"),
         words("rule", "rule"),
+        words("units", "units"),
         number("gives", "gives"),
         number("numbers", "numbers", lambda values: " ".join(map(exact, values))),
         words("verdicts", "verdicts"),
@@ -96,10 +98,12 @@ def rules_text(rules: Sequence[CountingRule], models: Sequence[str], numbers: Se
     if not rules:
         return "No known convention and no sum of kinds that was tried gives " + ", ".join(numbers)
     all_of = "" if rules[0].hits == len(numbers) else f"{rules[0].hits} of "
-    parts = [f"{len(rules)} rules give {all_of}{', '.join(numbers)}; the plainest:"]
+    found = "1 rule gives" if len(rules) == 1 else f"{len(rules)} rules give"
+    parts = [f"{found} {all_of}{', '.join(numbers)}; the plainest:"]
     for rule in rules[:most]:
         name = f"{rule.convention}: " if rule.convention else ""
-        parts.append("\n".join(wrap(f"{name}{rule.words}", 98, initial_indent="* ", subsequent_indent="  ")))
+        units = f"; {rule.units}" if rule.units else ""
+        parts.append("\n".join(wrap(f"{name}{rule.words}{units}", 98, initial_indent="* ", subsequent_indent="  ")))
     first = rules[0]
     records = [
         {"model": model, "printed": said, "number": value, "verdict": verdict or "no"}
