@@ -1,25 +1,29 @@
 """How many small faults of the source the tests notice: each mutant is one fault, run against its room's tests.
 
-Run it as it is: python benchmarks/mutants.py --count 50 --seed 1 [--only counting/rules] [--timeout 300]
+Run it as it is: python benchmarks/mutants.py --count 50 --seed 1 [--only counting/rules] [--jobs 2]
 
 A mutant changes one thing: a comparison, an arithmetic operator, a number, a boolean, a kind of operation, two
 arguments or sizes exchanged, a guard that never holds. Texts, annotations and decorators are left alone. The sample is
 drawn anew for every seed and is the same for the same seed. Each mutant lives in a copy of the project, in a
-process of its own, which starts with PyTorch loaded. Tests that fail, and tests that run past the timeout, kill it.
+process of its own, which starts with PyTorch loaded. Tests that fail, and tests that take over three times as long as
+without the mutant, kill it.
 Survivors that no test can kill are explained in mutants_explained.toml: by file, line as it stands, line as mutated.
 """
 
 import ast
 import os
 import random
+import resource
 import shutil
 import signal
 import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import click
@@ -27,6 +31,9 @@ import click
 ROOT = Path(__file__).resolve().parents[1]
 EXPLAINED = Path(__file__).with_name("mutants_explained.toml")
 COPIED = ("ulsam_cost", "tests", "benchmarks", "analyses", "README.md", "pyproject.toml")
+OUTPUT = "output.txt"  # of the tests, in each copy
+MOST_SECONDS = 600.0  # of a processor, for one test file
+WAITED = 20  # seconds by the clock for one of a processor, before a run is taken to be stuck
 COUNTER = ("counter_kinds", "counter_products", "counter_attention", "counter_training", "counter_conventions")
 # What is mutated, and the tests that must notice: the most specific start of a path gives them, cheapest first.
 TESTS = {
@@ -158,44 +165,114 @@ def tests_of(file: str) -> list[str]:
     return [path for path in paths if (ROOT / path).exists()]
 
 
-def passes(copy: Path, tests: list[str], timeout: float) -> bool:
-    """Whether the tests pass in the copy, within the time."""
-    child = os.fork()
-    if child == 0:
-        os.setsid()
-        _run_tests(copy, tests)
-    until = time.monotonic() + timeout
-    while time.monotonic() < until:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            return os.waitstatus_to_exitcode(status) == 0
-        time.sleep(0.05)
-    os.killpg(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return False
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    """A run of tests that has ended, and the seconds of a processor that it took."""
+
+    child: int
+    copy: Path
+    passed: bool
+    seconds: float
+    last_line: str
 
 
-def _run_tests(copy: Path, tests: list[str]) -> None:
+class Runs:
+    """Runs of tests in copies of the project, as many at a time as there are copies.
+
+    What a run may use is time of a processor, which does not depend on what else the machine does; the clock stops one
+    that waits for something that never comes.
+    """
+
+    def __init__(self, folder: Path, jobs: int) -> None:
+        self.free = [folder / str(job) for job in range(jobs)]
+        self._copies: dict[int, Path] = {}
+        for copy in self.free:
+            for name in COPIED:
+                if (ROOT / name).is_dir():
+                    shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+                else:
+                    shutil.copy2(ROOT / name, copy / name)
+
+    def start(self, tests: Sequence[str], *, limit: float, keeps_bytecode: bool = False) -> int:
+        """Start the tests in the first free copy, for at most so many seconds, and give the child's id."""
+        copy = self.free[0]
+        child = os.fork()
+        if child == 0:
+            os.setsid()
+            resource.setrlimit(resource.RLIMIT_CPU, (ceil(limit), ceil(limit) + 1))
+            signal.alarm(ceil(WAITED * limit))
+            sys.dont_write_bytecode = not keeps_bytecode
+            _run_tests(copy, tests)
+        self._copies[child] = self.free.pop(0)
+        return child
+
+    def wait(self) -> Ended:
+        """The next run that ends, whose copy is free again."""
+        child, status, usage = os.wait3(0)
+        with suppress(ProcessLookupError):
+            os.killpg(child, signal.SIGKILL)  # what it has started
+        copy = self._copies.pop(child)
+        self.free.append(copy)
+        lines = (copy / OUTPUT).read_text(encoding="utf-8", errors="replace").splitlines()
+        told = [line for line in lines if line.startswith(("FAILED", "ERROR"))] or lines[-1:]
+        passed = os.waitstatus_to_exitcode(status) == 0
+        seconds = usage.ru_utime + usage.ru_stime
+        return Ended(child=child, copy=copy, passed=passed, seconds=seconds, last_line="".join(told[:1]))
+
+
+def _run_tests(copy: Path, tests: Sequence[str]) -> None:
     """Run the tests and end this process with their status."""
-    import pytest
-
     status = 1
     try:
         os.chdir(copy)
         os.environ["PYTHONPATH"] = sys.path[0] = str(copy)
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 1)
-        os.dup2(null, 2)
-        status = pytest.main(["-q", "-x", "-n", "0", "-p", "no:cacheprovider", *tests])
+        output = os.open(OUTPUT, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        import pytest
+
+        status = pytest.main(["-q", "-x", "-n", "0", "--tb=no", "-p", "no:cacheprovider", *tests])
     finally:
         os._exit(int(status))
+
+
+def seconds_without_faults(runs: Runs, tests: Sequence[str]) -> dict[str, float]:
+    """The seconds that each test file takes where nothing is changed, which also leaves bytecode for the mutants.
+
+    Raises:
+        click.ClickException: with the test that fails.
+    """
+    waiting, names, seconds = list(tests), {}, {}
+    while waiting or names:
+        while waiting and runs.free:
+            names[runs.start(waiting[:1], limit=MOST_SECONDS, keeps_bytecode=True)] = waiting.pop(0)
+        ended = runs.wait()
+        name = names.pop(ended.child)
+        if not ended.passed:
+            raise click.ClickException(f"{name} fails without any mutant: {ended.last_line}")
+        seconds[name] = ended.seconds
+    return seconds
+
+
+def outcomes(runs: Runs, sample: Sequence[Mutant], sources: dict[str, bytes]) -> Iterator[tuple[Mutant, Ended]]:
+    """Each mutant with the run of its tests, as they end."""
+    alone = seconds_without_faults(runs, sorted({path for mutant in sample for path in tests_of(mutant.file)}))
+    waiting, running = list(sample), {}
+    while waiting or running:
+        while waiting and runs.free:
+            mutant = waiting.pop(0)
+            (runs.free[0] / "ulsam_cost" / mutant.file).write_bytes(mutant.applied(sources[mutant.file]))
+            tests = tests_of(mutant.file)
+            running[runs.start(tests, limit=10 + 3 * sum(alone[path] for path in tests))] = mutant
+        ended = runs.wait()
+        mutant = running.pop(ended.child)
+        shutil.copy2(ROOT / "ulsam_cost" / mutant.file, ended.copy / "ulsam_cost" / mutant.file)
+        yield mutant, ended
 
 
 def load_libraries() -> None:
     """Load what every test loads, so that each mutant's process has it already."""
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    sys.dont_write_bytecode = True
     import hypothesis
     import pandas
     import pytest
@@ -216,8 +293,8 @@ def explanations() -> dict[tuple[str, str, str], str]:
 @click.option("--count", default=50, show_default=True, help="Mutants to run.")
 @click.option("--seed", default=0, show_default=True, help="Of the sample.")
 @click.option("--only", multiple=True, help="Start of the paths below ulsam_cost to draw from; may be repeated.")
-@click.option("--timeout", default=300.0, show_default=True, help="Seconds for the tests of a mutant.")
-def main(count: int, seed: int, only: tuple[str, ...], timeout: float) -> None:
+@click.option("--jobs", default=os.cpu_count(), show_default=True, help="Mutants to run at a time.")
+def main(count: int, seed: int, only: tuple[str, ...], jobs: int) -> None:
     """Run a sample of mutants and print those that survive."""
     package = ROOT / "ulsam_cost"
     files = {path.relative_to(package).as_posix(): path for path in sorted(package.rglob("*.py"))}
@@ -230,34 +307,20 @@ def main(count: int, seed: int, only: tuple[str, ...], timeout: float) -> None:
     sample = random.Random(seed).sample(every, min(count, len(every)))
     reasons = explanations()
     load_libraries()
-    survivors, explained = 0, 0
+    start, survivors, explained = time.monotonic(), 0, 0
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)
-        for name in COPIED:
-            if (ROOT / name).is_dir():
-                shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-            else:
-                shutil.copy(ROOT / name, copy / name)
-        tests = sorted({path for mutant in sample for path in tests_of(mutant.file)})
-        if not passes(copy, tests, 10 * timeout):
-            raise click.ClickException(f"without any mutant one of these fails: {' '.join(tests)}")
-        for number, mutant in enumerate(sample, 1):
-            source, target = sources[mutant.file], copy / "ulsam_cost" / mutant.file
-            start = time.monotonic()
-            target.write_bytes(mutant.applied(source))
-            survives = passes(copy, tests_of(mutant.file), timeout)
-            target.write_bytes(source)
-            before, after = mutant.difference(source)
+        for number, (mutant, ended) in enumerate(outcomes(Runs(Path(folder), jobs), sample, sources), 1):
+            before, after = mutant.difference(sources[mutant.file])
             reason = reasons.get((mutant.file, before, after))
-            survivors += survives
-            explained += survives and reason is not None
-            if survives:
+            survivors += ended.passed
+            explained += ended.passed and reason is not None
+            if ended.passed:
                 print(f"{mutant.file}:{mutant.line}\n- {before}\n+ {after}\n  {reason or 'not explained'}", flush=True)
-            took = f"{time.monotonic() - start:.0f} s"
-            print(f"{number} of {len(sample)}: {mutant.file}:{mutant.line}, {took}", file=sys.stderr, flush=True)
+            told = f"{mutant.file}:{mutant.line}, {ended.seconds:.0f} s, {ended.last_line}"
+            print(f"{number} of {len(sample)}: {told}", file=sys.stderr, flush=True)
     print(
-        f"{len(sample)} of {len(every)} mutants: {len(sample) - survivors} killed, {survivors} survived "
-        f"({100 * survivors / len(sample):.1f} %), {explained} of them explained"
+        f"{len(sample)} of {len(every)} mutants in {time.monotonic() - start:.0f} s: {len(sample) - survivors} killed, "
+        f"{survivors} survived ({100 * survivors / len(sample):.1f} %), {explained} of them explained"
     )
 
 

@@ -108,7 +108,6 @@ def test_the_kernel_that_a_real_run_takes_counts_the_same():
     assert count.macs == PRODUCTS
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_fused_layers_of_a_traced_model():
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
     x = zeros(3, 5, 8)

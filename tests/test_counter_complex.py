@@ -88,7 +88,6 @@ def test_a_rule_of_ones_own_gives_macs_of_its_operands_numbers():
         assert uc.count(model, (zeros(5, 4, dtype=COMPLEX), zeros(4, 6, dtype=COMPLEX))).macs == 4 * (5 * 4 * 6)
 
 
-@pytest.mark.filterwarnings("ignore:Complex modules")
 def test_a_complex_convolution_is_three_real_ones_as_pytorch_runs_it():
     layer, x = nn.Conv2d(4, 6, 3, bias=False).to(COMPLEX), zeros(2, 4, 9, 7, dtype=COMPLEX)
     count = count_both_ways(layer, x)

@@ -89,7 +89,6 @@ def test_the_backward_of_attention_with_values_of_another_width():
     assert rows(cost)[-5:] == gradients_of_attention(2 * 4, 5, 7, 8, 6)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_the_fused_encoder_layer():
     layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
     with torch.no_grad():

@@ -231,7 +231,6 @@ def test_custom_autograd_function():
     assert count_both_ways(Call(Product.apply), (zeros(5, 4), zeros(4, 6))).macs == 5 * 4 * 6
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_scripted_and_traced_models():
     model = Block().eval()
     expected = count_both_ways(model, X)

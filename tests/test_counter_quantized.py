@@ -13,8 +13,6 @@ import ulsam_cost as uc
 from ulsam_cost.counting.modules import split_params
 from ulsam_cost.peers import run_peer
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
-
 
 def dynamically(*layers, dtype=torch.qint8):
     return quantization.quantize_dynamic(nn.Sequential(*layers).eval(), {type(layer) for layer in layers}, dtype=dtype)

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 import ulsam_cost as uc
 
-pytestmark = pytest.mark.filterwarnings("ignore:Sparse ")
-
 STORED = [(0, 0), (0, 5), (3, 1), (3, 2), (4, 4), (7, 0), (7, 5)]  # rows and columns of [8, 6]
 BLOCKS = {(row // 2, column // 2) for row, column in STORED}  # of 2 x 2
 

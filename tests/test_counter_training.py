@@ -191,7 +191,6 @@ def scripted_parts():
     return nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("runs_before", [0, 1, 3])
 @pytest.mark.parametrize(
     "make", [torch.jit.script, lambda model: torch.jit.trace(model, zeros(5, 4))], ids=["script", "trace"]

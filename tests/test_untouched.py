@@ -216,7 +216,6 @@ def test_classes_that_two_counts_use_at_once_are_left_as_found():
     assert process() == before
 
 
-@pytest.mark.filterwarnings("ignore:.*jit")
 @named(COUNTS)
 def test_a_scripted_module_is_left_as_found(run):
     class Scripted(nn.Module):

@@ -296,15 +296,14 @@ def _shared(twins: Twins, value: Any) -> Any:
 def _by_own_rule(twins: Twins, value: Any) -> Any:
     """The twin of an object whose class says how it is copied."""
     memo = dict(twins.memo)
-    with _OwnTensors(twins):
+    with _OwnTensors(twins), warnings.catch_warnings(action="ignore"):
         return twins.keep(value, value.__deepcopy__(memo))
 
 
 def _object(twins: Twins, value: Any) -> Any:
     """The twin of an object, made as pickle would make it; what cannot be made so is shared, or refuses to be used."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings.catch_warnings(action="ignore"):
             return _remade(twins, value)
     except (MemoryError, RecursionError):
         raise
