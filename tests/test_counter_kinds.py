@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import ulsam_cost as uc
+from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules import RULES
 
 
@@ -215,10 +216,24 @@ def test_the_gradient_of_a_function(name):
     ("function", "shapes"),
     [
         (lambda x, w: F.conv2d(x, w, groups=3), [(2, 5, 9, 7), (6, 2, 3, 3)]),  # 5 channels, 2 + 3: not 2 x 3
+        (lambda x, w: F.conv2d(x, w, groups=2), [(2, 6, 9, 7), (5, 3, 3, 3)]),  # 6 channels, 2 x 3, but 5 outputs
+        (lambda x, w: F.conv_transpose2d(x, w, groups=4), [(2, 6, 9, 7), (6, 3, 3, 3)]),
         (F.scaled_dot_product_attention, [(2, 4, 5, 8), (2, 4, 7, 6), (2, 4, 7, 6)]),
     ],
-    ids=["groups", "widths"],
+    ids=["groups", "outputs of groups", "channels of groups, transposed", "widths"],
 )
 def test_operands_that_do_not_fit_are_refused(function, shapes):
     with pytest.raises(RuntimeError):
         uc.count(Call(function), tuple(zeros(*shape) for shape in shapes))
+
+
+@pytest.mark.parametrize("dim", [0, -1])
+def test_softmax_of_a_number_raises_nothing_that_a_model_could_catch(dim):
+    def forward(x):
+        try:
+            return F.softmax(x.sum(), dim)
+        except IndexError:
+            return x @ x
+
+    count = count_both_ways(Call(forward), zeros(3, 3))
+    assert [op.kind for op in count.cost] == [OpKind.REDUCE, OpKind.SOFTMAX]

@@ -71,6 +71,8 @@ def _convolution(
         raise RuntimeError("non-positive stride, non-positive dilation and negative padding are not supported")
     if 0 in weight.shape:
         raise RuntimeError(f"expected a weight that is not empty, but got {list(weight.shape)}")
+    if groups < 1 or weight.shape[0] % groups:
+        raise RuntimeError(f"expected weight to be divisible by {groups} at dimension 0, but got {list(weight.shape)}")
     channels, wanted = x.shape[1 - weight.dim()], weight.shape[0] if transposed else weight.shape[1] * groups
     if channels != wanted:
         raise RuntimeError(f"expected input to have {wanted} channels, but got {channels} channels")
