@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import tomllib
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -231,8 +232,13 @@ def _run_tests(copy: Path, tests: Sequence[str]) -> None:
         os.dup2(output, 2)
         import pytest
 
-        status = pytest.main(["-q", "-x", "-n", "0", "--tb=no", "-p", "no:cacheprovider", *tests])
+        # It warns that what is loaded already, hypothesis, cannot be rewritten.
+        options = ("-q", "-x", "-n", "0", "--tb=no", "-p", "no:cacheprovider", "-W", "ignore:Module already imported")
+        status = pytest.main([*options, *tests])
+    except BaseException:
+        traceback.print_exc()
     finally:
+        sys.stderr.flush()
         os._exit(int(status))
 
 

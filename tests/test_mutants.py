@@ -1,6 +1,8 @@
 """The mutants of benchmarks/mutants.py: which faults are put into a source, and that each is one."""
 
 import ast
+import subprocess
+import sys
 import tomllib
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -64,6 +66,29 @@ def test_each_explained_survivor_is_a_mutant_of_the_source_as_it_stands(mutants)
         source = (PACKAGE / entry["file"]).read_text(encoding="utf-8")
         assert (entry["line"], entry["mutated"]) in changes(mutants, source)
         assert entry["reason"]
+
+
+RUN = """
+import pathlib, sys
+sys.path.insert(0, sys.argv[1])
+import mutants
+mutants.load_libraries()
+runs = mutants.Runs(pathlib.Path(sys.argv[2]), 1)
+for fault in (("", ""), ("10**9", "10**8")):
+    units = runs.free[0] / "ulsam_cost" / "units.py"
+    units.write_text(units.read_text().replace(*fault))
+    runs.start(["tests/test_units.py"], limit=300)
+    ended = runs.wait()
+    print(ended.passed, ended.last_line)
+"""
+
+
+def test_a_run_in_a_copy_says_whether_its_tests_pass_and_which_one_does_not(tmp_path):
+    command = [sys.executable, "-c", RUN, str(ROOT / "benchmarks"), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    without, with_fault = done.stdout.splitlines()
+    assert without.startswith("True")
+    assert with_fault.startswith("False FAILED tests/test_units.py::")
 
 
 def test_every_mutated_room_has_tests(mutants):
