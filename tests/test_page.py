@@ -1,8 +1,9 @@
-"""The HTML page in a real browser: it sorts, filters, links, fits a phone, prints, and asks no network for anything."""
+"""The HTML page in a real browser: what a reader sees first, folds, sorts, filters, links, prints; and no request."""
 
 import base64
 import json
 import os
+import re
 import shutil
 import time
 from dataclasses import replace
@@ -32,7 +33,8 @@ OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
-DESKTOP, PHONE = (1280, 900), (360, 740)
+DESKTOP, PHONE = (1280, 900), (390, 900)
+BEFORE = 84_741  # pixels: the height of the page when nothing was folded
 LABEL = "<script>document.title = 'broken into'</script> | <b>bold</b>"
 
 
@@ -67,18 +69,20 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def opened(browser, page):
-    """A function that opens the page anew at a window's size."""
+    """A function that opens the page anew at a window's size: as a reader finds it, or with all sections open."""
 
-    def open_page(size=DESKTOP):
+    def open_page(size=DESKTOP, *, folded=False, anchor=""):
         browser.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size == PHONE},
         )
         browser.get("about:blank")
-        browser.get(page.as_uri())
+        browser.get(page.as_uri() + anchor)
         WebDriverWait(browser, 30).until(
             lambda driver: driver.execute_script("return document.querySelectorAll('.dt-container').length")
         )
+        if not folded:
+            browser.execute_script("for (const each of document.querySelectorAll('main details')) each.open = true")
         return browser
 
     return open_page
@@ -151,7 +155,7 @@ def test_typing_filters_the_rows(opened):
     search.send_keys(Keys.CONTROL, "a", Keys.DELETE)
     eventually(lambda: len(column(browser, "every_number-cells", "printed")), 350)
     search.send_keys("no such thing")
-    eventually(lambda: column(browser, "every_number-cells", "source"), ["No row holds these words."])
+    eventually(lambda: column(browser, "every_number-cells", "model"), ["No row matches."])
 
 
 def test_every_link_leads_to_its_place_and_back(opened):
@@ -175,9 +179,172 @@ def top(browser, identity):
     return browser.execute_script(f"return document.getElementById('{identity}').getBoundingClientRect().top")
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE, (768, 1024)])
-def test_nothing_is_wider_than_the_window(opened, size):
+def bottom(browser, selector):
+    return browser.execute_script(
+        "return Math.max(...[...document.querySelectorAll(arguments[0])].map(e => e.getBoundingClientRect().bottom))",
+        selector,
+    )
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_the_first_screen_has_the_verdict_and_a_picture(opened, size):
+    browser = opened(size, folded=True)
+    assert 0 < bottom(browser, "#readme .verdict-sentences li") < bottom(browser, "#readme figure.lead img") < 900
+    assert "120 of 350 printed" in browser.find_element(By.CSS_SELECTOR, ".verdict-sentences li").text
+    width, natural = browser.execute_script(
+        "const lead = document.querySelector('figure.lead img'); return [lead.width, lead.naturalWidth]"
+    )
+    assert width > 300
+    assert natural * 10 / 754 * (width / natural) > 4.5  # height of small letters, of which 10 points are 754 wide
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_sections_are_folded_but_for_what_matters(opened, size):
+    browser = opened(size, folded=True)
+    assert browser.execute_script("return document.documentElement.scrollHeight") < BEFORE / 8
+    open_ones = browser.find_elements(By.CSS_SELECTOR, "main details[open]")
+    assert [each.get_attribute("id") for each in open_ones] == ["readme-what-else-was-found"]
+    table = browser.find_element(By.CSS_SELECTOR, "#dca-table-1 table")
+    assert not table.is_displayed()
+    summary = browser.find_element(By.CSS_SELECTOR, "#dca-table-1 summary")
+    browser.execute_script("arguments[0].scrollIntoView({block: 'center'})", summary)
+    summary.click()
+    assert table.is_displayed()
+    summary.click()
+    assert not table.is_displayed()
+
+
+def test_a_link_to_a_folded_section_opens_it(opened):
+    browser = opened(folded=True, anchor="#ulsam-table-7")  # from another file
+    assert browser.find_element(By.CSS_SELECTOR, "#ulsam-table-7 table").is_displayed()
+    assert 0 <= top(browser, "ulsam-table-7") < DESKTOP[1] / 2
+    browser.find_element(By.CSS_SELECTOR, "#contents summary a[href='#readme']").click()
+    link = browser.find_element(By.CSS_SELECTOR, "a[href='#readme-where-the-papers-do-not-add-up']")
+    for _ in range(2):  # the second time the address does not change
+        link.click()
+        section = browser.find_element(By.ID, "readme-where-the-papers-do-not-add-up")
+        eventually(lambda section=section: section.get_attribute("open"), "true")
+        browser.execute_script("arguments[0].open = false", section)
+
+
+def test_a_button_opens_all_sections_and_folds_them(opened):
+    browser = opened(folded=True)
+    button = browser.find_element(By.CSS_SELECTOR, "#contents button")
+    sections = browser.find_elements(By.CSS_SELECTOR, "main details")
+    for words, state in (("Open all sections", "true"), ("Fold all sections", None)):
+        assert button.text == words
+        button.click()
+        assert {section.get_attribute("open") for section in sections} == {state}
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_the_contents_stay_in_sight(opened, size):
+    browser = opened(size, folded=True)
+    browser.execute_script("window.scrollTo(0, 3000)")
+    assert browser.execute_script("return window.scrollY") == 3000
+    assert top(browser, "contents") == 0
+    assert browser.find_element(By.CSS_SELECTOR, "#contents summary").is_displayed()
+
+
+def luminance(colour):
+    parts = [float(part) / 255 for part in re.findall(r"[\d.]+", colour)[:3]]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+COLOURS = """
+let place = document.querySelector(arguments[0]);
+const ink = getComputedStyle(place).color;
+while (place && getComputedStyle(place).backgroundColor === "rgba(0, 0, 0, 0)") place = place.parentElement;
+return [ink, getComputedStyle(place).backgroundColor];
+"""
+TEXTS = (
+    "body",
+    "main a",
+    "figcaption",
+    "nav a",
+    "nav button",
+    "th",
+    "td",
+    "td.verdict",
+    ".dt-info",
+    ".dt-search input",
+)
+
+
+@pytest.fixture
+def scheme(browser):
+    """A function that asks for a light or dark page, on the screen or on paper."""
+
+    def ask(name, media="screen"):
+        features = [{"name": "prefers-color-scheme", "value": name}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": media, "features": features})
+
+    yield ask
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+
+
+def test_a_dark_page_is_dark_and_both_are_readable(opened, scheme):
+    paper = {}
+    for name in ("light", "dark"):
+        scheme(name)
+        browser = opened()
+        paper[name] = luminance(browser.execute_script(COLOURS, "body")[1])
+        for text in TEXTS:
+            low, high = sorted(map(luminance, browser.execute_script(COLOURS, text)))
+            assert (high + 0.05) / (low + 0.05) >= 4.5, (name, text)  # WCAG 2, level AA
+        for image in browser.find_elements(By.CSS_SELECTOR, "figure img"):
+            assert image.value_of_css_property("background-color") in ("rgba(255, 255, 255, 1)", "rgb(255, 255, 255)")
+    assert paper["light"] == 1
+    assert paper["dark"] < 0.02
+    scheme("dark", "print")
+    assert luminance(browser.execute_script(COLOURS, "body")[1]) == 1
+
+
+STAYING = """
+const gone = [];
+for (const table of document.querySelectorAll("main table")) {
+  const box = table.closest(".dt-layout-table"), edges = box.getBoundingClientRect(), row = table.tBodies[0].rows[0];
+  for (const left of [0, 60, box.scrollWidth]) {
+    box.scrollLeft = left;
+    for (const cell of [row.cells[0], ...row.querySelectorAll(".verdict"), table.tHead.rows[0].cells[0]]) {
+      const place = cell.getBoundingClientRect();
+      if (place.left < edges.left - 1 || place.right > edges.right + 1) gone.push([table.closest("[id]").id, left]);
+    }
+  }
+}
+return gone;
+"""
+
+
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_first_and_verdict_columns_stay_in_sight(opened, size):
     browser = opened(size)
+    assert browser.execute_script("return document.querySelectorAll('td.verdict').length") > 350
+    assert browser.execute_script(STAYING) == []
+
+
+def test_the_headings_of_a_long_table_stay_in_sight(opened):
+    places = opened().execute_script(
+        "const box = document.querySelector('#every_number-cells .dt-layout-table'); box.scrollTop = 5000; "
+        "return [box.scrollTop, box.getBoundingClientRect().top, box.querySelector('th').getBoundingClientRect().top]"
+    )
+    assert places[0] == 5000
+    assert places[1] == pytest.approx(places[2], abs=1)
+
+
+def test_no_two_columns_of_a_table_have_one_heading(opened):
+    headings = opened().execute_script(
+        "return [...document.querySelectorAll('main table')].map(t => [...t.tHead.rows[0].cells].map(c => c.innerText))"
+    )
+    assert len(headings) > 40
+    assert [heads for heads in headings if len({*heads}) != len(heads)] == []
+
+
+@pytest.mark.parametrize("folded", [True, False])
+@pytest.mark.parametrize("size", [DESKTOP, PHONE, (768, 1024)])
+def test_nothing_is_wider_than_the_window(opened, size, folded):
+    browser = opened(size, folded=folded)
     assert browser.execute_script("return document.documentElement.scrollWidth") <= size[0]
     wide = browser.execute_script(
         "return [...document.querySelectorAll('main *')].filter(e => !e.closest('.dt-layout-table, .scroll') && "
@@ -188,7 +355,7 @@ def test_nothing_is_wider_than_the_window(opened, size):
 
 def test_on_a_phone_tables_and_pictures_scroll_within_their_boxes(opened):
     browser = opened(PHONE)
-    for box in ("#ulsam-table-7 .dt-layout-table", "#readme figure .scroll"):
+    for box in ("#ulsam-table-7 .dt-layout-table", "#readme-printed-against-computed figure .scroll"):
         inner, outer = browser.execute_script(
             "const box = document.querySelector(arguments[0]); return [box.scrollWidth, box.clientWidth]", box
         )
@@ -216,18 +383,23 @@ def test_pictures_are_drawn(opened, page):
     assert min(widths) > 500
 
 
-def test_it_prints(opened):
+def test_it_prints(opened, scheme):
     browser = opened()
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
-    try:
-        shown = [browser.find_element(By.CSS_SELECTOR, what).is_displayed() for what in ("nav", ".dt-search", "table")]
-        assert shown == [False, False, True]
-        width = browser.execute_script("return document.documentElement.scrollWidth")
-        assert width <= DESKTOP[0]
-        paper = base64.b64decode(browser.print_page())
-        assert paper.startswith(b"%PDF")
-    finally:
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    scheme("light", "print")
+    shown = [browser.find_element(By.CSS_SELECTOR, what).is_displayed() for what in ("nav", ".dt-search", "table")]
+    assert shown == [False, False, True]
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= DESKTOP[0]
+
+
+def sheets(browser):
+    return base64.b64decode(browser.print_page()).count(b"/Type /Page\n")
+
+
+def test_on_paper_nothing_is_folded_and_afterwards_all_is_as_it_was(opened):
+    unfolded = sheets(opened())
+    browser = opened(folded=True)
+    assert sheets(browser) == unfolded > 30
+    assert len(browser.find_elements(By.CSS_SELECTOR, "main details[open]")) == 1
 
 
 def test_no_errors_and_no_requests(opened):

@@ -227,7 +227,7 @@ def test_placements_that_cost_time_are_among_the_first_three_findings(tmp_path):
     (tmp_path / "latency_cpu.json").write_text(json.dumps(record), encoding="utf-8")
     (tmp_path / "latency_cpu.md").write_text("# Measured\n", encoding="utf-8")
     page = report_files(tmp_path)["README.md"].decode()
-    first_three = page.split("## What was found")[1].split("\n- ")[1:4]
+    first_three = [paragraph.rstrip() for paragraph in page.split("\n\n")[2].split("- ")[1:4]]
     wanted = (
         "**2 of 4 placements of ULSAM that save MACs take more time** than the plain network on Toaster at batch 1, "
         "1 of 2 at batch 64 ([measured](latency_cpu.md))."

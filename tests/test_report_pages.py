@@ -1,7 +1,7 @@
 """The page model: other people's words stay words in Markdown and in HTML, links lead where they say."""
 
+import re
 from html.parser import HTMLParser
-from importlib.resources import files
 
 import pytest
 from hypothesis import given
@@ -129,7 +129,7 @@ def test_a_value_sorts_by_its_number_and_reads_as_its_words():
     )
     page = html([Page("x.md", "t", (Grid(table),))], {}).decode()
     assert '<td class="number" data-order="4200000.0">4.2M</td>' in page
-    assert '<td class="outcome last-digit" data-order="2">last digit</td>' in page
+    assert '<td class="verdict last-digit" data-order="2">last digit</td>' in page
 
 
 @pytest.mark.parametrize(
@@ -144,10 +144,28 @@ def test_anchors_are_those_of_github(title, anchor):
     assert slug(title) == anchor
 
 
-def test_every_outcome_has_its_dot_on_the_page():
-    style = (files("ulsam_cost.report.document") / "page.css").read_text(encoding="utf-8")
-    page = html([Page("README.md", "one", ())], {}).decode()
-    for outcome in JUDGED:
-        name = slug(outcome.words)
-        assert f"td.{name}::before {{ background: var(--{name}); }}" in style
-        assert f"--{name}: #" in page
+def test_every_verdict_has_its_dot_on_the_page():
+    page = html([Page("README.md", "one")], {}).decode()
+    for verdict in (*(slug(outcome.words) for outcome in JUDGED), "within", "over", "changed", "new", "gone"):
+        assert re.search(rf"td\.{verdict} {{ --dot: #[0-9a-f]{{6}}; }}", page), verdict
+
+
+def test_verdict_and_picture_come_first_and_every_section_is_in_the_contents():
+    picture = Picture("p.png", "what is shown")
+    page = Page("x.md", "t", (Paragraph("opening"),), (Section("s", ()),), verdict=("it holds",), picture=picture)
+    assert re.findall("it holds|what is shown|opening|## s", markdown(page).decode()) == [
+        "it holds",
+        *["what is shown"] * 2,  # the picture's other text, and its caption
+        "opening",
+        "## s",
+    ]
+    read = Reader(html([page], {"p.png": PIXEL}, written_by="ulsam-cost review").decode())
+    assert read.text["ul"][0].strip() == "it holds"
+    assert read.tags.index("ul") < read.tags.index("figure") < read.tags.index("p") < read.tags.index("h3")
+    assert read.hrefs == ["#x", "#x-s"]
+    assert {"x", "x-s"} <= {*read.ids}
+
+
+def test_sections_are_folded_unless_they_are_open():
+    page = Page("x.md", "t", sections=(Section("one", ()), Section("two", (), open=True)))
+    assert re.findall(r"<details id=([^>]*)>", html([page], {}).decode()) == ['"x-one"', '"x-two" open']

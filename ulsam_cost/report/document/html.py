@@ -17,25 +17,35 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from ulsam_cost.report.document.model import Link, Page, Shown, slug
+from ulsam_cost.report.document.model import PROGRAM, Link, Page, Shown, slug
 from ulsam_cost.report.figures.style import OUTCOME_COLOURS
 from ulsam_cost.report.formats import Column, Table
 
 EXPRESSIONS = ("evidence", "expression")  # columns that show a program's words
+VERDICTS = ("outcome", "verdict")  # columns that stay visible, each value with the dot of its colour
+VERDICT_COLOURS = {
+    **{slug(outcome.words): colour for outcome, colour in OUTCOME_COLOURS.items()},
+    **dict.fromkeys(("within", "unchanged"), "#0f766e"),
+    **dict.fromkeys(("over", "changed", "new", "gone"), "#c81e1e"),
+}
 SCRIPTS = ("dataTables.min.js", "page.js")
 
 
-def html(pages: Sequence[Page], pictures: Mapping[str, bytes], *, home: Link | None = None) -> bytes:
-    """The pages as one file, the first one's title its own; `home` leads to a file that it belongs to."""
+def html(
+    pages: Sequence[Page], pictures: Mapping[str, bytes], *, home: Link | None = None, written_by: str = PROGRAM
+) -> bytes:
+    """The pages as one file that is called as the first one; `home` leads to a file that it belongs to."""
     scripts = [_asset(name) for name in SCRIPTS]
     page = _environment().get_template("page.html.j2")
     text = page.render(
         pages=pages,
         home=home,
+        written_by=written_by,
         style=Markup(_asset("page.css")),
         scripts=[Markup(script) for script in scripts],
         script_hashes=[_hash(script) for script in scripts],
-        outcome_colours={slug(outcome.words): colour for outcome, colour in OUTCOME_COLOURS.items()},
+        verdict_colours=VERDICT_COLOURS,
+        heads=_heads,
         rows=_rows,
         picture=partial(_picture, pictures),
         href=partial(_href, {page.file: page.anchor for page in pages}),
@@ -79,6 +89,10 @@ def _picture(pictures: Mapping[str, bytes], name: str) -> dict[str, Any]:
     return {"width": width, "height": height, "base64": base64.b64encode(content).decode()}
 
 
+def _heads(table: Table) -> list[dict[str, str]]:
+    return [{"words": column.heading, "class": _kind(column)} for column in table.shown]
+
+
 def _rows(table: Table) -> list[list[dict[str, str | None]]]:
     return [[_cell(column, record.get(column.key)) for column in table.shown] for record in table.records]
 
@@ -89,11 +103,18 @@ def _cell(column: Column, value: Any) -> dict[str, str | None]:
 
 
 def _class(column: Column, words: str) -> str:
-    if column.key == "outcome":
-        return f"outcome {slug(words)}"
+    kind = _kind(column)
+    if kind == "verdict":
+        return f"{kind} {slug(words)}"
+    return kind or ("words" if re.search("[ -]", words) else "")
+
+
+def _kind(column: Column) -> str:
+    if column.key in VERDICTS:
+        return "verdict"
     if column.key in EXPRESSIONS:
         return "expression"
-    return "number" if column.is_number else "words" if re.search("[ -]", words) else ""
+    return "number" if column.is_number else ""
 
 
 def _order(column: Column, value: Any) -> str | None:

@@ -3,6 +3,8 @@
 import re
 
 from ulsam_cost.report.document.model import (
+    CONTENTS,
+    PROGRAM,
     Block,
     Bullets,
     Grid,
@@ -14,20 +16,19 @@ from ulsam_cost.report.document.model import (
     Section,
     Strong,
     Text,
+    bullets,
 )
 from ulsam_cost.report.formats import escape_markdown as escape
 from ulsam_cost.report.formats import render
 
-PROGRAM = "ulsam-cost report"
-CONTENTS = "README.md"
-
 
 def markdown(page: Page, written_by: str = PROGRAM) -> bytes:
-    """A page as a file: title, the way back, what opens it, its sections."""
+    """A page as a file: title, the way back, verdict and picture, what opens it, its sections."""
     parts = [f"<!-- Written by `{written_by}`: do not edit, run it again. -->", f"# {escape(page.title)}"]
     if page.file != CONTENTS:
         parts.append(_links(page))
-    parts += [_block(block) for block in page.opening]
+    picture = (page.picture,) if page.picture else ()
+    parts += [_block(block) for block in (*bullets(page.verdict), *picture, *page.opening)]
     for section in page.sections:
         parts += [f"## {escape(section.title)}", *(_block(block) for block in section.blocks)]
     return ("\n\n".join(parts) + "\n").encode()

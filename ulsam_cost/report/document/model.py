@@ -5,10 +5,13 @@ A page is plain values: no string in it is markup, and each renderer escapes eve
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ulsam_cost.report.formats import Table
+
+PROGRAM = "ulsam-cost report"
+CONTENTS = "README.md"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,11 @@ Block = Paragraph | Bullets | Grid | Picture
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A heading and what stands below it."""
+    """A heading and what stands below it; in HTML it is folded until the reader opens it, unless it is `open`."""
 
     title: str
     blocks: tuple[Block, ...]
+    open: bool = field(default=False, kw_only=True)
 
     @property
     def anchor(self) -> str:
@@ -77,12 +81,14 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: its file, its title, what opens it, and its sections."""
+    """A page: its file and title, the verdict with the one picture that shows it, further blocks, and its sections."""
 
     file: str
     title: str
-    opening: tuple[Block, ...]
+    opening: tuple[Block, ...] = ()
     sections: tuple[Section, ...] = ()
+    verdict: tuple[Text, ...] = field(default=(), kw_only=True)
+    picture: Picture | None = field(default=None, kw_only=True)
 
     @property
     def anchor(self) -> str:

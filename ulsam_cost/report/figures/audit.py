@@ -140,13 +140,14 @@ def _by_outcome(axis: Axes, places: Sequence[tuple[Dot, float]]) -> None:
 def outcomes_figure(counts: Mapping[str, Mapping[str, Counter[Outcome]]], title: str) -> bytes:
     """How many numbers of each source have which outcome: a panel of `counts`, a bar a source."""
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, len(counts), figsize=(10, 3.2), layout="constrained", squeeze=False)
-        for axis, (name, sources) in zip(axes[0], counts.items(), strict=True):
+        height = 1 + 1.7 * len(counts)  # panels above one another: the picture is read on a phone, too
+        figure, axes = plt.subplots(len(counts), 1, figsize=(5.8, height), layout="constrained", squeeze=False)
+        for axis, (name, sources) in zip(axes[:, 0], counts.items(), strict=True):
             _outcome_bars(axis, sources)
             axis.set_title(f"{sum(count.total() for count in sources.values())} {name}")
         set_heading(figure, title)
         handles = [plt.Rectangle((0, 0), 1, 1, color=OUTCOME_COLOURS[each], label=each.words) for each in JUDGED]  # type: ignore[attr-defined]
-        figure.legend(handles=handles, loc="outside lower center", ncols=4)
+        figure.legend(handles=handles, loc="outside lower center", ncols=3)
         return to_png(figure)
 
 

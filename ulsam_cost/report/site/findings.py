@@ -158,19 +158,19 @@ def by_reason(findings: Iterable[AnyFinding]) -> dict[str, list[AnyFinding]]:
 def cells_table(findings: Sequence[Finding[Cell]], *, leading: tuple[Column, ...] = ()) -> Table:
     """The outcomes of cells, with the derived and the counted cost of the network that a cell is about."""
     columns = (
+        words("model", "model"),
         *leading,
         number("row", "row"),
-        words("model", "model"),
         words("connection", "connection"),
         words("positions", "positions"),
         words("metric", "metric"),
         number("printed", "printed", str),
         number("computed", "computed", _words),
         number("off", "off", _words),
-        words("outcome", "outcome"),
-        words("reading", "reading"),
         number("derived", "derived"),
         number("counted", "counted"),
+        words("reading", "reading"),
+        words("outcome", "outcome"),
     )
     return shown_columns(columns, [_cell_record(finding) for finding in findings])
 
@@ -244,8 +244,8 @@ def claims_table(findings: Sequence[Finding[Claim]]) -> Table:
         words("statement", "statement"),
         number("printed", "printed", str),
         number("computed", "computed", _words),
-        words("outcome", "outcome"),
         words("expression", "computed as"),
+        words("outcome", "outcome"),
     )
     return shown_columns(columns, [_claim_record(finding) for finding in findings])
 

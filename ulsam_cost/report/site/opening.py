@@ -37,6 +37,7 @@ def opening_page(
     audit: Audit, records: list[dict[str, Any]], timed: tuple[Text, ...], contents: tuple[Text, ...]
 ) -> Page:
     """The page that a reader opens first: findings, pictures, and where the rest stands."""
+    verdict, findings = _verdict(audit, timed), _findings(audit, records)
     return Page(
         "README.md",
         "What the papers' costs are, checked",
@@ -49,7 +50,7 @@ def opening_page(
             ),
         ),
         (
-            Section("What was found", bullets(_main_findings(audit, records, timed))),
+            Section("What else was found", bullets(findings), open=True),
             *_contradictions(audit),
             *_unexplained(audit),
             _outcomes(audit),
@@ -57,15 +58,21 @@ def opening_page(
             Section("Accuracy and cost", (_accuracy_picture(),)),
             Section("Pages", bullets(contents)),
         ),
+        verdict=verdict,
+        picture=Picture(
+            VERDICTS, f"Outcomes of {len(audit.cells)} cost cells and {len(audit.claims)} claims, by source."
+        ),
     )
 
 
-def _main_findings(audit: Audit, records: list[dict[str, Any]], timed: tuple[Text, ...]) -> list[Text]:
+def _verdict(audit: Audit, timed: tuple[Text, ...]) -> tuple[Text, ...]:
+    """What most readers want to know."""
+    return outcomes_sentence(audit.cells, "printed cost cells"), _agreement_sentence(audit), *timed
+
+
+def _findings(audit: Audit, records: list[dict[str, Any]]) -> list[Text]:
     return [
-        outcomes_sentence(audit.cells, "printed cost cells"),
-        *timed,
         outcomes_sentence(audit.claims, "numbers in the papers' text"),
-        _agreement_sentence(audit),
         _table1_sentence(records),
         *(_saving(network, positions) for network, positions in COMPARED.items()),
         *_arithmetic_sentence(audit),
@@ -184,7 +191,6 @@ def _outcomes(audit: Audit) -> Section:
             Grid(summary_table(audit.cells)),
             Paragraph(f"The {len(audit.claims)} numbers in the text:"),
             Grid(summary_table(audit.claims)),
-            Picture(VERDICTS, f"Outcomes of {len(audit.cells)} cost cells and {len(audit.claims)} claims, by source."),
         ),
     )
 

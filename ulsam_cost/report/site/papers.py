@@ -5,7 +5,7 @@ from collections import Counter
 from ulsam_cost.audit import READINGS, Finding, Verdict
 from ulsam_cost.audit.outcomes import JUDGED
 from ulsam_cost.published import Cell
-from ulsam_cost.report.document.model import Block, Bullets, Grid, Inline, Link, Page, Paragraph, Section, Strong, Text
+from ulsam_cost.report.document.model import Bullets, Grid, Inline, Link, Page, Paragraph, Section, Strong, Text
 from ulsam_cost.report.formats import Table, number, words
 from ulsam_cost.report.site.findings import (
     SOURCES,
@@ -34,20 +34,25 @@ HOW_TO_READ: tuple[Inline, ...] = (
 
 def paper_page(source: str, audit: Audit) -> Page:
     """The page of one source; `audit` holds its findings alone."""
-    opening: tuple[Block, ...] = (Bullets(tuple(_summary(audit))), Paragraph(HOW_TO_READ))
-    if source in SOURCES:
-        opening = (Paragraph(SOURCES[source][1]), *opening)
+    opening = (Paragraph(SOURCES[source][1]),) if source in SOURCES else ()
     return Page(
         f"{source}.md",
         f"{source_title(source)}: cell by cell",
         opening,
-        (*_not_adding_up(audit), *_tables(audit.cells), *_claims(audit), *_readings(audit)),
+        (
+            *_not_adding_up(audit),
+            *_tables(audit.cells),
+            *_claims(audit),
+            Section("How to read these tables", (Paragraph(HOW_TO_READ),)),
+            *_readings(audit),
+        ),
+        verdict=_summary(audit),
     )
 
 
-def _summary(audit: Audit) -> list[Text]:
+def _summary(audit: Audit) -> tuple[Text, ...]:
     named = ((audit.cells, "printed cost cells"), (audit.claims, "numbers of the text"))
-    return [outcomes_sentence(findings, what) for findings, what in named if findings]
+    return tuple(outcomes_sentence(findings, what) for findings, what in named if findings)
 
 
 def _not_adding_up(audit: Audit) -> tuple[Section, ...]:

@@ -55,7 +55,7 @@ def _beside(records: list[dict[str, Any]]) -> Table:
             number(f"printed_{unit}", f"{called}, printed"),
             number(f"exact_{unit}", f"{called}, exact"),
             number(f"counted_{unit}", f"{called}, counted"),
-            factor(f"exact_{unit}_ratio", "exact / printed"),
+            factor(f"exact_{unit}_ratio", f"{called}, exact / printed"),
         ]
     return Table(columns=tuple(columns), records=records)
 

@@ -190,14 +190,14 @@ def table1_table(records: list[dict[str, Any]]) -> Table:
     if not {"exact_params", "counted_params"} & records[0].keys():
         columns += [words("params_formula", "params formula"), words("macs_formula", "MACs formula")]
         columns += [number("printed_params", "params"), number("printed_macs", "MACs")]
-        columns += [number("params_ratio", "ratio"), number("macs_ratio", "ratio")]
+        columns += [number("params_ratio", "params\nratio"), number("macs_ratio", "MACs\nratio")]
         return Table(columns=tuple(columns), records=records)
     for unit, word in (("params", "params"), ("macs", "MACs")):
         columns.append(number(f"printed_{unit}", f"printed\n{word}"))
         if "exact_params" in records[0]:
             columns += [
                 number(f"exact_{unit}", f"exact\n{word}"),
-                factor(f"exact_{unit}_ratio", "ratio"),
+                factor(f"exact_{unit}_ratio", f"{word}\nratio"),
             ]
         if "counted_params" in records[0]:
             columns.append(number(f"counted_{unit}", f"counted\n{word}"))
