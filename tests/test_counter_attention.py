@@ -117,3 +117,32 @@ def test_fused_layers_of_a_traced_model():
     assert count.macs == mha_macs(3, 5, 5, 8) + 2 * 3 * 5 * 8 * 16
     assert not count.uncounted
     assert count.params == 4 * 8 * 8 + 4 * 8 + 2 * 8 * 16 + 16 + 8 + 4 * 8
+
+
+def kernel_inputs(*shapes):
+    return tuple(torch.empty(shape, dtype=torch.bfloat16, device="meta") for shape in shapes)
+
+
+def test_kernels_whose_heads_stand_behind_the_sequence():
+    n, queries, keys, heads, width = 2, 6, 10, 4, 8
+    inputs = kernel_inputs((n, queries, heads, width), (n, keys, heads, width), (n, keys, heads, width))
+    macs = n * heads * (queries * keys) * (width + width)
+    for operator, more in (
+        (torch.ops.aten._flash_attention_forward, (None, None, queries, keys, 0.0, False, False)),
+        (torch.ops.aten._efficient_attention_forward, (None, None, None, None, None, 0.0, 0)),
+    ):
+        count = uc.count(Call(lambda *x, operator=operator, more=more: operator(*x, *more)), inputs)
+        assert (count.macs, count.uncounted) == (macs, ())
+
+
+def packed(heads=4, width=8):
+    ends = torch.tensor([0, 3, 10], dtype=torch.int32)
+    call = torch.ops.aten._flash_attention_forward
+    model = Call(lambda q, k, v, ends: call(q, k, v, ends, ends, 7, 7, 0.0, False, False))
+    return model, kernel_inputs(*[(10, heads, width)] * 3), ends
+
+
+def test_packed_sequences_whose_lengths_are_not_known():
+    model, inputs, ends = packed()
+    [row] = uc.count(model, (*inputs, ends.to("meta"))).uncounted
+    assert "lengths of packed sequences" in row.error

@@ -195,3 +195,85 @@ def test_interpolation_writes_the_larger_map(mode, taps):
     assert [(op.kind, op.operator, op.output, op.reads, op.reduction) for op in count.cost] == [
         ("upsample", "interpolate", (2, 3, 10, 14), 2 * 3 * 5 * 7, taps)
     ]
+
+
+HALF, EIGHTH = torch.bfloat16, torch.float8_e4m3fn
+ENDS = torch.tensor([8, 16, 24, 32], dtype=torch.int32)
+# name: (function, shapes and dtypes of its inputs, MACs); on the meta device, where the kernels need no GPU
+LOW_PRECISION = {
+    "rows in groups": (
+        lambda a, b: torch._grouped_mm(a, b, offs=ENDS.to(a.device)),
+        [((32, 16), HALF), ((4, 16, 24), HALF)],
+        32 * 16 * 24,
+    ),
+    "columns in groups": (
+        lambda a, b: torch._grouped_mm(a, b, offs=ENDS.to(a.device)),
+        [((4, 8, 16), HALF), ((16, 32), HALF)],
+        8 * 16 * 32,
+    ),
+    "sums in groups": (
+        lambda a, b: torch._grouped_mm(a, b, offs=ENDS.to(a.device)),
+        [((8, 32), HALF), ((32, 24), HALF)],
+        8 * 32 * 24,
+    ),
+    "a stack": (
+        lambda a, b: torch._grouped_mm(a, b, offs=None),
+        [((4, 8, 16), HALF), ((4, 16, 24), HALF)],
+        4 * (8 * 16 * 24),
+    ),
+    "scaled": (
+        lambda a, b: torch._scaled_mm(
+            a, b.t(), a.new_ones((), dtype=torch.float32), b.new_ones((), dtype=torch.float32)
+        ),
+        [((32, 16), EIGHTH), ((48, 16), EIGHTH)],
+        32 * 16 * 48,
+    ),
+    "scaled, rows in groups": (
+        lambda a, b: torch._scaled_grouped_mm(
+            a,
+            b.transpose(-2, -1),
+            torch.ones(32, device=a.device),
+            torch.ones(4, 48, device=a.device),
+            offs=ENDS.to(a.device),
+            out_dtype=HALF,
+        ),
+        [((32, 16), EIGHTH), ((4, 48, 16), EIGHTH)],
+        32 * 16 * 48,
+    ),
+    "weights of 8 bits": (
+        lambda a, b: torch._weight_int8pack_mm(a, b, a.new_ones(24)),
+        [((32, 16), HALF), ((24, 16), torch.int8)],
+        32 * 16 * 24,
+    ),
+    "outer product": (torch.addr, [((5, 6), HALF), ((5,), HALF), ((6,), HALF)], 5 * 6),
+    "convolution, time first": (
+        torch.conv_tbc,
+        [((9, 2, 4), HALF), ((3, 4, 6), HALF), ((6,), HALF)],
+        7 * 2 * 6 * (3 * 4),
+    ),
+}
+
+
+def needs_grouped_products():
+    if not hasattr(torch, "_grouped_mm"):
+        pytest.skip("this PyTorch has no grouped products")
+
+
+@pytest.mark.parametrize("name", LOW_PRECISION)
+def test_products_of_groups_and_of_few_bits(name):
+    if "group" in name or "stack" in name:
+        needs_grouped_products()
+    function, operands, macs = LOW_PRECISION[name]
+    count = count_both_ways(
+        Call(function), tuple(torch.empty(shape, dtype=dtype, device="meta") for shape, dtype in operands)
+    )
+    assert (count.macs, count.real_run) == (macs, "")
+    assert not count.uncounted_products
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_groups_that_the_meta_device_refuses(dtype):
+    needs_grouped_products()
+    inputs = torch.zeros(32, 16, dtype=dtype), torch.zeros(4, 16, 24, dtype=dtype)
+    count = count_both_ways(Call(lambda a, b: torch._grouped_mm(a, b, offs=ENDS)), inputs)
+    assert (count.macs, count.real_run, count.uncounted) == (32 * 16 * 24, "", ())

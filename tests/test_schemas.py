@@ -31,7 +31,7 @@ class Odd(nn.Module):
         self.conv, self.unused = nn.Conv2d(3, 4, 3), nn.Linear(2, 2)
     def forward(self, x):
         x = self.conv(x)
-        torch.linalg.svd(x.flatten(1) @ x.flatten(1).T)
+        torch.linalg.matrix_exp(x.flatten(1) @ x.flatten(1).T)
         return torch.special.bessel_j0(x)
 
 def odd(): return Odd(), torch.zeros(1, 3, 8, 8)

@@ -25,6 +25,8 @@ class OpKind(StrEnum):
     CONV = "conv"
     LINEAR = "linear"
     MATMUL = "matmul"
+    SOLVE = "solve"
+    FFT = "fft"
     BIAS = "bias"
     NORM = "norm"
     ACTIVATION = "activation"
@@ -53,7 +55,8 @@ class OpCost(NamedTuple):
     `params` are charged to the operation that uses them first. `reduction` is the number of elements
     that go into one element of the result: a pooling window, the length of a softmax row.
     `module` is the torch.nn class that ran it, empty for a functional call. `macs` are real ones: where a product
-    `is_complex`, each of its MACs is 4 of them.
+    `is_complex`, each of its MACs is 4 of them. `operations` are those of an operation whose arithmetic the other
+    fields do not say, such as a solve or a Fourier transform: what `strict` counts.
 
     Example:
         >>> import ulsam_cost as uc
@@ -73,6 +76,7 @@ class OpCost(NamedTuple):
     reduction: int = 1
     module: str = ""
     is_complex: bool = False
+    operations: int = 0
 
     @property
     def own_macs(self) -> int:

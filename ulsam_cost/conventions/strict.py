@@ -31,6 +31,8 @@ OWN_STATISTICS = 8  # mean 1, variance 3, normalise 2, scale and shift 2
 
 def _strict(op: OpCost) -> int:
     kind, elements, n = op.kind, op.elements, op.reduction
+    if op.operations:
+        return op.operations
     if kind in PRODUCT_KINDS:
         return 2 * op.macs
     if kind is OpKind.NORM:
@@ -56,8 +58,9 @@ STRICT = register(
         unit="operations",
         counts="2 a MAC, bias 1; batch norm in evaluation 2 an element (folded), norms with statistics of their own 8; "
         "activations 1 (ReLU) to 5 (SiLU, GELU); softmax 5n - 2 a row; pools of n: n - 1 (max), n (average); products "
-        "and sums of elements 1; interpolation of n: 2n - 1; a complex MAC 8, other work on complex elements as on "
-        "real ones; a comparison, division, exp, log, erf or tanh is one operation; moving data is none",
+        "and sums of elements 1; interpolation of n: 2n - 1; solves what LAPACK Working Note 41 says; a complex "
+        "Fourier transform of n 5n log2 n, a real one half of that; a complex MAC 8, other work on complex elements "
+        "as on real ones; a comparison, division, exp, log, erf or tanh is one operation; moving data is none",
         weigh=_strict,
         per_mac=2,
     )

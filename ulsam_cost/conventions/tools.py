@@ -28,8 +28,13 @@ MULTIPLICATIONS = ("mul", "mul_", "torch.mul", "__mul__", "__rmul__", "__imul__"
 
 
 def _known_to_tools(weigh: Callable[[OpCost], int]) -> Callable[[OpCost], int]:
-    """The rule of a tool: none knows the operators of other libraries, such as `quantized::linear`."""
-    return lambda op: 0 if "::" in op.operator or op.operator.startswith("quantized_") else weigh(op)
+    """The rule of a tool: none knows the operators of other libraries, such as `quantized::linear`, nor solvers."""
+
+    def known(op: OpCost) -> int:
+        unknown = op.kind is OpKind.SOLVE or "::" in op.operator or op.operator.startswith("quantized_")
+        return 0 if unknown else weigh(op)
+
+    return known
 
 
 def affine(op: OpCost) -> bool:

@@ -38,12 +38,12 @@ class Uncounted:
     Example:
         >>> import torch
         >>> import ulsam_cost as uc
-        >>> class Inverse(torch.nn.Module):
+        >>> class Exponential(torch.nn.Module):
         ...     def forward(self, x):
-        ...         return torch.linalg.inv(x)
-        >>> [left_out] = uc.count(Inverse(), torch.empty(4, 4)).uncounted
+        ...         return torch.linalg.matrix_exp(x)
+        >>> [left_out] = uc.count(Exponential(), torch.empty(4, 4)).uncounted
         >>> left_out.operator, left_out.shapes, left_out.severity.value
-        ('aten::linalg_inv_ex', ((4, 4),), 'product')
+        ('aten::linalg_matrix_exp', ((4, 4),), 'product')
     """
 
     operator: str

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ulsam_cost.counting.checks import CHECKS
+from ulsam_cost.counting.meta_kernels import run_on_meta
 from ulsam_cost.counting.meta_tensors import META, MOST_CONSTANT, MetaTensors
 from ulsam_cost.counting.recorder import Recorder
 from ulsam_cost.counting.rules import FREE, SPARSE, VIEWS, Rule, name_of, rule_of
@@ -64,7 +65,7 @@ class DispatchMode(TorchDispatchMode):
             check = CHECKS.get(operator.overloadpacket)
             if check is not None:
                 check(*args, **kwargs)
-        out = operator(*args, **kwargs)
+        out = operator(*args, **kwargs) if self._values else run_on_meta(operator, args, kwargs)
         with self._in_its_place(args):
             self._observe(operator.overloadpacket, rule, args, _without_results(operator, kwargs), out)
         return out

@@ -45,6 +45,7 @@ class Recorder:
         reduction: int = 1,
         params: Iterable[Any] = NO_TENSORS,
         writes: int | None = None,
+        operations: int = 0,
     ) -> None:
         """Record an operation: what the rules call. It writes its output, unless another number is given.
 
@@ -53,7 +54,7 @@ class Recorder:
         elements = prod(output) if writes is None else writes
         is_complex = macs > 0 and any(operand.is_complex() for operand in tensors_of(self._operands))
         macs *= REAL_MACS if is_complex else 1
-        self.known(kind, output, elements, macs, reads, reduction, params, is_complex=is_complex)
+        self.known(kind, output, elements, macs, reads, reduction, params, is_complex=is_complex, operations=operations)
 
     def known(
         self,
@@ -66,6 +67,7 @@ class Recorder:
         params: Iterable[Any],
         *,
         is_complex: bool = False,
+        operations: int = 0,
     ) -> None:
         """Record an operation of which everything is known."""
         scope = self._scope
@@ -73,7 +75,8 @@ class Recorder:
         charged = self._tensors.charge_params(params, path)
         operator, leaf = self.operator, scope.module
         # In a third of the time that the class's own constructor takes.
-        fields = (path, kind, operator, tuple(output), macs, reads, writes, charged, reduction, leaf, is_complex)
+        shape = tuple(output)
+        fields = path, kind, operator, shape, macs, reads, writes, charged, reduction, leaf, is_complex, operations
         self.ops.append(_make_op(OpCost, fields))
 
     def add(self, other: "Recorder") -> None:

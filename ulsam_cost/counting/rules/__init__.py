@@ -8,8 +8,11 @@ as uncounted: none is zero by default.
 from ulsam_cost.counting.rules import attention as attention
 from ulsam_cost.counting.rules import backward as backward
 from ulsam_cost.counting.rules import elements as elements
+from ulsam_cost.counting.rules import fourier as fourier
+from ulsam_cost.counting.rules import linalg as linalg
 from ulsam_cost.counting.rules import products as products
 from ulsam_cost.counting.rules import quantized as quantized
+from ulsam_cost.counting.rules import vision as vision
 from ulsam_cost.counting.rules.free import FREE as FREE
 from ulsam_cost.counting.rules.free import VIEWS as VIEWS
 from ulsam_cost.counting.rules.lookup import rule_of as rule_of

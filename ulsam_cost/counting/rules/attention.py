@@ -4,20 +4,23 @@ Counted in full: both products over every pair of a query and a key, whether or 
 removes some of them. Grouped queries: each query head meets one key head, so that the count is the query heads'.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules.products import product
-from ulsam_cost.counting.rules.registry import Record, ops, rule
+from ulsam_cost.counting.rules.registry import Record, ops, rule, rule_named
 
 
 @rule(
     ops(
         "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention "
         "_scaled_dot_product_efficient_attention _scaled_dot_product_cudnn_attention "
-        "_scaled_dot_product_fused_attention_overrideable _scaled_dot_product_attention_math"
+        "_scaled_dot_product_fused_attention_overrideable _scaled_dot_product_attention_math "
+        "_scaled_dot_product_attention_math_for_mps _triton_scaled_dot_attention"
     )
 )
 def attention(record: Record, out: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> None:
@@ -39,6 +42,76 @@ def pairs(
     record(OpKind.SOFTMAX, scores, reads=count, reduction=keys)
     # [..., l, v] = [..., l, s] @ [..., s, v]
     record(OpKind.MATMUL, (*batch, queries, out_width), macs=count * out_width, reads=count + value, reduction=keys)
+
+
+@rule(ops("_flash_attention_forward"))
+def flash_attention(
+    record: Record, out: Any, query: Tensor, key: Tensor, value: Tensor, ends_q: Any, ends_k: Any, *_: Any, **__: Any
+) -> None:
+    kernel(record, query, key, value, ends_q, ends_k)
+
+
+@rule(ops("_efficient_attention_forward"))
+def efficient_attention(
+    record: Record,
+    out: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Any,
+    ends_q: Any,
+    ends_k: Any,
+    *_: Any,
+    **__: Any,
+) -> None:
+    if ends_q is None:
+        kernel(record, query, key, value, ends_q, ends_k)
+    else:  # a batch of one, in which they are packed
+        kernel(record, query[0], key[0], value[0], ends_q, ends_k)
+
+
+@rule(ops("_cudnn_attention_forward"))
+def cudnn_attention(
+    record: Record,
+    out: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Any,
+    ends_q: Any,
+    ends_k: Any,
+    *_: Any,
+    **__: Any,
+) -> None:
+    if ends_q is None:
+        attention(record, out, query, key, value)
+    else:
+        kernel(record, query, key, value, ends_q, ends_k)
+
+
+@rule_named("torch_attn::_varlen_attn")
+def packed_attention(
+    record: Record, out: Any, query: Tensor, key: Tensor, value: Tensor, ends_q: Any, ends_k: Any, *_: Any, **__: Any
+) -> None:
+    kernel(record, query, key, value, ends_q, ends_k)
+
+
+def kernel(record: Record, query: Tensor, key: Tensor, value: Tensor, ends_q: Any, ends_k: Any) -> None:
+    """A kernel whose operands are [n, l, h, d], or [all l, h, d] with the places at which each sequence ends."""
+    heads, width, out_width = query.shape[-2], query.shape[-1], value.shape[-1]
+    if ends_q is None:
+        n, queries = query.shape[:2]
+        pairs(record, (n, heads), queries, key.shape[1], width, out_width, (query, key, value))
+        return
+    if ends_q.is_meta or ends_k.is_meta:
+        raise ValueError("the lengths of packed sequences are known where they are given with their values")
+    for (first, last), (start, end) in zip(_spans(ends_q), _spans(ends_k), strict=True):
+        operands = query[first:last], key[start:end], value[start:end]
+        pairs(record, (heads,), last - first, end - start, width, out_width, operands)
+
+
+def _spans(ends: Tensor) -> Iterator[tuple[int, int]]:
+    return pairwise(ends.tolist())
 
 
 @rule(ops("_native_multi_head_attention"))

@@ -3,11 +3,13 @@
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules.elements import elementwise
 from ulsam_cost.counting.rules.registry import Record, ops, rule
+from ulsam_cost.tensors import tensors_of
 
 
 @rule(ops("convolution_backward convolution_backward_overrideable"))
@@ -66,6 +68,16 @@ def attention_backward(
     record(OpKind.SOFTMAX, (*batch, length, keys), reads=2 * scores, reduction=keys)
 
 
+@rule(ops("_flash_attention_backward _efficient_attention_backward"))
+def kernel_backward(
+    record: Record, out: Any, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *others: Any, **_: Any
+) -> None:
+    if query.dim() != 4 or any(other.dtype is torch.int32 for other in tensors_of(others)):
+        raise ValueError("the lengths of packed sequences are not looked at in the backward pass")
+    # [n, l, h, d] as [n, h, l, d]
+    attention_backward(record, out, *(x.transpose(1, 2) for x in (grad, query, key, value)))
+
+
 for names, kind in (
     (
         "native_batch_norm_backward batch_norm_backward cudnn_batch_norm_backward miopen_batch_norm_backward "
@@ -80,10 +92,10 @@ for names, kind in (
         "rrelu_with_noise_backward",
         OpKind.ACTIVATION,
     ),
-    ("_softmax_backward_data _log_softmax_backward_data", OpKind.SOFTMAX),
+    ("_softmax_backward_data _log_softmax_backward_data _masked_softmax_backward", OpKind.SOFTMAX),
     (
         "max_pool2d_with_indices_backward max_pool3d_with_indices_backward adaptive_max_pool2d_backward "
-        "adaptive_max_pool3d_backward",
+        "adaptive_max_pool3d_backward fractional_max_pool2d_backward fractional_max_pool3d_backward",
         OpKind.POOL_MAX,
     ),
     (
@@ -100,14 +112,16 @@ for names, kind in (
     ),
     (
         "native_dropout_backward mse_loss_backward smooth_l1_loss_backward binary_cross_entropy_backward "
-        "nll_loss_backward nll_loss2d_backward",
+        "nll_loss_backward nll_loss2d_backward huber_loss_backward soft_margin_loss_backward "
+        "multi_margin_loss_backward multilabel_margin_loss_backward _cdist_backward _pdist_backward",
         OpKind.ELEMENTWISE,
     ),
     (
         "slice_backward select_backward diagonal_backward unfold_backward embedding_dense_backward "
         "value_selecting_reduction_backward constant_pad_nd_backward reflection_pad1d_backward "
         "reflection_pad2d_backward reflection_pad3d_backward replication_pad1d_backward replication_pad2d_backward "
-        "replication_pad3d_backward index_select_backward gather_backward",
+        "replication_pad3d_backward index_select_backward gather_backward masked_scatter_backward "
+        "_embedding_bag_backward",
         OpKind.MOVEMENT,
     ),
 ):

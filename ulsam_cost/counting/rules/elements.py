@@ -1,7 +1,7 @@
 """Everything without MACs: norms, softmax, pooling, interpolation, reductions, element by element, moving data."""
 
 from collections.abc import Iterable
-from math import prod
+from math import inf, prod
 from typing import Any
 
 from torch import Tensor
@@ -62,8 +62,9 @@ def norm(record: Record, out: Tensor, x: Tensor, others: Iterable[Any], *, reduc
     record(OpKind.NORM, out.shape, reads=reads, reduction=reduction, params=operands)
 
 
-@rule(ops("_softmax _log_softmax _safe_softmax"))
-def softmax(record: Record, out: Tensor, x: Tensor, dim: int, *_: Any, **__: Any) -> None:
+@rule(ops("_softmax _log_softmax _safe_softmax _masked_softmax"))
+def softmax(record: Record, out: Tensor, x: Tensor, *others: Any, **_: Any) -> None:
+    dim = next((other for other in others if type(other) is int), -1)
     record(OpKind.SOFTMAX, out.shape, reads=x.numel(), reduction=x.shape[dim] if x.dim() else 1)
 
 
@@ -106,7 +107,9 @@ def maximum(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None
         "sum nansum prod var var_mean std std_mean norm linalg_vector_norm aminmax amin min argmax argmin any all "
         "logsumexp count_nonzero median nanmedian mode kthvalue trace cumsum cumprod logcumsumexp _logcumsumexp cummax "
         "cummin renorm nll_loss_forward nll_loss2d_forward mse_loss smooth_l1_loss binary_cross_entropy l1_loss "
-        "histc bincount segment_reduce"
+        "histc bincount segment_reduce _is_all_true _is_any_true native_norm linalg__powsum dist hash_tensor "
+        "huber_loss soft_margin_loss multi_margin_loss multilabel_margin_loss_forward binary_cross_entropy_with_logits "
+        "cumsum_ cumprod_ renorm_"
     )
 )
 def reduce(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None:
@@ -115,6 +118,22 @@ def reduce(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None:
         pointwise(record, out, x, *others)
     else:
         record(OpKind.REDUCE, result.shape, reads=x.numel(), reduction=_share(x, result), params=(x,))
+
+
+@rule(ops("_cdist_forward"))
+def distances(record: Record, out: Tensor, x: Tensor, y: Tensor, p: float, *_: Any) -> None:
+    _distances(record, out, x.numel() + y.numel(), x.shape[-1], p)
+
+
+@rule(ops("_pdist_forward"))
+def own_distances(record: Record, out: Tensor, x: Tensor, p: float = 2) -> None:
+    _distances(record, out, x.numel(), x.shape[-1], p)
+
+
+def _distances(record: Record, out: Tensor, reads: int, n: int, p: float) -> None:
+    """A distance of vectors of n: a difference, its power or absolute value and a sum for each, at last a root."""
+    root = 0 if p in (0, 1, inf) else 1
+    record(OpKind.REDUCE, out.shape, reads=reads, reduction=n, operations=out.numel() * max(0, 3 * n - 1 + root))
 
 
 def _share(x: Tensor, out: Tensor) -> int:
@@ -165,9 +184,14 @@ ACTIVATIONS = (
 activation = rule(ops(ACTIVATIONS, in_place=True))(elementwise(OpKind.ACTIVATION))
 multiply = rule(ops("mul div", in_place=True))(elementwise(OpKind.MULTIPLY))
 add = rule(ops("add sub rsub", in_place=True))(elementwise(OpKind.ADD))
-pointwise = rule(ops("native_dropout _fused_dropout lerp addcmul addcdiv linalg_cross", in_place=True))(
-    elementwise(OpKind.ELEMENTWISE)
+ELEMENTWISE = (
+    "native_dropout _fused_dropout _masked_scale lerp addcmul addcdiv linalg_cross floor_divide polar abs copysign gcd "
+    "lcm heaviside eq ne lt le gt ge modf frexp multinomial _add_relu _transform_bias_rescale_qkv "
+    "_thnn_fused_lstm_cell _thnn_fused_gru_cell _fake_quantize_learnable_per_tensor_affine "
+    "_fake_quantize_learnable_per_channel_affine fake_quantize_per_tensor_affine_cachemask "
+    "fake_quantize_per_channel_affine_cachemask _fake_quantize_per_tensor_affine_cachemask_tensor_qparams"
 )
+pointwise = rule(ops(ELEMENTWISE, in_place=True))(elementwise(OpKind.ELEMENTWISE))
 MOVEMENT = (
     "cat stack clone copy _to_copy contiguous index index_select gather take _embedding_bag "
     "_embedding_bag_forward_only index_put _unsafe_index _unsafe_index_put _index_put_impl index_add index_copy "
@@ -176,6 +200,9 @@ MOVEMENT = (
     "replication_pad1d replication_pad2d replication_pad3d pixel_shuffle pixel_unshuffle channel_shuffle im2col "
     "col2im unfold_copy slice_scatter select_scatter diagonal_scatter diag_embed diagonal_copy sort topk nonzero "
     "_unique2 unique_dim unique_consecutive unsafe_split_copy expand_copy permute_copy view_copy max_unpool2d "
-    "max_unpool3d bucketize searchsorted _pack_padded_sequence _to_sparse _to_dense to_padded_tensor"
+    "max_unpool3d bucketize searchsorted _pack_padded_sequence _to_sparse _to_dense to_padded_tensor complex rot90 "
+    "block_diag _chunk_cat put index_reduce _unique _unsafe_masked_index _unsafe_masked_index_put_accumulate "
+    "nonzero_static unique_dim_consecutive as_strided_scatter _jagged_to_padded_dense_forward "
+    "_padded_dense_to_jagged_forward _pin_memory to_mkldnn"
 )
 move = rule(ops(MOVEMENT, in_place=True))(elementwise(OpKind.MOVEMENT))

@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from math import prod
 from typing import Any
 
+import torch
 from torch import Tensor, broadcast_shapes
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules.registry import Record, ops, rule
+from ulsam_cost.tensors import first_tensor
 
 
 @rule(ops("convolution _convolution convolution_overrideable"))
@@ -44,9 +46,121 @@ def product(
     record.bias(output, bias)
 
 
-@rule(ops("mm bmm mv dot vdot _int_mm _scaled_mm"))
+@rule(ops("mm bmm mv dot vdot _int_mm _weight_int8pack_mm _weight_int4pack_mm _weight_int4pack_mm_for_cpu"))
 def matrix_product(record: Record, out: Tensor, a: Tensor, b: Tensor, *_: Any, **__: Any) -> None:
     product(record, out.shape, a, b, length=a.shape[-1])  # [..., i, j] = [..., i, k] @ [..., k, j]
+
+
+@rule(ops("_scaled_mm"))
+def scaled_product(
+    record: Record, out: Any, a: Tensor, b: Tensor, scale_a: Any, scale_b: Any, bias: Any = None, *_: Any, **__: Any
+) -> None:
+    product(record, first_tensor(out).shape, a, b, bias, length=a.shape[-1])
+
+
+@rule(ops("_scaled_mm_v2"))
+def scaled_product_by_recipe(
+    record: Record, out: Tensor, a: Tensor, b: Tensor, *others: Any, bias: Any = None, **_: Any
+) -> None:
+    given = others[_BIAS_OF_RECIPES] if len(others) > _BIAS_OF_RECIPES else bias
+    product(record, out.shape, a, b, given, length=_unpacked_length(a))
+
+
+@rule(ops("_grouped_mm"))
+def grouped_product(
+    record: Record, out: Tensor, a: Tensor, b: Tensor, offsets: Any = None, bias: Any = None, *_: Any, **__: Any
+) -> None:
+    _grouped(record, out, a, b, bias, length=a.shape[-1])
+
+
+@rule(ops("_scaled_grouped_mm"))
+def scaled_grouped_product(
+    record: Record,
+    out: Tensor,
+    a: Tensor,
+    b: Tensor,
+    scale_a: Tensor,
+    scale_b: Tensor,
+    offsets: Any = None,
+    bias: Any = None,
+    *_: Any,
+    **__: Any,
+) -> None:
+    _grouped(record, out, a, b, bias, length=a.shape[-1])
+
+
+@rule(ops("_scaled_grouped_mm_v2"))
+def scaled_grouped_product_by_recipe(
+    record: Record, out: Tensor, a: Tensor, b: Tensor, *others: Any, bias: Any = None, **_: Any
+) -> None:
+    place = _BIAS_OF_RECIPES + 1  # behind the offsets
+    _grouped(record, out, a, b, others[place] if len(others) > place else bias, length=_unpacked_length(a))
+
+
+_BIAS_OF_RECIPES = 6  # behind the scales of both operands, with a recipe and a swizzle each
+
+
+def _unpacked_length(a: Tensor) -> int:
+    """The length over which a product of these is summed: a byte holds two numbers of 4 bits."""
+    return a.shape[-1] * (2 if a.dtype is getattr(torch, "float4_e2m1fn_x2", None) else 1)
+
+
+def _grouped(record: Record, out: Tensor, a: Tensor, b: Tensor, bias: Any, *, length: int) -> None:
+    """Products of a stack, or of the groups into which the rows, columns or summed numbers of a matrix are cut.
+
+    Groups share out their dimension, wherever they end: the offsets are not looked at, and cover all of it.
+    """
+    if a.dim() == b.dim() == 2:  # [g, i, j] = [i, k of g] @ [k of g, j]
+        kind = OpKind.LINEAR if record.is_parameter(a) or record.is_parameter(b) else OpKind.MATMUL
+        macs, reads = prod(out.shape[1:]) * length, a.numel() + b.numel()
+        record(kind, out.shape, macs=macs, reads=reads, reduction=length // out.shape[0], params=(a, b))
+        record.bias(out.shape, bias)
+    else:  # [i, j] = [i of g, k] @ [g, k, j], [i, j] = [g, i, k] @ [k, j of g] or [g, i, j] = [g, i, k] @ [g, k, j]
+        product(record, out.shape, a, b, bias, length=length)
+
+
+@rule(ops("_dyn_quant_matmul_4bit"))
+def packed_linear(record: Record, out: Tensor, x: Tensor, packed: Tensor, block: int, features: int, *_: Any) -> None:
+    product(record, out.shape, x, packed, length=features)
+
+
+@rule(ops("_sparse_semi_structured_linear"))
+def semi_structured_linear(
+    record: Record, out: Tensor, x: Tensor, weight: Tensor, meta: Tensor, *, bias: Any = None, **_: Any
+) -> None:
+    product(record, out.shape, x, weight, bias, length=weight.shape[-1])  # half of each row is stored
+
+
+@rule(ops("_cslt_sparse_mm"))
+def half_stored_product(
+    record: Record, out: Tensor, a: Tensor, b: Tensor, bias: Any = None, *_: Any, **__: Any
+) -> None:
+    product(record, out.shape, a, b, bias, length=b.shape[0] // 2)
+
+
+@rule(ops("_sparse_semi_structured_mm"))
+def semi_structured_product(record: Record, out: Tensor, a: Tensor, meta: Tensor, b: Tensor, **_: Any) -> None:
+    product(record, out.shape, a, b, length=a.shape[-1])
+
+
+@rule(ops("_sparse_semi_structured_addmm"))
+def semi_structured_added_product(
+    record: Record, out: Tensor, added: Tensor, a: Tensor, meta: Tensor, b: Tensor, **_: Any
+) -> None:
+    product(record, out.shape, a, b, added, length=a.shape[-1])
+
+
+@rule(ops("addr", in_place=True))
+def outer_product(record: Record, out: Tensor, added: Tensor, a: Tensor, b: Tensor, *, beta: Any = 1, **_: Any) -> None:
+    product(record, out.shape, a, b, added if beta else None, length=1)  # [i, j] = [i, j] + [i] [j]
+
+
+@rule(ops("conv_tbc"))
+def time_major_convolution(record: Record, out: Tensor, x: Tensor, weight: Tensor, bias: Tensor, *_: Any) -> None:
+    taps = prod(weight.shape[:2])  # [t, n, out] = [t, n, c] * [k, c, out]
+    reads = x.numel() + weight.numel()
+    record(OpKind.CONV, out.shape, macs=out.numel() * taps, reads=reads, reduction=taps, params=(weight,))
+    record.bias(out.shape, bias)
 
 
 @rule(ops("addmm baddbmm addmv", in_place=True))

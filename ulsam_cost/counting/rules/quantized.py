@@ -10,7 +10,7 @@ from torch import Tensor
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.packed import unpacked
 from ulsam_cost.counting.rules.elements import elementwise
-from ulsam_cost.counting.rules.registry import Record, Rule, ops, rule
+from ulsam_cost.counting.rules.registry import Record, Rule, ops, rule, rule_named
 
 
 def _quantized(names: str) -> list[Any]:
@@ -115,3 +115,8 @@ for names, kind in (
 rule(ops("quantize_per_tensor quantize_per_tensor_dynamic quantize_per_channel dequantize"))(
     elementwise(OpKind.ELEMENTWISE)
 )
+rule_named(
+    "quantized_decomposed::quantize_per_tensor quantized_decomposed::quantize_per_channel "
+    "quantized_decomposed::quantize_per_token quantized_decomposed::dequantize_per_tensor "
+    "quantized_decomposed::dequantize_per_channel quantized_decomposed::dequantize_per_token"
+)(elementwise(OpKind.ELEMENTWISE))

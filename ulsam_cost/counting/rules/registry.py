@@ -13,7 +13,12 @@ from ulsam_cost.torch_private import OpOverloadPacket, qualified_name
 
 
 class Record(Protocol):
-    """Takes down one operation; `params` are the operands that may be parameters."""
+    """Takes down one operation; `params` are the operands that may be parameters.
+
+    `operator` is the torch function that runs, empty where the operator was called itself.
+    """
+
+    operator: str
 
     def __call__(
         self,
@@ -25,6 +30,7 @@ class Record(Protocol):
         reduction: int = 1,
         params: Iterable[Any] = (),
         writes: int | None = None,
+        operations: int = 0,
     ) -> None: ...
 
     def is_parameter(self, tensor: Any) -> bool:
@@ -38,6 +44,7 @@ class Record(Protocol):
 
 Rule = Callable[..., None]
 RULES: dict[OpOverloadPacket[..., Any], Rule] = {}
+NAMED: dict[str, Rule] = {}  # rules of operators whose library need not be there
 
 
 def ops(names: str, *, in_place: bool = False) -> list[OpOverloadPacket[..., Any]]:
@@ -58,6 +65,16 @@ def rule(operators: Iterable[OpOverloadPacket[..., Any]]) -> Callable[[Rule], Ru
             if operator in RULES:
                 raise ValueError(f"{operator} has a rule already")
             RULES[operator] = function
+        return function
+
+    return add
+
+
+def rule_named(names: str) -> Callable[[Rule], Rule]:
+    """Register a rule for operators such as `torchvision::nms` of libraries that are not imported for it."""
+
+    def add(function: Rule) -> Rule:
+        NAMED.update(dict.fromkeys(names.split(), function))
         return function
 
     return add
@@ -100,7 +117,7 @@ def register_rule(operator: Any, function: Rule) -> None:
     packet = getattr(operator, "overloadpacket", operator) if not isinstance(operator, str) else _named(operator)
     if not isinstance(packet, OpOverloadPacket):
         raise CostError(f"{operator!r} is not an operator: torch.ops.mylib.op or its name 'mylib::op' is accepted")
-    if packet in RULES:
+    if packet in RULES or qualified_name(packet) in NAMED:
         raise CostError(f"{packet} has a rule already: an operator without one is accepted")
     RULES[packet] = function
 
