@@ -39,7 +39,7 @@ COUNTER = ("counter_kinds", "counter_products", "counter_attention", "counter_tr
 # What is mutated, and the tests that must notice: the most specific start of a path gives them, cheapest first.
 TESTS = {
     "formulas/layers.py": ("layers", "aw_convolution", "attention_formulas", "networks", "attention", "backbones"),
-    "formulas/attention/": ("attention_formulas", "attention_bad_input", "attention", "network_attention"),
+    "formulas/attention/": ("overhead", "places", "attention_formulas", "attention_bad_input", "attention"),
     "formulas/attention/aw.py": ("aw_convolution", "attention_formulas", "attention_bad_input", "attention"),
     "formulas/attention/ulsam.py": ("ulsam", "attention_formulas", "attention_bad_input", "attention"),
     "formulas/connections/": ("printed_networks", "network_attention"),

@@ -47,6 +47,14 @@ def test_on_symbols_the_cost_is_the_docstrings_formula(name):
         assert f"+ {formula.biases}" in docstring
 
 
+@pytest.mark.parametrize("name", [name for name in REGISTERED if get_mechanism(name).printed])
+def test_the_terms_of_a_printed_formula_add_up_to_its_text(name):
+    printed = get_mechanism(name).printed
+    symbols = {letter: symbol(letter) for letter in LETTERS}
+    for text, unit in ((printed.params_text, "params"), (printed.macs_text, "macs")):
+        assert sympy.expand(getattr(printed, unit)(**symbols) - read_formula(text, {})) == 0
+
+
 def test_bam_as_released_on_symbols():
     m, h, w, n, r = map(symbol, "mhwnr")
     cost = attention_cost("bam", channels=m, height=h, width=w, batch=n, reduction=r, style="release")

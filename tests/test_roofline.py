@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -110,6 +111,12 @@ def test_without_any_place_for_caches_the_roof_is_measured_each_time(calibrated,
     assert list(tmp_path.iterdir()) == []  # no folder of the name `~`
 
 
+def test_a_folder_below_a_home_that_is_not_known_is_none(monkeypatch):
+    # as older versions of platformdirs give it
+    monkeypatch.setattr(roofline, "user_cache_path", lambda *_, **__: Path("~/.cache/ulsam-cost"))
+    assert cache_folder() is None
+
+
 def test_another_devices_file_is_measured_again(calibrated):
     device_roof(CPU, torch.float32)
     (file,) = cache_folder().iterdir()
@@ -158,6 +165,15 @@ def test_a_cuda_device_with_and_without_tf32_has_two_roofs(calibrated, monkeypat
         device_roof(cuda, torch.float32)
         device_roof(cuda, torch.float32)
     assert len(calibrated) == (2 if convolutions or products else 1)
+
+
+@pytest.mark.parametrize("convolutions", [True, False])
+def test_products_are_measured_in_tf32_where_convolutions_may_use_it(convolutions):
+    matmul = torch.backends.cuda.matmul
+    with tf32(convolutions=convolutions, products=False):
+        with roofline._tf32_as_allowed():
+            assert matmul.allow_tf32 is convolutions
+        assert matmul.allow_tf32 is False
 
 
 def test_tf32_is_no_matter_of_the_cpu(calibrated):
