@@ -22,6 +22,7 @@ ROOMS = [
     ("peers", "published"),
     ("audit",),
     ("searching",),
+    ("reviewing",),
     ("report",),
     ("cli", "__main__"),
 ]

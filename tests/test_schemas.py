@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from pathlib import Path
 
 import click
@@ -35,9 +36,28 @@ class Odd(nn.Module):
         return torch.special.bessel_j0(x)
 
 def odd(): return Odd(), torch.zeros(1, 3, 8, 8)
+def other(): return nn.Sequential(Odd(), Pool()), torch.zeros(1, 3, 8, 8)
+class Pool(nn.Module):
+    def forward(self, x): return torch.special.bessel_j0(x)
 def plain(): return nn.Sequential(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU()), torch.zeros(1, 3, 8, 8)
 """
 CELLS = "source,table,row,metric,printed,MODEL\nme,T,1,macs,4032,OWN:odd\nme,T,2,macs,9M,OWN:plain\n"
+DESIGN = """
+title = "Odd"
+baseline = "own.py:plain"
+conventions = ["fvcore", "torch"]
+[measure]
+device = "cpu"
+repeats = 6
+[[candidate]]
+name = "odd"
+model = "own.py:other"
+accuracy = 50
+budget = { macs = "1M", latency = "1 s", uncounted = 0 }
+[[candidate]]
+name = "none"
+model = "own.py:none"
+"""
 CALLS = [
     ("table1",),
     ("table1", "--exact", "--counted"),
@@ -69,6 +89,9 @@ CALLS = [
         "1",
     ),
     ("search", "mv2", "--attention", "se", "--widths", "0.35", "--layers", "2-5", "--budget", "macs=1M,params=1M"),
+    ("review", "DESIGN", "--keep-going"),
+    ("review", "DESIGN", "--keep-going", "--accept"),
+    ("review", "DESIGN", "--keep-going", "--check"),
     ("count", "OWN:odd"),
     ("count", "OWN:plain", "--peers"),
     ("count", "mv1", "--depth", "1"),
@@ -92,12 +115,16 @@ def quick_roof(monkeypatch, tmp_path):
 
 @pytest.fixture
 def run_json(tmp_path):
-    own, cells = tmp_path / "own.py", tmp_path / "cells.csv"
+    own, cells, design = (tmp_path / name for name in ("own.py", "cells.csv", "design.toml"))
     own.write_text(OWN)
+    design.write_text(DESIGN)
     cells.write_text(CELLS.replace("OWN", str(own)))
 
     def run(*args):
-        filled = [arg.replace("OWN", str(own)).replace("CELLS", str(cells)) for arg in args]
+        places = {"OWN": own, "CELLS": cells, "DESIGN": design}
+        filled = [re.sub("|".join(places), lambda match: str(places[match[0]]), arg) for arg in args]
+        if {"--check", "--accept"} & {*args}:
+            CliRunner().invoke(main, ["review", str(design), "--keep-going"])
         result = CliRunner().invoke(main, [*filled, "--format", "json"])
         assert result.exit_code in (0, 1), result.output
         return json.loads(result.stdout)

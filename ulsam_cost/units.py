@@ -10,8 +10,10 @@ from ulsam_cost.errors import CostError
 DECIMAL_FACTORS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 BINARY_FACTORS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 FACTORS = DECIMAL_FACTORS | BINARY_FACTORS
+MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 PREFIXES = ", ".join(filter(None, FACTORS))
 _NUMBER = re.compile(r"([+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?)\s*((?:[KMGT]i?)?)", re.ASCII)
+_TIME = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(us|ms|s)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,30 @@ def parse_printed(text: str) -> Printed:
             f"{shortened(text)} is not a number: digits with at most one of {PREFIXES} are accepted, as in 4.122G"
         )
     return Printed(digits=Decimal(match[1]), prefix=match[2])
+
+
+def parse_whole(text: str) -> int:
+    """Read a whole number such as `240M`.
+
+    Raises:
+        CostError: for what is not a number, and for one with a fraction.
+    """
+    value = parse_printed(text).value
+    if value != int(value):
+        raise CostError(f"{shortened(text)}: a whole number is accepted")
+    return int(value)
+
+
+def parse_ms(text: str) -> float:
+    """Read a time such as `12 ms`, in milliseconds.
+
+    Raises:
+        CostError: for anything but a number and us, ms or s.
+    """
+    match = _TIME.fullmatch(text.strip())
+    if match is None:
+        raise CostError(f"{shortened(text)} is not a time: a number with us, ms or s is accepted, as in 12 ms")
+    return float(match[1]) * MILLISECONDS[match[2]]
 
 
 def format_count(value: float, digits: int = 2) -> str:

@@ -27,6 +27,7 @@ COMMANDS = {
     "compare": "Networks side by side, and the layers in which they differ.",
     "measure": "Time, memory and energy of a model, and how far it is from the device's limit.",
     "search": "Placements of attention that keep a budget and cost least, out of all of them.",
+    "review": "Candidates of a design beside its baseline, under a budget: a report, or a check.",
     "count": "What any PyTorch model costs, under every convention, and what was not counted.",
     "conventions": "What each tool and each paper calls FLOPs.",
     "crosscheck": "Compare every printed cost with the computed one.",

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from textwrap import fill
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from ulsam_cost.cli.output import echo
-from ulsam_cost.report.formats import FORMATS, Table, render
+from ulsam_cost.report.formats import FORMATS, Table, prose, render
 
 _TOO_LARGE = 10**18
 _SIZE = re.compile(r"([0-9]{1,9})(?:x([0-9]{1,9}))?", re.ASCII)
@@ -98,3 +98,16 @@ def show(table: Table, style: str, data: Any = None, *, notes: str = "") -> None
     echo(render(table, style, data))
     if notes and style == "table":
         echo("\n" + "\n".join(fill(line, 98, subsequent_indent="  ") for line in notes.splitlines()))
+
+
+def sentences_and_table(sentences: Sequence[str], table: Table, style: str) -> str:
+    """Sentences and a table below them, as far as the format has room for sentences; an empty table is left out."""
+    shown = render(table, style) if table.records else ""
+    if style == "csv":
+        return shown
+    if style == "markdown":
+        verdict, *others = (prose(sentence, style) for sentence in sentences)
+        said = "\n".join((f"**{verdict}**", "", *(f"- {other}" for other in others)))
+    else:
+        said = "\n".join(prose(fill(sentence, 98, subsequent_indent="  "), style) for sentence in sentences)
+    return "\n\n".join(filter(None, (said.strip(), shown)))

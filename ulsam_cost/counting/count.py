@@ -19,12 +19,12 @@ from ulsam_cost.counting.meta_tensors import NeedsValuesError
 from ulsam_cost.counting.model_index import ModelIndex
 from ulsam_cost.counting.preserve import no_collection, preserve_state
 from ulsam_cost.counting.scope import Heard, not_heard
-from ulsam_cost.counting.severity import Severity, severity_of
+from ulsam_cost.counting.severity import Severity, Shapes, severity_of
 from ulsam_cost.counting.tracer import Tracer
 from ulsam_cost.counting.twin import Twins, copy_of, view_of
 from ulsam_cost.errors import CostError
 from ulsam_cost.frames import Framed
-from ulsam_cost.tensors import as_arguments, tensors_of
+from ulsam_cost.tensors import as_arguments, shape_of, tensors_of
 from ulsam_cost.torch_private import COMPILED_BODY
 
 
@@ -48,7 +48,7 @@ class Uncounted:
 
     operator: str
     path: str
-    shapes: tuple[tuple[int, ...], ...]
+    shapes: Shapes
     calls: int
     severity: Severity
     error: str = ""
@@ -63,6 +63,7 @@ class Count(Framed):
 
     `cost` has every operation, and the parameters that none uses; `backward` is the part of it that is the backward
     pass. `real_run` is empty where nothing was computed, else the reason for which a copy of the model really ran.
+    `outputs` are the shapes of the tensors that the model returns.
 
     As a table (`to_frame()`) it has a row an operation, as a Cost has, and behind them one for each row of `uncounted`:
     its counts are <NA>, and `uncounted` has its severity, `error` why its rule failed, and `calls` how often it ran.
@@ -85,6 +86,7 @@ class Count(Framed):
     backward: Cost
     uncounted: tuple[Uncounted, ...]
     real_run: str = ""
+    outputs: Shapes = ()
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """A row an operation, and one for each that is not counted."""
@@ -263,20 +265,22 @@ def _count_on_meta(
     # Making twins of all modules would start a collection in each count.
     with no_collection() if fast else nullcontext(), preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=fast, gradients=train, heard=heard)
-        forward = _run(tracer, *twin, gradients=gradients, train=train)
+        forward, outputs = _run(tracer, *twin, gradients=gradients, train=train)
     if twins.shared_tables is not None and twins.shared_tables.are_written:  # and the model went on as if they were not
         raise WrittenTableError("the leaves need tables of their own")
     if tracer.record.needs:  # and the model went on without them
         raise NeedsValuesError(f"{tracer.record.needs} asks for values")
-    return _result(tracer, forward)
+    return _result(tracer, forward, outputs)
 
 
-def _run(tracer: Tracer, model: nn.Module, args: Any, kwargs: Any, *, gradients: bool, train: bool) -> int:
-    """Run the model, and give the number of operations of its forward pass."""
+def _run(
+    tracer: Tracer, model: nn.Module, args: Any, kwargs: Any, *, gradients: bool, train: bool
+) -> tuple[int, Shapes]:
+    """Run the model, and give the number of operations of its forward pass and the shapes of what it returns."""
     try:
         with torch.set_grad_enabled(gradients or train):
             results = tracer.run(model, args, kwargs)
-        forward = len(tracer.record.ops)
+        forward, outputs = len(tracer.record.ops), tuple(map(shape_of, tensors_of(results)))
         if train:
             tracer.run_backward(results, (args, kwargs))
     except SystemExit as stop:
@@ -288,7 +292,7 @@ def _run(tracer: Tracer, model: nn.Module, args: Any, kwargs: Any, *, gradients:
         if path is not None:
             error.add_note(f"raised in module {path!r}" if path else "raised in the model itself")
         raise
-    return forward
+    return forward, outputs
 
 
 def _count_for_real(
@@ -306,8 +310,8 @@ def _count_for_real(
     twins = Twins(copy_of, parameters={key: key for key in index.parameters})
     with preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=False, values=True, gradients=train, heard=heard)
-        forward = _run(tracer, *twin, gradients=torch.is_grad_enabled(), train=train)
-    return _result(tracer, forward, real_run=_sentence(reason))
+        forward, outputs = _run(tracer, *twin, gradients=torch.is_grad_enabled(), train=train)
+    return _result(tracer, forward, outputs, real_run=_sentence(reason))
 
 
 def _refusal(reason: Exception, why: str) -> Exception:
@@ -325,7 +329,7 @@ def _sentence(error: Exception) -> str:
     return " ".join((line, *(f"({note})" for note in getattr(error, "__notes__", ()))))
 
 
-def _result(tracer: Tracer, forward: int, real_run: str = "") -> Count:
+def _result(tracer: Tracer, forward: int, outputs: Shapes, real_run: str = "") -> Count:
     unused = [
         OpCost(path=path, kind=OpKind.UNUSED, operator="", output=(), params=size)
         for path, size in tracer.tensors.unclaimed()
@@ -343,5 +347,9 @@ def _result(tracer: Tracer, forward: int, real_run: str = "") -> Count:
     )
     ops = tracer.record.ops
     return Count(
-        cost=Cost((*ops, *unused)), backward=Cost(tuple(ops[forward:])), uncounted=uncounted, real_run=real_run
+        cost=Cost((*ops, *unused)),
+        backward=Cost(tuple(ops[forward:])),
+        uncounted=uncounted,
+        real_run=real_run,
+        outputs=outputs,
     )

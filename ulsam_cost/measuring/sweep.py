@@ -158,12 +158,12 @@ def network_name(spec: NetworkSpec) -> str:
     return " ".join(parts)
 
 
-def measured_model(text: str, *, inputs: Sequence[str] = ()) -> MeasuredModel:
+def measured_model(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] = ()) -> MeasuredModel:
     """A network with its options in one text, or anybody's model; arguments and errors as in `load_model`."""
     if names_network(text) and not inputs:
         return measured_network(spec_from_text(text))
-    loaded = load_model(text, inputs=inputs, device="cpu")
-    example = _filled(loaded.inputs) if inputs else loaded.inputs
+    loaded = load_model(text, inputs=inputs, otherwise=otherwise, device="cpu")
+    example = _filled(loaded.inputs) if loaded.shaped else loaded.inputs
     return MeasuredModel(
         name=text, build=lambda: loaded.model, inputs=partial(batch_of, example), example_batch=batch_size(example)
     )

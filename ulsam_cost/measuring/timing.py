@@ -212,12 +212,14 @@ def measure_in_turn(
     inputs: Any,
     *,
     setting: Setting,
+    baseline_inputs: Any = None,
     effort: Effort | None = None,
     progress: Progress | None = None,
 ) -> PairTiming:
-    """Time a network and its baseline on the same inputs, in turn; errors as in `measure`."""
+    """Time a network and its baseline in turn, on the same inputs or each on its own; errors as in `measure`."""
     forget_compiled()
-    readies = [prepare(baseline, inputs, setting), prepare(network, inputs, setting)]
+    own = inputs if baseline_inputs is None else baseline_inputs
+    readies = [prepare(baseline, own, setting), prepare(network, inputs, setting)]
 
     def result(times: list[Timing], load: Load | None) -> PairTiming:
         first, (plain, changed) = readies[0], times

@@ -26,21 +26,28 @@ _INPUT = re.compile(r"([1-9][0-9]{0,8}(?:x[1-9][0-9]{0,8})*)(?::([a-z0-9]+))?", 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
-    """A model in evaluation, its inputs, and the spec of a network of this project."""
+    """A model in evaluation, its inputs, and the spec of a network of this project.
+
+    `shaped` says whether the inputs were made from shapes, and have no values of their own.
+    """
 
     name: str
     model: nn.Module
     inputs: Any
     spec: NetworkSpec | None = None
+    shaped: bool = False
 
 
-def load_model(text: str, *, inputs: Sequence[str] = (), device: str = "meta") -> LoadedModel:
+def load_model(
+    text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] = (), device: str = "meta"
+) -> LoadedModel:
     """The model that a text names, and its example inputs.
 
     Args:
         text: a network with its options, `FILE.py:NAME` or `package.module:NAME`, where NAME is an nn.Module, or a
             callable without arguments that gives one or a pair of it and its example inputs.
         inputs: shapes as `1x3x224x224` or `1x128:int64`, one for each input, in place of the model's own.
+        otherwise: shapes for a model that has no inputs of its own.
         device: where a network of this project is built and where tensors of `inputs` are made; on `meta`, those of
             another model are made where the model is.
 
@@ -59,12 +66,13 @@ def load_model(text: str, *, inputs: Sequence[str] = (), device: str = "meta") -
         raise CostError(
             f"{text} gives {type(model).__name__}: an nn.Module, or a pair of one and its inputs, is accepted"
         )
-    given = _tensors(inputs, _device_of(model) if device == "meta" else device) or own
+    shapes = inputs or (otherwise if own is None else ())
+    given = _tensors(shapes, _device_of(model) if device == "meta" else device) or own
     if given is None:
         raise CostError(
             f"{text} gives no example inputs: give their shapes with --input 1x3x224x224, once for each input"
         )
-    return LoadedModel(name=text, model=model.eval(), inputs=given)
+    return LoadedModel(name=text, model=model.eval(), inputs=given, shaped=bool(shapes))
 
 
 def _built(spec: NetworkSpec, device: str) -> nn.Module:

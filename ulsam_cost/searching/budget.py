@@ -7,7 +7,7 @@ import numpy as np
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.searching.front import MOST_SUM, Counts
-from ulsam_cost.units import parse_printed
+from ulsam_cost.units import parse_whole
 
 # metric -> what it counts; the columns of every table of costs, in this order
 METRICS = {
@@ -50,12 +50,9 @@ def parse_budget(text: str) -> dict[str, int]:
         if name in budget:
             raise CostError(f"budget {text!r}: {name} is given twice")
         try:
-            value = parse_printed(limit).value
+            budget[name] = parse_whole(limit)
         except CostError as error:
             raise CostError(f"budget {item.strip()!r}: {error}") from error
-        if value != int(value):
-            raise CostError(f"budget {item.strip()!r}: a whole number is accepted")
-        budget[name] = int(value)
     return checked_budget(budget)
 
 

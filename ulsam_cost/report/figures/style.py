@@ -47,7 +47,12 @@ def mechanism_colour(name: str) -> str:
         return PLAIN
     if name == "ulsam":
         return CHANGED
-    turn, place = divmod([other for other in REGISTERED if other != "ulsam"].index(name), len(_PALETTE))
+    return numbered_colour([other for other in REGISTERED if other != "ulsam"].index(name))
+
+
+def numbered_colour(number: int) -> str:
+    """The colour of the thing of that number, from 0, among those that have no colour of their own."""
+    turn, place = divmod(number, len(_PALETTE))
     return to_hex(_shaded(to_rgb(_PALETTE[place]), turn))
 
 

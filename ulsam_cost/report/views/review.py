@@ -1,0 +1,290 @@
+"""A review as tables: the candidates, their limits, layers, times, conventions, and what was not counted."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ulsam_cost.conventions import CONVENTIONS
+from ulsam_cost.cost import path_at
+from ulsam_cost.report.formats import (
+    Column,
+    Table,
+    exact,
+    known,
+    milliseconds,
+    number,
+    ratio,
+    signed,
+    signed_pct,
+    words,
+)
+from ulsam_cost.reviewing.budget import LATENCY, Judgement
+from ulsam_cost.reviewing.costs import Costs, Latency, Numbers
+from ulsam_cost.reviewing.differences import LayerDifference
+from ulsam_cost.reviewing.review import Review, Reviewed
+from ulsam_cost.units import at_least, format_ms
+
+HEADINGS = {"macs": "MACs", "params": "parameters", "activations": "activations"}
+MOST_GROUPS = 40
+CHANGES = {**HEADINGS, "traffic": "elements moved", "operations": "operations"}
+
+
+def candidates_table(review: Review, metrics: Sequence[str] = tuple(HEADINGS)) -> Table:
+    """The baseline and the candidates: totals, differences, time, accuracy and verdict."""
+    records = [_record(review.baseline, None), *(_record(each.costs, each) for each in review.candidates)]
+    columns: list[Column] = [words("name", "candidate")]
+    for metric in metrics:
+        heading = HEADINGS[metric]
+        columns += [number(metric, heading), number(f"{metric}_pct", f"{heading}\nto baseline", signed_pct)]
+    if timed_rows(review):
+        batch = timed_rows(review)[0][1].batch
+        columns.append(ratio("ratio", f"time\nbatch {batch}"))
+    if any(record["accuracy"] is not None for record in records):
+        columns.append(number("accuracy", "accuracy\n(given)", known(lambda value: f"{value:g}")))
+    columns.append(words("verdict", "verdict"))
+    return Table(columns=tuple(columns), records=records)
+
+
+def narrow_candidates_table(review: Review) -> Table:
+    """The same for a terminal, without activations."""
+    return candidates_table(review, ("macs", "params"))
+
+
+def _record(costs: Costs, each: Reviewed | None) -> dict[str, Any]:
+    record: dict[str, Any] = {"name": costs.name, "accuracy": costs.accuracy, "verdict": each and each.verdict}
+    for metric in HEADINGS:
+        record[metric] = at_least(costs.number(metric), unless=not costs.left_out(metric))
+        change, base = (each.delta(metric), each.baseline.number(metric)) if each else (None, 0)
+        record[f"{metric}_pct"] = 100 * change / base if change is not None and base else None
+    if costs.latency and not costs.latency[0].busy:
+        record["ratio"] = costs.latency[0].ratio.median
+    return record
+
+
+def budget_table(review: Review) -> Table:
+    """Every limit of every candidate, with what it costs and the verdict."""
+    records = [
+        {"name": each.name, "metric": judged.words, "limit": _amount(judged, judged.limit),
+         "value": _amount(judged, judged.value), "left": _left(judged), "why": judged.why, "verdict": judged.verdict}
+        for each in review.candidates
+        for judged in each.judgements
+    ]  # fmt: skip
+    columns: tuple[Column, ...] = (
+        words("name", "candidate"),
+        words("metric", "what is limited"),
+        number("limit", "limit", str),
+        number("value", "costs", str),
+        number("left", "to the limit", str),
+        words("why", "why there is no verdict"),
+        words("verdict", "verdict"),
+    )
+    if not any(record["why"] for record in records):
+        columns = tuple(column for column in columns if column.key != "why")
+    return Table(columns=columns, records=records)
+
+
+def _amount(judged: Judgement, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{format_ms(value)} ms" if judged.metric == LATENCY else exact(int(value))
+
+
+def _left(judged: Judgement) -> str:
+    if judged.value is None or not judged.limit:
+        return ""
+    return signed_pct(100 * (judged.value - judged.limit) / judged.limit)
+
+
+def layers_table(review: Review) -> Table:
+    """The layers in which each candidate differs from the baseline; the rows of one add up to its difference."""
+    records = [{"name": each.name, **difference_record(layer)} for each in review.candidates for layer in each.layers]
+    return Table(columns=(words("name", "candidate"), *difference_columns(records)), records=records)
+
+
+def difference_columns(records: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """The columns of differences by layer, without those in which nothing differs."""
+    counts = (number(key, heading, signed) for key, heading in CHANGES.items())
+    used = (column for column in counts if any(record[column.key] for record in records))
+    return (words("path", "layer"), words("what", "what"), *used)
+
+
+def difference_record(layer: LayerDifference) -> dict[str, Any]:
+    """A layer's differences as a row."""
+    return layer.to_dict() | {"path": layer.path or "(the model)"}
+
+
+def baseline_layers_table(review: Review) -> Table:
+    """What each layer of the baseline costs."""
+    groups, rows = _groups(review), dict[str, Numbers]()
+    depth = _depth(groups)
+    for layer in review.baseline.layers:
+        place = path_at(layer.path, depth)
+        rows[place] = rows.get(place, Numbers()).plus(layer.numbers)
+    total = review.baseline.totals.macs
+    records = [
+        {"path": path or "(the model)", **numbers._asdict(), "share": 100 * numbers.macs / total if total else None}
+        for path, numbers in rows.items()
+    ]
+    counts = (number(key, heading) for key, heading in CHANGES.items())
+    share = number("share", "MACs, %", known(lambda value: f"{value:.1f}"))
+    return Table(columns=(words("path", "layer"), *counts, share), records=records)
+
+
+def grouped_layers(review: Review) -> tuple[list[str], list[dict[str, list[int]]]]:
+    """The layers at a depth that leaves few enough, and by row their numbers: the baseline's, then each difference."""
+    everything = _groups(review)
+    depth = _depth(everything)
+    groups = list(dict.fromkeys(path_at(path, depth) for path in everything))
+    base = _by_group(review.baseline, depth)
+    rows = [base, *({**_by_group(each.costs, depth)} for each in review.candidates)]
+    columns = []
+    for row, found in enumerate(rows):
+        less = {} if row == 0 else base
+        numbers = [found.get(group, Numbers()).minus(less.get(group, Numbers())) for group in groups]
+        columns.append({key: [getattr(each, key) for each in numbers] for key in Numbers._fields})
+    return [group or "(the model)" for group in groups], columns
+
+
+def _groups(review: Review) -> list[str]:
+    every = (review.baseline, *(each.costs for each in review.candidates))
+    merged: list[str] = []
+    for costs in every:
+        at = 0
+        for layer in costs.layers:
+            if layer.path in merged:
+                at = merged.index(layer.path) + 1
+            else:
+                merged.insert(at, layer.path)
+                at += 1
+    return merged
+
+
+def _depth(paths: Sequence[str]) -> int:
+    """The greatest depth at which there are at most MOST_GROUPS."""
+    depth, deepest = 1, max((path.count(".") + 1 for path in paths), default=1)
+    while depth < deepest and len({path_at(path, depth + 1) for path in paths}) <= MOST_GROUPS:
+        depth += 1
+    return depth
+
+
+def _by_group(costs: Costs, depth: int) -> dict[str, Numbers]:
+    found: dict[str, Numbers] = {}
+    for layer in costs.layers:
+        group = path_at(layer.path, depth)
+        found[group] = found.get(group, Numbers()).plus(layer.numbers)
+    return found
+
+
+class Spot(NamedTuple):
+    """A model in a picture of MACs against something: its value, and the interval where there is one."""
+
+    name: str
+    macs: int
+    value: float
+    low: float | None
+    high: float | None
+    less_is_better: bool
+
+
+def spots(review: Review) -> dict[str, list[Spot]]:
+    """The models whose MACs are whole, by what stands against the MACs: time at each batch size, accuracy."""
+    found: dict[str, list[Spot]] = {}
+    for each, timed in timed_rows(review):
+        if timed.busy or not each.costs.complete or not review.baseline.complete:
+            continue
+        panel = found.setdefault(
+            f"time over the baseline's, batch {timed.batch}",
+            [Spot("baseline", review.baseline.totals.macs, 1.0, None, None, True)],
+        )
+        panel.append(Spot(each.name, each.costs.totals.macs, *timed.ratio, less_is_better=True))
+    known_accuracy = [
+        Spot(each.name, each.costs.totals.macs, each.costs.accuracy, None, None, False)
+        for each in review.candidates
+        if each.costs.accuracy is not None and each.costs.complete
+    ]
+    return found | ({"accuracy, as the design gives it": known_accuracy} if known_accuracy else {})
+
+
+def timed_rows(review: Review) -> list[tuple[Reviewed, Latency]]:
+    """Every candidate with each of its measurements."""
+    return [(each, timed) for each in review.candidates for timed in each.costs.latency]
+
+
+def times_table(review: Review) -> Table:
+    """The times: medians with their intervals, and the ratio pair by pair with its own."""
+    records = [
+        {
+            "name": each.name,
+            "batch": timed.batch,
+            "baseline_ms": timed.baseline.median_ms,
+            "median_ms": timed.network.median_ms,
+            "p90_ms": timed.network.p90_ms,
+            "low_ms": timed.network.low_ms,
+            "high_ms": timed.network.high_ms,
+            "runs": timed.network.runs,
+            "ratio": timed.ratio.median,
+            "ratio_low": timed.ratio.low,
+            "ratio_high": timed.ratio.high,
+            "said": timed.verdict,
+        }
+        for each, timed in timed_rows(review)
+    ]
+    columns = (
+        words("name", "candidate"),
+        number("batch", "batch"),
+        milliseconds("baseline_ms", "baseline, ms"),
+        milliseconds("median_ms", "median, ms"),
+        milliseconds("low_ms", "from, ms"),
+        milliseconds("high_ms", "to, ms"),
+        milliseconds("p90_ms", "p90, ms"),
+        number("runs", "pairs"),
+        ratio("ratio", "time ratio"),
+        ratio("ratio_low", "ratio from"),
+        ratio("ratio_high", "ratio to"),
+        words("said", "than the baseline"),
+    )
+    return Table(columns=columns, records=records)
+
+
+def conventions_table(review: Review) -> Table:
+    """What each tool or rule of the design would print, of the baseline and of every candidate."""
+    every = (review.baseline, *(each.costs for each in review.candidates))
+    records = [
+        {"name": costs.name, **{name: _under(costs, name, value) for name, value in costs.conventions.items()}}
+        for costs in every
+    ]
+    columns = (number(name, f"{name}, {CONVENTIONS[name].unit}") for name in review.conventions)
+    return Table(columns=(words("name", "candidate"), *columns), records=records)
+
+
+def _under(costs: Costs, convention: str, value: int) -> int:
+    metric = "macs" if CONVENTIONS[convention].products_only else "operations"
+    return at_least(value, unless=not costs.left_out(metric))
+
+
+def convention_sentences(review: Review) -> list[str]:
+    """Why each rule gives the baseline another number than its MACs."""
+    said = []
+    for name in review.conventions:
+        convention, kinds = CONVENTIONS[name], review.baseline.kinds[name]
+        macs = f"{convention.per_mac} a MAC" if convention.per_mac > 1 else "the MACs"
+        more = ", ".join(f"{value:+,} for {kind}" for kind, value in kinds.items())
+        said.append(f"{name} counts {convention.counts}. In the baseline: {macs}{f', {more}' if more else ' alone'}.")
+    return said
+
+
+def uncounted_table(review: Review) -> Table:
+    """The operations without a rule, by model."""
+    every = (review.baseline, *(each.costs for each in review.candidates))
+    records = [
+        {"name": costs.name, **operation.to_dict(), "path": operation.path or "(the model)"}
+        for costs in every
+        for operation in costs.uncounted
+    ]
+    columns = (
+        words("name", "candidate"),
+        words("operator", "operation"),
+        words("path", "layer"),
+        number("calls", "calls"),
+        words("severity", "looks like"),
+    )
+    return Table(columns=columns, records=records)
