@@ -1,6 +1,8 @@
 """A small network and a design of it, for the tests of reviews."""
 
 NET = """
+import uuid
+
 import torch
 from torch import nn
 
@@ -25,9 +27,14 @@ def fails(): return build(nn.Linear(3, 3))
 def wide(): return nn.Sequential(build(), nn.Linear(4, 5))
 def own(): return build(), torch.zeros(1, 3, 8, 8)
 
-class Inverse(nn.Module):
-    def forward(self, x): return torch.linalg.inv(x)
-def unknown(): return build(Inverse())
+operator = torch.library.custom_op(f"doorbell_{uuid.uuid4().hex}::matmul_twice", mutates_args=())
+def matmul_twice(x: torch.Tensor) -> torch.Tensor: return x @ x @ x
+twice = operator(matmul_twice)
+twice.register_fake(torch.empty_like)
+
+class Unknown(nn.Module):
+    def forward(self, x): return twice(x)
+def unknown(): return build(Unknown())
 """
 DESIGN = """title = "A doorbell"
 baseline = "net.py:net"

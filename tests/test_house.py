@@ -24,7 +24,7 @@ ROOMS = [
     ("searching",),
     ("reviewing",),
     ("report",),
-    ("cli", "__main__"),
+    ("cli", "testing", "__main__"),
 ]
 HOMES = {
     "torch": ("torch_private", "tensors", "nn", "counting", "measuring", "peers"),

@@ -47,7 +47,7 @@ def budget_figure(review: Review) -> bytes:
             _budget_panel(axis, review, metric)
         axes[0][0].set_yticks(range(len(names)), [_label(name) for name in names])
         axes[0][0].invert_yaxis()
-        set_heading(figure, review.title)
+        set_heading(figure, "Costs and limits" if review.verdict else "Costs")
         used = dict.fromkeys(
             judged.verdict for each in review.candidates for judged in each.judgements if judged.metric in metrics
         )
@@ -126,7 +126,7 @@ def layers_figure(review: Review) -> bytes:
                 set_grid(axis, "y")
         for axis in axes[-1]:
             axis.set_xticks(range(len(groups)), [plain_label(group) for group in groups], rotation=90, fontsize=7)
-        set_heading(figure, f"{review.title}: layer by layer")
+        set_heading(figure, "Layer by layer")
         return to_png(figure)
 
 
@@ -149,7 +149,7 @@ def trade_offs_figure(review: Review) -> bytes | None:
         ]
         handles.append(Line2D([], [], color="black", linewidth=0.8, label="Pareto front"))
         figure.legend(handles=handles, loc="outside right upper", fontsize=8)
-        set_heading(figure, review.title)
+        set_heading(figure, "MACs against time and accuracy")
         return to_png(figure)
 
 
@@ -196,7 +196,7 @@ def ratios_figure(review: Review) -> bytes | None:
         axis.axvline(1, color="black", linewidth=0.8)
         axis.set_xlabel("time over the baseline's, pair by pair, with its 95 % interval")
         set_grid(axis, "x")
-        set_heading(figure, f"{review.title}: time")
+        set_heading(figure, "Time")
         return to_png(figure)
 
 

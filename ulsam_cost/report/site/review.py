@@ -5,8 +5,8 @@ from typing import Any
 
 from ulsam_cost.plain_text import visible_line
 from ulsam_cost.report.document.html import html
-from ulsam_cost.report.document.markdown import CONTENTS, markdown
-from ulsam_cost.report.document.model import Block, Grid, Page, Paragraph, Picture, Section, bullets
+from ulsam_cost.report.document.markdown import markdown
+from ulsam_cost.report.document.model import CONTENTS, Block, Grid, Page, Paragraph, Picture, Section, bullets
 from ulsam_cost.report.figures import review as figures
 from ulsam_cost.report.formats import to_json
 from ulsam_cost.report.views import review as view
@@ -31,7 +31,7 @@ def review_files(review: Review) -> dict[str, bytes]:
     page = review_page(review, pictures)
     return {
         CONTENTS: markdown(page, WRITTEN_BY),
-        HTML_PAGE: html([page], pictures),
+        HTML_PAGE: html([page], pictures, written_by=WRITTEN_BY),
         COSTS_FILE: f"{to_json(review_record(review))}\n".encode(),
         **pictures,
     }
@@ -50,7 +50,7 @@ def review_record(review: Review) -> dict[str, Any]:
 def review_page(review: Review, pictures: Mapping[str, bytes]) -> Page:
     """The page: the verdict first, then where it comes from."""
     sections = (
-        Section("Candidates", (Grid(view.candidates_table(review)), *_accuracy_note(review))),
+        Section("Candidates", (Grid(view.candidates_table(review)), *_accuracy_note(review)), open=True),
         *_budget(review),
         _layers(review),
         *_trade_offs(pictures),
@@ -60,7 +60,8 @@ def review_page(review: Review, pictures: Mapping[str, bytes]) -> Page:
         Section("Machine and versions", bullets(_machine(review))),
     )
     picture = Picture(BUDGET, "What the baseline and the candidates cost, and the limits of the budget.")
-    return Page(CONTENTS, review.title, (*bullets(findings(review)), picture), sections)
+    verdict, *others = findings(review)
+    return Page(CONTENTS, review.title, bullets(others), sections, verdict=(verdict,), picture=picture)
 
 
 def _accuracy_note(review: Review) -> tuple[Block, ...]:
