@@ -14,6 +14,7 @@ from ulsam_cost.cost import join_path
 from ulsam_cost.errors import PlacementError
 
 MOST_INSERTED = 16
+STRIDE_OF_LAST = 32
 EMPTY = "none"
 _ITEM = re.compile(r"\s*([0-9]{1,4})(?:\s*:\s*([0-9]{1,4}))?\s*", re.ASCII)
 _BRACKETS = {"(": ")", "[": "]"}
@@ -200,22 +201,25 @@ class Standing:
 
 
 def standings(slots: Sequence[Slot]) -> dict[int, Standing]:
-    """Where each layer stands but the stem, the classifier and what comes between the last block and it."""
+    """Where each layer stands but the stem, the classifier and what comes between the last block and it.
+
+    Strides are told as in a network for ImageNet, whose last stage has one of 32: papers name stages by them.
+    """
     blocks = [slot for slot in slots if slot.places]
     strides, stride = {}, 1
     found: dict[int, Standing] = {}
     for slot in slots:
         stride *= slot.stride
         strides[slot.layer] = stride
-    index = 0
+    whole, index = strides[blocks[-1].layer] if blocks else 1, 0
     for slot, following in zip(blocks, [*blocks[1:], None], strict=True):
         index = 0 if slot.stride > 1 else index + bool(found)
         found[slot.layer] = Standing(
             channels=slot.out_channels,
-            stride=strides[slot.layer],
+            stride=STRIDE_OF_LAST * strides[slot.layer] // whole,
             index=index,
             ends=following is None or following.stride > 1,
-            last=strides[slot.layer] == strides[blocks[-1].layer],
+            last=strides[slot.layer] == whole,
         )
     return found
 

@@ -5,6 +5,7 @@
 from ulsam_cost.conventions import plain as plain
 from ulsam_cost.conventions import strict as strict
 from ulsam_cost.conventions import tools as tools
+from ulsam_cost.conventions import older_thop as older_thop
 from ulsam_cost.conventions import papers as papers
 
 # isort: on

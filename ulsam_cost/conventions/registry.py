@@ -1,6 +1,6 @@
 """What a convention is, and the table of all of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from ulsam_cost.cost import Cost, OpCost
@@ -12,7 +12,8 @@ class Convention:
     """A rule from an operation to a number.
 
     `unit` is what the tool calls the number, `counts` says in a phrase what goes into it, `per_mac` what a MAC is;
-    `products_only` whether nothing but products goes into it. All of them stand in `CONVENTIONS`, by name.
+    `products_only` whether nothing but products goes into it. `takes` says of which operations of a cost it is the
+    sum, where that is not all of them. All conventions stand in `CONVENTIONS`, by name.
 
     Example:
         >>> import ulsam_cost as uc
@@ -28,10 +29,11 @@ class Convention:
     weigh: Callable[[OpCost], int]
     per_mac: int = 1
     products_only: bool = False
+    takes: Callable[[Cost], Iterable[OpCost]] = iter
 
     def number(self, cost: Cost) -> int:
         """The number that this convention gives for a cost."""
-        return sum(self.weigh(op) for op in cost)
+        return sum(self.weigh(op) for op in self.takes(cost))
 
 
 CONVENTIONS: dict[str, Convention] = {}

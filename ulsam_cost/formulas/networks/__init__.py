@@ -54,9 +54,10 @@ def network_spec(
             convolution; ULSAM nowhere in the MobileNets, where its paper writes positions. Not named it is `ulsam` at
             the positions.
         sites: the places inside of the blocks: `block`, MobileNetV1's `both` (its first), `depthwise` or `pointwise`,
-            the feature pyramid's `pyramid`, or `paper`, those that the mechanism's paper chooses.
+            the feature pyramid's `pyramid`, or `paper`, those that the mechanism's paper chooses; a mechanism's name
+            stands for those that its paper chooses.
         connection: `dca` joins each attention with the one before it, `aw` makes convolutions AW-convolutions.
-        variant: of the networks that are known in several, ResNet's `v1.5` (its first) or `v1`.
+        variant: of the networks that are known in several, ResNet's `v1.5` (its first), `v1`, or `cifar`, whose stem keeps the size.
         width: width multiplier, of the networks that have one.
         resolution: of the input, one number or (height, width).
         classes: of the classifier.

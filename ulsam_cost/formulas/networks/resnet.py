@@ -2,7 +2,8 @@
 
 Source: He et al., CVPR 2016, Table 1; Xie et al., CVPR 2017, Table 1; modules named as in torchvision. Variant
 `v1.5` has the stride of a stage's first bottleneck in its 3 x 3 convolution, as torchvision and the DCANet paper do;
-`v1` has it in the first 1 x 1, as He et al. and the AW-convolution paper do.
+`v1` has it in the first 1 x 1, as He et al. and the AW-convolution paper do; `cifar` is v1.5 with the stem that is
+usual for images of 32 x 32: a 3 x 3 convolution without stride, and no pool.
 """
 
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ from ulsam_cost.placement import Convolution, Place, Slot
 
 STEM_CHANNELS = 64
 VARIANTS = ("v1.5", "v1")
+SMALL = "cifar"
 # (channels of the 3 x 3 convolution, stride of the first bottleneck) of each stage
 STAGES = ((64, 1), (128, 2), (256, 2), (512, 2))
 
@@ -62,6 +64,20 @@ ARCHITECTURES = {
 }
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stem:
+    """The first convolution, and whether a pool of stride 2 follows it."""
+
+    kernel: int = 7
+    stride: int = 2
+    pools: bool = True
+
+
+def stem_of(variant: str) -> Stem:
+    """The stem of a variant."""
+    return Stem(kernel=3, stride=1, pools=False) if variant == SMALL else Stem()
+
+
 def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
     """Layer 1, the stem with its pool, and the blocks from layer 2 on, one by one."""
     return body_slots(ARCHITECTURES[spec.network], spec.variant, "")
@@ -69,16 +85,16 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
 
 def body_slots(architecture: Architecture, variant: str, prefix: str) -> tuple[Slot, ...]:
     """The same of a body whose modules' paths begin with a prefix."""
-    stem_path = f"{prefix}conv1"
+    stem_path, first = f"{prefix}conv1", stem_of(variant)
     stem = Slot(
         layer=1,
         kind="stem",
         path=stem_path,
         in_channels=3,
         out_channels=STEM_CHANNELS,
-        stride=4,
+        stride=first.stride * (2 if first.pools else 1),
         fixed=True,
-        convolutions=(Convolution(path=stem_path, in_channels=3, out_channels=STEM_CHANNELS, stride=2),),
+        convolutions=(Convolution(path=stem_path, in_channels=3, out_channels=STEM_CHANNELS, stride=first.stride),),
     )
     result, channels = [stem], STEM_CHANNELS
     kind = "bottleneck" if architecture.bottleneck else "basic_block"
@@ -150,7 +166,7 @@ def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
 def resnet_body_layers(spec: NetworkSpec, numbered: tuple[Slot, ...], prefix: str) -> Iterator[LayerCost]:
     """The numbered layers' costs; `prefix` stands before the names of the stem's modules."""
     block = _bottleneck_cost if architecture_of(spec).bottleneck else _basic_block_cost
-    return body_layers(spec, numbered, block=block, plain=lambda x, slot: _stem_cost(prefix, x))
+    return body_layers(spec, numbered, block=block, plain=lambda x, slot: _stem_cost(spec, prefix, x))
 
 
 def architecture_of(spec: NetworkSpec) -> Architecture:
@@ -158,10 +174,14 @@ def architecture_of(spec: NetworkSpec) -> Architecture:
     return ARCHITECTURES[spec.network.removesuffix("_fpn")]
 
 
-def _stem_cost(prefix: str, x: Shape) -> Cost:
-    cost = conv2d_cost(f"{prefix}conv1", x, STEM_CHANNELS, kernel=7, stride=2, padding=3)
+def _stem_cost(spec: NetworkSpec, prefix: str, x: Shape) -> Cost:
+    stem = stem_of(spec.variant)
+    sizes = {"kernel": stem.kernel, "stride": stem.stride, "padding": stem.kernel // 2}
+    cost = conv2d_cost(f"{prefix}conv1", x, STEM_CHANNELS, **sizes)
     cost += batch_norm_cost(f"{prefix}bn1", cost.output)
     cost += relu_cost(f"{prefix}relu", cost.output)
+    if not stem.pools:
+        return cost
     return cost + max_pool2d_cost(f"{prefix}maxpool", cost.output, kernel=3, stride=2, padding=1)
 
 
@@ -213,7 +233,7 @@ NETWORKS = {
         source="Xie et al., CVPR 2017, Table 1" if architecture.groups > 1 else "He et al., CVPR 2016, Table 1",
         slots=slots,
         layers=layers,
-        variants=VARIANTS if architecture.bottleneck else (),
+        variants=(*VARIANTS, SMALL) if architecture.bottleneck else (),
         connections=("dca", "aw") if architecture.groups == 1 else ("dca",),  # AW-convolutions are in one group
     )
     for name, architecture in ARCHITECTURES.items()

@@ -21,6 +21,7 @@ from ulsam_cost.formulas.networks.spec import (
     Network,
     NetworkSpec,
     chooses,
+    may_stand_as,
 )
 from ulsam_cost.placement import Placement, standings
 
@@ -147,7 +148,7 @@ def _placed(
         return placement, "", False
     if sites:
         accepted = (*network.sites, PAPERS_SITES) if network.in_blocks else network.sites
-        if sites not in accepted:
+        if sites not in accepted and not (network.in_blocks and not connection and may_stand_as(attention, sites)):
             raise UnknownNameError.among(f"sites of {network.name}", sites, accepted)
         return placement, sites, True
     if attention in network.by_positions:

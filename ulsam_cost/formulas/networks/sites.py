@@ -13,15 +13,16 @@ from typing import Any
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import CostError, PlacementError
 from ulsam_cost.formulas.attention import attention_cost, get_mechanism
+from ulsam_cost.formulas.attention.mechanism import Places
 from ulsam_cost.formulas.connections.dca import Link, connected_cost
 from ulsam_cost.formulas.layers import Shape
 from ulsam_cost.formulas.networks.spec import (
     AROUND,
-    PAPERS_SITES,
     LayerCost,
     NetworkSpec,
     chooses,
     get_network,
+    places_of,
     stands_for_unit,
 )
 from ulsam_cost.placement import Convolution, Place, Slot, Standing, Step, arrange, standings
@@ -87,12 +88,13 @@ def sites(spec: NetworkSpec) -> dict[str, Site]:
 
 
 def _is_around(spec: NetworkSpec) -> bool:
-    return spec.sites == PAPERS_SITES and get_mechanism(spec.attention).places.where in AROUND
+    places = places_of(spec)
+    return places is not None and places.where in AROUND
 
 
 def _sites_around(spec: NetworkSpec) -> dict[str, Site]:
     """The sites at convolutions, by label."""
-    places, network = get_mechanism(spec.attention).places, get_network(spec.network)
+    places, network = places_of(spec) or Places(), get_network(spec.network)
     slots, found, stride = network.slots(spec), {}, 1
     standing = standings(slots)
     for slot in slots:
@@ -100,14 +102,13 @@ def _sites_around(spec: NetworkSpec) -> dict[str, Site]:
         if places.where == "each" or (at is not None and chooses(places, spec.network, at)):
             for conv in slot.convolutions:
                 if places.where == "each" or (conv.last if places.where == "last" else conv.spatial):
-                    site = _site_around(spec, slot, conv, stride * conv.before)
+                    site = _site_around(spec, slot, conv, stride * conv.before, AROUND[places.where])
                     found[site.label] = site
         stride *= slot.stride
     return found
 
 
-def _site_around(spec: NetworkSpec, slot: Slot, conv: Convolution, stride: int) -> Site:
-    side = AROUND[get_mechanism(spec.attention).places.where]
+def _site_around(spec: NetworkSpec, slot: Slot, conv: Convolution, stride: int, side: str) -> Site:
     inner = conv.path.removeprefix(slot.path).lstrip(".")
     label = f"{slot.layer} {inner}" if inner else str(slot.layer)
     if side == "instead" and conv.in_channels != conv.out_channels:
@@ -135,9 +136,9 @@ def place_label(layer: str, place: Place) -> str:
 
 
 def _chosen_places(spec: NetworkSpec, slot: Slot, standing: Mapping[int, Standing]) -> list[Place]:
-    chosen = [place for place in slot.places if spec.sites in (place.name, "both", PAPERS_SITES)]
-    if spec.sites == PAPERS_SITES and chosen:
-        places = get_mechanism(spec.attention).places
+    places = places_of(spec)
+    chosen = [place for place in slot.places if places or spec.sites in (place.name, "both")]
+    if places and chosen:
         chosen = chosen if chooses(places, spec.network, standing[slot.layer]) else []
     if not chosen or not stands_for_unit(spec.attention):
         return chosen

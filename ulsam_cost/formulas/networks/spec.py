@@ -7,6 +7,7 @@ from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import UnknownNameError
+from ulsam_cost.formulas.attention import REGISTERED as MECHANISMS
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.attention.mechanism import Places
 from ulsam_cost.placement import Placement, Slot, Standing
@@ -16,6 +17,8 @@ MIX = ","  # between the mechanisms of several positions
 NO_POSITIONS = Placement()
 # the sites that a mechanism's paper chooses among those of a network
 PAPERS_SITES = "paper"
+# places that a mechanism may take over from another
+LENT = ("block", "spatial", "last", "each")
 # where a mechanism stands at a convolution -> on which side of it
 AROUND = {"instead": "instead", "spatial": "after", "last": "before", "each": "before"}
 
@@ -110,6 +113,18 @@ class Network:
     scales: bool = False
     classifies: bool = True
     connections: tuple[str, ...] = ("dca", "aw")
+
+
+def places_of(spec: NetworkSpec) -> Places | None:
+    """The places that a mechanism's paper chooses: its own, or the one's after which `sites` is called; else None."""
+    name = spec.attention if spec.sites == PAPERS_SITES else spec.sites
+    return get_mechanism(name).places if name in MECHANISMS else None
+
+
+def may_stand_as(attention: str, other: str) -> bool:
+    """Whether a mechanism may stand where another's paper puts that one: neither is in a convolution's place."""
+    pair = (attention, other)
+    return other in MECHANISMS and all(get_mechanism(name).places.where in LENT for name in pair)
 
 
 def stands_for_unit(attention: str) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ulsam_cost.formulas.networks import NetworkSpec
-from ulsam_cost.formulas.networks.resnet import STEM_CHANNELS, architecture_of, slots, strides
+from ulsam_cost.formulas.networks.resnet import STEM_CHANNELS, architecture_of, slots, stem_of, strides
 from ulsam_cost.nn.connections.dca import Passed
 from ulsam_cost.nn.networks.blocks import initialize, place
 from ulsam_cost.nn.networks.sites import AttentionModules, attend, dense_conv, is_connected, run_one
@@ -87,17 +87,19 @@ class Body(nn.Module):
         super().__init__()
         attention = AttentionModules(spec)
         block = Bottleneck if architecture_of(spec).bottleneck else BasicBlock
-        self.conv1 = nn.Conv2d(3, STEM_CHANNELS, 7, 2, 3, bias=False)
+        stem = stem_of(spec.variant)
+        self.conv1 = nn.Conv2d(3, STEM_CHANNELS, stem.kernel, stem.stride, stem.kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(STEM_CHANNELS)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, 2, 1)
+        self.maxpool = nn.MaxPool2d(3, 2, 1) if stem.pools else None
         for step in arrange(spec.network, numbered, spec.placement)[1:]:
             module = attention.layer(step) if step.attends else block(spec, attention, step.slot)
             place(self, step.path(spec.at(step.label).attention).removeprefix(prefix), module)
 
     def stages(self, x: Tensor) -> list[Tensor]:
         """[n, 3, h, w] -> each stage's map, at strides 4, 8, 16 and 32."""
-        x, passed, maps = self.maxpool(self.relu(self.bn1(self.conv1(x)))), None, []
+        x, passed, maps = self.relu(self.bn1(self.conv1(x))), None, []
+        x = x if self.maxpool is None else self.maxpool(x)
         for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
             x, passed = run_one(stage, x, passed)
             maps.append(x)

@@ -1,0 +1,93 @@
+"""What thop counted before its release 0.1.1: papers of 2019 to 2021 print these numbers.
+
+Read off the tool's history. Not reproduced: a convolution's bias in June and July of 2019, which was one more position
+of the kernel for every input channel, and is one more element here; transposed convolutions, upsampling.
+"""
+
+from collections.abc import Callable, Iterable
+from math import isqrt
+
+from ulsam_cost.conventions.registry import Convention, register
+from ulsam_cost.cost import Cost, OpCost, OpKind
+
+CONVOLUTIONS = ("Conv1d", "Conv2d", "Conv3d")
+BATCH_NORMS = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d")
+RECTIFIERS = ("ReLU", "ReLU6", "LeakyReLU")
+
+
+def _last_calls(cost: Cost) -> Iterable[OpCost]:
+    """What a counter keeps that writes a module's number anew each time that the module is called."""
+    return {(op.path, op.kind): op for op in cost if op.module}.values()
+
+
+def _products(op: OpCost, linear: Callable[[OpCost], int]) -> int:
+    if op.module == "Linear":
+        return linear(op) if op.kind is OpKind.LINEAR else 0
+    return op.elements if op.kind is OpKind.BIAS else op.own_macs
+
+
+def _average_pool(op: OpCost) -> int:
+    if op.module.startswith("Adaptive"):
+        return op.reads + op.elements
+    return (isqrt(op.reduction) + 1) * op.elements  # the product of `kernel_size`, which is one number: 3, not 3 x 3
+
+
+def _both_operations(op: OpCost) -> int:
+    """A product and a sum for each of a row's inputs, but for the first sum."""
+    return 2 * op.own_macs - op.elements
+
+
+def _in_august_2019(op: OpCost) -> int:
+    if op.module in (*CONVOLUTIONS, "Linear"):
+        return _products(op, _both_operations)
+    if op.module in BATCH_NORMS:
+        return 4 * op.elements
+    return _average_pool(op) if op.kind is OpKind.POOL_AVG and op.module else 0
+
+
+def _in_june_2019(op: OpCost) -> int:
+    if op.kind is OpKind.ACTIVATION:
+        return op.elements if op.module in RECTIFIERS else 0
+    if op.kind is OpKind.POOL_MAX and op.module.startswith("MaxPool"):
+        return isqrt(op.reduction) * op.elements
+    return _in_august_2019(op)
+
+
+def _in_2020(op: OpCost) -> int:
+    if op.module == "Linear":
+        return op.own_macs
+    return 2 * op.elements if op.module in BATCH_NORMS else _in_august_2019(op)
+
+
+THOP_JUNE_2019 = register(
+    Convention(
+        name="thop_2019_06",
+        source="thop of 25 June to 17 July 2019, thop/count_hooks.py and profile.py",
+        unit="MACs",
+        counts="modules of known classes alone, each as its last call left it: 1 a MAC; a linear layer 2n - 1 an "
+        "element; batch norm 4 an element; ReLU and ReLU6 1; max pool k and average pool k + 1 an element, adaptive "
+        "average pool 1 an element read and 1 written",
+        weigh=_in_june_2019,
+        takes=_last_calls,
+    )
+)
+THOP_AUGUST_2019 = register(
+    Convention(
+        name="thop_2019_08",
+        source="thop of August to December 2019, thop/count_hooks.py",
+        unit="MACs",
+        counts="modules of known classes alone: 1 a MAC, a convolution's bias 1 an element; a linear layer 2n - 1 an "
+        "element; batch norm 4 an element; average pool k + 1 an element, adaptive average pool 1 an element read and "
+        "1 written; no ReLU, no max pool",
+        weigh=_in_august_2019,
+    )
+)
+THOP_2020 = register(
+    Convention(
+        name="thop_2020",
+        source="thop of 2020 and 2021, before 0.1.0, thop/vision/basic_hooks.py",
+        unit="MACs",
+        counts="as thop of August 2019, but 1 a MAC of linear layers, and 2 an element of batch norms",
+        weigh=_in_2020,
+    )
+)
