@@ -12,7 +12,7 @@ BINARY_FACTORS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 FACTORS = DECIMAL_FACTORS | BINARY_FACTORS
 MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 PREFIXES = ", ".join(filter(None, FACTORS))
-_NUMBER = re.compile(r"([+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?)\s*((?:[KMGT]i?)?)", re.ASCII)
+_NUMBER = re.compile(r"([+-]?[0-9]{1,30}(?:\.[0-9]{1,30})?(?:e-[0-9]{1,2})?)\s*((?:[KMGT]i?)?)", re.ASCII)
 _TIME = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(us|ms|s)", re.ASCII)
 
 
@@ -58,7 +58,8 @@ def parse_printed(text: str) -> Printed:
     """Read a printed number such as `4.122G` or `24.37Mi`, with the precision it was printed at.
 
     Raises:
-        CostError: for anything but digits, one decimal point and one of K, M, G, T, Ki, Mi, Gi, Ti.
+        CostError: for anything but digits, one decimal point, an exponent as in 4.7e-4, and one of K, M, G, T, Ki, Mi,
+            Gi, Ti.
     """
     match = _NUMBER.fullmatch(text.strip())
     if match is None:

@@ -13,7 +13,7 @@ from ulsam_cost.audit.judging import check_cell
 from ulsam_cost.audit.outcomes import Outcome, outcome_of
 from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.frames import Framed
-from ulsam_cost.published import Cell, Claim, cost_cells, published_claims
+from ulsam_cost.published import Cell, Claim, cost_cells, field_cells, published_claims
 from ulsam_cost.units import AtLeast
 
 AnyFinding = Finding[Cell] | Finding[Claim]
@@ -77,10 +77,11 @@ def crosscheck(
     cells: Path | str | None = None,
     allow_code: bool = True,
 ) -> Crosscheck:
-    """Hold the printed costs of the papers, or of your own table, against the computed ones.
+    """Hold the printed costs of the papers and of the field, or of your own table, against the computed ones.
 
     Args:
-        source: one paper alone: `ulsam`, `ulsam_poster`, `aw` or `dca`, or a source of `cells`.
+        source: one alone: a paper, `ulsam`, `ulsam_poster`, `aw` or `dca`, a repository of the field, such as `ecanet`,
+            or a source of `cells`.
         table: one of its tables alone, as in `Table 8`.
         claims: the numbers of the papers' text instead of their tables.
         cells: a CSV file with a row a printed cell and a MODEL column, as in `analyses/mobilenet_cells.csv`.
@@ -111,7 +112,7 @@ def crosscheck(
         return Crosscheck(tuple(own[cell] for cell in _chosen(list(own), source, table)))
     if claims:
         return Crosscheck(tuple(check_claim(claim) for claim in _chosen(published_claims(), source, table)))
-    return Crosscheck(tuple(check_cell(cell) for cell in _chosen(cost_cells(), source, table)))
+    return Crosscheck(tuple(check_cell(cell) for cell in _chosen((*cost_cells(), *field_cells()), source, table)))
 
 
 def finding_record(finding: AnyFinding) -> dict[str, Any]:

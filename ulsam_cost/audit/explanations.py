@@ -6,6 +6,8 @@ from functools import lru_cache
 from ulsam_cost.audit.expressions import evaluate
 from ulsam_cost.published import Cell, Claim, read_toml
 
+FILES = ("explanations.toml", "field_explanations.toml")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
@@ -22,13 +24,14 @@ class Explanation:
 
 @lru_cache
 def explanations() -> dict[tuple[str, ...], Explanation]:
-    """Every explanation, by the number that it explains."""
+    """Every explanation, by the number that it explains; `rows` stands for several of one table."""
     found: dict[tuple[str, ...], Explanation] = {}
-    for row in read_toml("explanations.toml")["explanation"]:
-        key = (row["source"], row["table"], row["row"], row["model"], row["metric"])
-        if key in found:
-            raise ValueError(f"{key} is explained twice")
-        found[key] = Explanation(reason=row["reason"], evidence=row["evidence"])
+    for entry in (entry for file in FILES for entry in read_toml(file)["explanation"]):
+        for row in entry.get("rows") or [entry["row"]]:
+            key = (entry["source"], entry["table"], row, entry["model"], entry["metric"])
+            if key in found:
+                raise ValueError(f"{key} is explained twice")
+            found[key] = Explanation(reason=entry["reason"], evidence=entry["evidence"])
     return found
 
 

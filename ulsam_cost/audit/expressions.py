@@ -9,17 +9,38 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
+from ulsam_cost.audit.parts import backbone_cost, modules_cost
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import attention_cost
 from ulsam_cost.formulas.networks import layers_cost, network_layers, network_spec
-from ulsam_cost.published import published_cells, published_claims
+from ulsam_cost.published import field_cells, published_cells, published_claims
 
 
 @lru_cache
 def net(name: str, positions: str = "none", **options: Any) -> Cost:
     """The derived cost of a network."""
     return layers_cost(network_layers(network_spec(name, positions=positions, **options)))
+
+
+def backbone(name: str, **options: Any) -> Cost:
+    """The derived cost of a network without its last pool and its classifier."""
+    return backbone_cost(network_spec(name, **options))
+
+
+def modules(name: str, **options: Any) -> Cost:
+    """The derived cost of a network's attention modules."""
+    return modules_cost(network_spec(name, **options))
+
+
+def fits(name: str, **options: Any) -> bool:
+    """Whether a network can have that attention."""
+    try:
+        network_spec(name, **options)
+    except CostError:
+        return False
+    return True
 
 
 def layers(name: str, *labels: int, **options: Any) -> Cost:
@@ -51,7 +72,8 @@ def cell(source: str, table: str, row: int | str, metric: str, **fields: str) ->
         LookupError: if not exactly one cell is meant.
     """
     wanted = {"source": source, "table": table, "row": str(row), "metric": metric, **fields}
-    found = [c for c in published_cells() if all(getattr(c, key) == value for key, value in wanted.items())]
+    every = (*published_cells(), *field_cells())
+    found = [c for c in every if all(getattr(c, key) == value for key, value in wanted.items())]
     if len({c.value for c in found}) != 1:
         raise LookupError(f"{wanted} means {len(found)} cells, not one")
     return Fraction(found[0].value)
@@ -81,6 +103,9 @@ def rounds_to(number: Any, printed: str) -> bool:
 
 NAMES: dict[str, Callable[..., Any]] = {
     "net": net,
+    "backbone": backbone,
+    "modules": modules,
+    "fits": fits,
     "layers": layers,
     "part": part,
     "products": products,
@@ -97,4 +122,4 @@ NAMES: dict[str, Callable[..., Any]] = {
 
 def evaluate(expression: str) -> Any:
     """The value of an expression of the package's data files."""
-    return eval(expression, {"__builtins__": {"abs": abs, "sum": sum, "len": len}, **NAMES})
+    return eval(expression, {"__builtins__": {"abs": abs, "sum": sum, "len": len, "zip": zip}, **NAMES})

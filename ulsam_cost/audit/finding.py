@@ -12,7 +12,9 @@ Subject = TypeVar("Subject", Cell, Claim)
 
 
 class Verdict(StrEnum):
-    """How a computed number meets the printed one, best first; none is held against a number that is incomplete.
+    """How a computed number meets the printed one, best first.
+
+    `incomplete` and `not_held` judge nothing: the count leaves something out, or the project lacks the network.
 
     Example:
         >>> import ulsam_cost as uc
@@ -26,6 +28,7 @@ class Verdict(StrEnum):
     EXPLAINED = "explained"
     UNEXPLAINED = "unexplained"
     INCOMPLETE = "incomplete"
+    NOT_HELD = "not_held"
 
     @property
     def words(self) -> str:

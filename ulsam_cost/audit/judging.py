@@ -57,7 +57,7 @@ def check_cell(cell: Cell) -> Finding[Cell]:
     """The verdict on a printed cell.
 
     Args:
-        cell: one of `ulsam_cost.published.cost_cells()`.
+        cell: one of `cost_cells()` or of `field_cells()` of `ulsam_cost.published`.
 
     Returns:
         A Finding; its computed number is in the cell's base unit: parameters, MACs or a ratio.
@@ -69,6 +69,9 @@ def check_cell(cell: Cell) -> Finding[Cell]:
         >>> cell.printed, uc.check_cell(cell).verdict.words
         ('300M', 'truncated')
     """
+    if not cell.is_held:
+        reason = f"{cell.model} is no network of the project"
+        return Finding(subject=cell, verdict=Verdict.NOT_HELD, computed=None, explanation=reason)
     return explained(judge(cell, compute_cell(cell)))
 
 

@@ -26,6 +26,7 @@ class Outcome(StrEnum):
     EXPLAINED = "explained"
     UNEXPLAINED = "unexplained"
     INCOMPLETE = "incomplete"
+    NOT_HELD = "not_held"
 
     @property
     def words(self) -> str:
@@ -49,9 +50,10 @@ _MEANINGS = {
     Outcome.EXPLAINED: "nothing; the reason is known and checked",
     Outcome.UNEXPLAINED: "nothing",
     Outcome.INCOMPLETE: "not judged; the count leaves operations out",
+    Outcome.NOT_HELD: "not judged; the project lacks the network",
 }
-# The outcomes of numbers that are judged, as all of the papers' are.
-JUDGED = tuple(outcome for outcome in Outcome if outcome is not Outcome.INCOMPLETE)
+# The outcomes of numbers that are judged, as all of the four documents' are.
+JUDGED = tuple(outcome for outcome in Outcome if outcome not in (Outcome.INCOMPLETE, Outcome.NOT_HELD))
 # What is computed under plain MACs; any other reading is a counting rule with a name.
 _BY_READING = {
     "network": Outcome.NETWORK,

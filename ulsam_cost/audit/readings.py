@@ -3,16 +3,21 @@
 from collections.abc import Callable
 from fractions import Fraction
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
+from ulsam_cost.audit.expressions import evaluate
 from ulsam_cost.audit.finding import Reading
+from ulsam_cost.audit.parts import PARTS
 from ulsam_cost.audit.registry import register_reading
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, layers_cost, network_layers, network_spec
+from ulsam_cost.formulas.networks.text import spec_from_text
 from ulsam_cost.placement import EMPTY
-from ulsam_cost.published import Cell, published_cells
+from ulsam_cost.published import Cell, field_sources, published_cells
 
 # Table 1's setting: m = 512, t = m / 8, r = 16, 14 x 14.
 TABLE1_LETTERS = {"m": 512, "t": 64, "r": 16, "h": 14, "w": 14}
@@ -39,6 +44,8 @@ DCA_NOTES: dict[str, dict[str, Any]] = {
 
 def cell_spec(cell: Cell) -> NetworkSpec | None:
     """The network that a cell is about, if it is about one that can be costed."""
+    if cell.network:
+        return _named_spec(cell.network)
     if cell.backbone not in REGISTERED or cell.metric not in ("params", "macs"):
         return None
     options = _PAPER_OPTIONS.get(cell.source, _ulsam_options)(cell)
@@ -69,6 +76,14 @@ _PAPER_OPTIONS = {"dca": _dca_options, "aw": _aw_options}
 
 
 @lru_cache
+def _named_spec(text: str) -> NetworkSpec | None:
+    try:
+        return spec_from_text(text)
+    except CostError:  # attention that the network's sizes do not admit
+        return None
+
+
+@lru_cache
 def _spec(backbone: str, options: tuple[tuple[str, Any], ...]) -> NetworkSpec:
     return network_spec(backbone, **dict(options))
 
@@ -79,13 +94,30 @@ def spec_cost(spec: NetworkSpec) -> Cost:
     return layers_cost(network_layers(spec))
 
 
-def _by_network(cell: Cell) -> Fraction | None:
+def cell_cost(cell: Cell) -> Cost | None:
+    """The derived cost of the network that a cell is about, or of the part of it that is meant."""
     spec = cell_spec(cell)
-    return None if spec is None else Fraction(_total(spec_cost(spec), cell.metric))
+    if spec is None:
+        return None
+    return part_cost(spec, cell.part)
+
+
+@lru_cache
+def part_cost(spec: NetworkSpec, part: str) -> Cost:
+    """The derived cost of a part of a network, of all of it where none is named, once each."""
+    return PARTS[part][0](spec) if part else spec_cost(spec)
+
+
+def _of_part(part: str) -> Callable[[Cell], Fraction | None]:
+    def compute(cell: Cell) -> Fraction | None:
+        cost = cell_cost(cell) if cell.part == part else None
+        return None if cost is None else Fraction(_total(cost, cell.metric))
+
+    return compute
 
 
 def _by_papers_arithmetic(cell: Cell) -> Fraction | None:
-    spec = cell_spec(cell)
+    spec = None if cell.network else cell_spec(cell)
     base = _printed_baseline(cell)
     if spec is None or base is None or spec == spec.plain():
         return None
@@ -108,7 +140,7 @@ def _printed_baseline(cell: Cell) -> Fraction | None:
 
 
 def _by_printed_formula(cell: Cell) -> Fraction | None:
-    if cell.backbone or not cell.is_cost:
+    if cell.backbone or cell.network or not cell.is_cost:
         return None
     number = _formula(cell.attention, cell.metric.removesuffix("_norm"))
     return number / _formula("ulsam", cell.metric.removesuffix("_norm")) if cell.metric.endswith("_norm") else number
@@ -138,7 +170,7 @@ register_reading(
         name="network",
         convention="macs",
         meaning="the real network: every parameter, one MAC a multiply-accumulate",
-        compute=_by_network,
+        compute=_of_part(""),
     )
 )
 register_reading(
@@ -167,24 +199,53 @@ register_reading(
 )
 
 
-def _under(convention: str, source: str) -> Callable[[Cell], Fraction | None]:
-    """The real network under another convention than MACs, for the papers that use it."""
+def _counts_by(source: str, convention: str) -> bool:
+    """Whether a source is known to count so: a document that the audit began with, or one of the field's."""
+    if source in _CONVENTIONS_OF:
+        return convention in _CONVENTIONS_OF[source]
+    return convention in field_sources()[source].conventions and counting_is_shown(source)
+
+
+@lru_cache
+def counting_is_shown(source: str) -> bool:
+    """Whether the evidence for how a source of the field counted holds."""
+    evidence = field_sources()[source].evidence
+    return not evidence or evaluate(evidence) is True
+
+
+def _under(convention: str, part: str) -> Callable[[Cell], Fraction | None]:
+    """The real network, or a part of it, under another convention than MACs, for the papers that use it."""
 
     def compute(cell: Cell) -> Fraction | None:
-        spec = cell_spec(cell)
-        if spec is None or cell.source != source or cell.metric != "macs":
+        if cell.part != part or cell.metric != "macs" or not _counts_by(cell.source, convention):
             return None
-        return Fraction(get_convention(convention).number(spec_cost(spec)))
+        cost = cell_cost(cell)
+        return None if cost is None else Fraction(get_convention(convention).number(cost))
 
     return compute
 
 
-for _convention, _source in (("dcanet", "dca"), ("aw_resnet101", "aw"), ("aw_resnet50", "aw")):
+# of the four documents that are audited to the last digit
+_CONVENTIONS_OF = {"ulsam": (), "ulsam_poster": (), "dca": ("dcanet",), "aw": ("aw_resnet101", "aw_resnet50")}
+_OF_FIELD = tuple(name for source in field_sources().values() for name in source.conventions)
+_CONVENTIONS = dict.fromkeys((*(name for names in _CONVENTIONS_OF.values() for name in names), *_OF_FIELD))
+for _convention in _CONVENTIONS:
     register_reading(
         Reading(
             name=f"network under {_convention}",
             convention=_convention,
             meaning=get_convention(_convention).counts,
-            compute=_under(_convention, _source),
+            compute=_under(_convention, ""),
+        )
+    )
+for _part, (_, _meaning) in PARTS.items():
+    register_reading(Reading(name=_part, convention="macs", meaning=_meaning, compute=_of_part(_part)))
+for _convention, _part in product(dict.fromkeys(_OF_FIELD), PARTS):
+    register_reading(
+        Reading(
+            name=f"{_part} under {_convention}",
+            convention=_convention,
+            meaning=f"{PARTS[_part][1]}: {get_convention(_convention).counts}",
+            compute=_under(_convention, _part),
         )
     )

@@ -8,11 +8,11 @@ from typing import Any
 from ulsam_cost.audit.crosscheck import finding_record, plain_number
 from ulsam_cost.audit.finding import Computed, Finding, Verdict
 from ulsam_cost.audit.judging import check_cell, compute_cell, meets
-from ulsam_cost.audit.readings import cell_spec, spec_cost
+from ulsam_cost.audit.readings import cell_cost, cell_spec, part_cost
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import UnknownNameError
-from ulsam_cost.published import Cell, cost_cells
+from ulsam_cost.published import Cell, cost_cells, field_cells
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,7 @@ def row_cells(source: str, table: str, row: str) -> list[Cell]:
     Raises:
         UnknownNameError: for a source, table or row that prints no cost.
     """
-    cells: Sequence[Cell] = cost_cells()
+    cells: Sequence[Cell] = (*cost_cells(), *field_cells())
     for what, attribute, given in (("source", "source", source), ("table", "table", table), ("row", "row", row)):
         names = dict.fromkeys(getattr(cell, attribute) for cell in cells)
         if given not in names:
@@ -117,14 +117,13 @@ def cell_story(cell: Cell) -> Story:
         )
         for computed in compute_cell(cell)
     )
-    finding, spec = check_cell(cell), cell_spec(cell)
-    if spec is None:
+    finding, spec, cost = check_cell(cell), cell_spec(cell), cell_cost(cell)
+    if spec is None or cost is None:
         return Story(finding=finding, readings=readings)
-    cost = spec_cost(spec)
     return Story(
         finding=finding,
         readings=readings,
-        by_kind=_changes(cost, spec_cost(spec.plain())),
+        by_kind=_changes(cost, part_cost(spec.plain(), cell.part)),
         conventions=_numbers(cost, printed, resolution) if cell.metric == "macs" else None,
     )
 

@@ -12,12 +12,12 @@ from ulsam_cost.report.formats import render
 
 @data_command("crosscheck")
 @options(
-    click.option("--source", help="Only this paper: ulsam, ulsam_poster, aw or dca."),
+    click.option("--source", help="Only this paper (ulsam, ulsam_poster, aw or dca) or repository, such as ecanet."),
     click.option("--table", "table_name", help="Only this table, as in 'Table 8'."),
     click.option(
         "--only",
-        help="Only this verdict (match, truncated, last_digit, explained, unexplained, incomplete), or one outcome of "
-        "the summary (network, network_truncated, printed_formula, papers_arithmetic, counting_rule).",
+        help="Only this verdict (match, truncated, last_digit, explained, unexplained, incomplete, not_held), or one "
+        "outcome of the summary (network, network_truncated, printed_formula, papers_arithmetic, counting_rule).",
     ),
     click.option(
         "--cells",

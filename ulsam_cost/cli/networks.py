@@ -27,7 +27,10 @@ network_options = (
     click.option("--width", type=float, help="Width multiplier.  [default: 1]"),
     click.option("--resolution", type=SIZE, help="Input size: 224, or 192x160 (height x width).  [default: 224]"),
     click.option("--classes", type=POSITIVE, help="Number of classes.  [default: 1000]"),
-    click.option("--variant", help="ResNet variant: v1.5 (stride in the 3x3 convolution), v1 (in the 1x1) or cifar (v1.5, 3x3 stem)."),
+    click.option(
+        "--variant",
+        help="ResNet variant: v1.5 (stride in the 3x3 convolution), v1 (in the 1x1) or cifar (v1.5, 3x3 stem).",
+    ),
     click.option(
         "--sites",
         help="Place inside the blocks: paper or block; for mv1 also pointwise, depthwise or both. A mechanism's name "

@@ -40,8 +40,8 @@ def _both_operations(op: OpCost) -> int:
 def _in_august_2019(op: OpCost) -> int:
     if op.module in (*CONVOLUTIONS, "Linear"):
         return _products(op, _both_operations)
-    if op.module in BATCH_NORMS:
-        return 4 * op.elements
+    if op.kind is OpKind.NORM:
+        return 4 * op.elements if op.module in BATCH_NORMS else 0
     return _average_pool(op) if op.kind is OpKind.POOL_AVG and op.module else 0
 
 
@@ -56,7 +56,8 @@ def _in_june_2019(op: OpCost) -> int:
 def _in_2020(op: OpCost) -> int:
     if op.module == "Linear":
         return op.own_macs
-    return 2 * op.elements if op.module in BATCH_NORMS else _in_august_2019(op)
+    counted = _in_august_2019(op)
+    return counted // 2 if op.kind is OpKind.NORM else counted
 
 
 THOP_JUNE_2019 = register(

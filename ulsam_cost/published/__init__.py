@@ -1,8 +1,9 @@
 """What the papers print: every cost and accuracy cell, and the claims of their text, as data.
 
 `cells.csv` has a row a printed cell; `printed` is its text, `value` the same in base units, `resolution` the
-weight of its last digit. `claims.csv` has a row a number that a paper states in its text.
-`claim_expressions.toml` and `explanations.toml` are what the audit says of them, in its language of expressions.
+weight of its last digit. `claims.csv` has a row a number that a paper states in its text. `field_cells.csv` has a row a
+cost that the authors of other attention modules print; `field_sources.toml` says how each of them counted.
+`claim_expressions.toml` and the explanations are what the audit says of them, in its language of expressions.
 """
 
 import csv
@@ -22,7 +23,11 @@ COST_METRICS = ("params", "macs", "params_norm", "macs_norm")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """A printed cell: where it stands, what it is about, and its number."""
+    """A printed cell: where it stands, what it is about, and its number.
+
+    A cell of the field names its `network` with its options, nothing where the project does not have it, and the `part`
+    of it that is meant: `backbone`, `modules`, or all of it where that is empty.
+    """
 
     source: str
     table: str
@@ -41,11 +46,34 @@ class Cell:
     value: Decimal
     resolution: Decimal
     note: str
+    network: str = ""
+    part: str = ""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the project has the network that a cell of the field is about."""
+        return bool(self.network) or self.source not in field_sources()
 
     @property
     def is_cost(self) -> bool:
         """Whether the cell prints a cost, not an accuracy."""
         return self.metric in COST_METRICS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FieldSource:
+    """A repository of the field: what the report calls it, what it is, and how it counted.
+
+    `conventions` are those under which its MACs are read beside plain ones, as long as the `evidence` holds.
+    """
+
+    name: str
+    title: str
+    about: str
+    conventions: tuple[str, ...]
+    counter: str
+    binary: bool = False
+    evidence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +112,19 @@ def published_cells() -> tuple[Cell, ...]:
 
 
 @lru_cache
+def field_cells() -> tuple[Cell, ...]:
+    """Every cost that the field's sources print, in the order of the sources."""
+    return tuple(make_cell(row) for row in read_rows("field_cells.csv"))
+
+
+@lru_cache
+def field_sources() -> dict[str, FieldSource]:
+    """The field's sources by name."""
+    rows = read_toml("field_sources.toml")["source"]
+    return {row["name"]: FieldSource(**row | {"conventions": tuple(row["conventions"])}) for row in rows}
+
+
+@lru_cache
 def published_claims() -> tuple[Claim, ...]:
     """Every claim, in the order of the papers."""
     return tuple(Claim(**row) for row in read_rows("claims.csv"))
@@ -104,8 +145,8 @@ def _read(name: str) -> str:
 
 
 def make_cell(row: dict[str, str]) -> Cell:
-    """A cell from a row with the columns of `cells.csv`."""
-    texts = {field.name: row[field.name] for field in fields(Cell) if field.type is str or field.type == "str"}
+    """A cell from a row with columns of `cells.csv`; those that are left out are empty."""
+    texts = {field.name: row.get(field.name, "") for field in fields(Cell) if field.type is str or field.type == "str"}
     return Cell(**texts, value=Decimal(row["value"]), resolution=Decimal(row["resolution"]))
 
 

@@ -4,7 +4,13 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import require_size
-from ulsam_cost.formulas.attention.mechanism import Mechanism, PrintedFormula, Term, hidden_width
+from ulsam_cost.formulas.attention.mechanism import (
+    Mechanism,
+    Places,
+    PrintedFormula,
+    Term,
+    hidden_width,
+)
 from ulsam_cost.formulas.layers import add_cost, conv2d_cost, matmul_cost, softmax_cost
 
 
@@ -61,6 +67,9 @@ MECHANISM = Mechanism(
     source="Chen et al., NeurIPS 2018",
     group="dot-product",
     cost=a2_cost,
+    places=Places(
+        source="not established: Chen et al. extend ResNets; between which blocks is not known here, in each, like SE",
+    ),
     printed=PrintedFormula(
         params_text="2mt",
         macs_text="2mthw",

@@ -5,7 +5,12 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import SizeError, holds, require_divides, require_size
-from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width, require_odd_kernel
+from ulsam_cost.formulas.attention.mechanism import (
+    Mechanism,
+    Places,
+    hidden_width,
+    require_odd_kernel,
+)
 from ulsam_cost.formulas.layers import (
     Pair,
     Shape,
@@ -217,6 +222,9 @@ MECHANISM = Mechanism(
     source="Zhu et al., ICANN 2021",
     group="replacing",
     cost=aw_cost,
+    places=Places(
+        source="Zhu et al., Section 4.1: in place of each bottleneck's 3 x 3, each pointwise convolution of MobileNet",
+    ),
     replaces=_replaced_cost,
     from_table1=lambda *, r, **_: {"reduction": r},
 )

@@ -14,6 +14,7 @@ from ulsam_cost.formulas.attention.mechanism import (
 )
 from ulsam_cost.formulas.layers import (
     add_cost,
+    avg_pool2d_cost,
     batch_norm_cost,
     conv2d_cost,
     global_avg_pool_cost,
@@ -48,7 +49,8 @@ def bam_cost(
     in the authors' code.
     Not counted: broadcasting, which is a view.
 
-    The authors' code pools with a window of h x h, so that maps must be square; the pool here takes the whole map.
+    The authors' code pools by a function, with a window of h x h, so that maps must be square; the function here takes
+    the whole map.
 
     Args:
         channels: m.
@@ -68,9 +70,13 @@ def bam_cost(
     require_one_of("style", style, STYLES)
     release = style == "release"
     bias = bias or release
-    x = (batch, channels, height, width)
+    x, window = (batch, channels, height, width), (height, width)
     d = hidden_width(channels, reduction)
-    cost = global_avg_pool_cost("pool", x)  # [n, m] = mean over p of [n, m, p]
+    # [n, m] = mean over p of [n, m, p]
+    if release:
+        cost = avg_pool2d_cost("", x, kernel=window, stride=window, module="")
+    else:
+        cost = global_avg_pool_cost("pool", x)
     cost += linear_cost("channel_down", (batch, channels), d, bias=bias)  # [n, d] = [n, m] @ [m, d]
     cost += batch_norm_cost("channel_down_norm", cost.output, module="BatchNorm1d")
     cost += relu_cost("channel_relu", cost.output)

@@ -3,7 +3,14 @@
 from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
-from ulsam_cost.formulas.attention.mechanism import Mechanism, PrintedFormula, Term, hidden_width, require_odd_kernel
+from ulsam_cost.formulas.attention.mechanism import (
+    Mechanism,
+    Places,
+    PrintedFormula,
+    Term,
+    hidden_width,
+    require_odd_kernel,
+)
 from ulsam_cost.formulas.layers import (
     Shape,
     add_cost,
@@ -92,6 +99,9 @@ MECHANISM = Mechanism(
     source="Woo et al., ECCV 2018",
     group="both",
     cost=cbam_cost,
+    places=Places(
+        source="Woo et al., Figure 3, and Jongchan/attention-module: after each block's last norm, before the shortcut",
+    ),
     printed=PrintedFormula(
         params_text="2m^2/r+98",
         macs_text="2m^2/r+98hw",

@@ -4,7 +4,12 @@ from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import SizeError, holds, require_int
-from ulsam_cost.formulas.attention.mechanism import Mechanism, hidden_width, require_one_of
+from ulsam_cost.formulas.attention.mechanism import (
+    Mechanism,
+    Places,
+    hidden_width,
+    require_one_of,
+)
 from ulsam_cost.formulas.layers import (
     Shape,
     as_pair,
@@ -135,6 +140,7 @@ MECHANISM = Mechanism(
     source="Hu et al., NeurIPS 2018",
     group="both",
     cost=ge_cost,
+    places=Places(source="hujie-frank/GENet: in all blocks, after the last norm, before the shortcut"),
     built_for=lambda size, /, *, extent=None, **_: {"map_size": size} if extent == GLOBAL else {},
     from_table1=lambda *, r, **_: {"reduction": r},
 )

@@ -3,7 +3,13 @@
 from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
-from ulsam_cost.formulas.attention.mechanism import Mechanism, PrintedFormula, Term, hidden_width
+from ulsam_cost.formulas.attention.mechanism import (
+    Mechanism,
+    Places,
+    PrintedFormula,
+    Term,
+    hidden_width,
+)
 from ulsam_cost.formulas.layers import global_avg_pool_cost, linear_cost, multiply_cost, relu_cost, sigmoid_cost
 
 
@@ -41,6 +47,9 @@ MECHANISM = Mechanism(
     source="Hu et al., CVPR 2018",
     group="channel",
     cost=se_cost,
+    places=Places(
+        source="Hu et al., Figure 3, and hujie-frank/SENet: after each block's last norm, before the shortcut",
+    ),
     printed=PrintedFormula(
         params_text="2m^2/r",
         macs_text="2m^2/r",

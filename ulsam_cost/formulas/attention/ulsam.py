@@ -4,7 +4,13 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.errors import require_divides, require_size
-from ulsam_cost.formulas.attention.mechanism import Mechanism, PrintedFormula, Term, require_one_of
+from ulsam_cost.formulas.attention.mechanism import (
+    Mechanism,
+    Places,
+    PrintedFormula,
+    Term,
+    require_one_of,
+)
 from ulsam_cost.formulas.layers import (
     add_cost,
     batch_norm_cost,
@@ -70,6 +76,9 @@ MECHANISM = Mechanism(
     source="Saini et al., WACV 2020, Eq. 2 to 4",
     group="spatial",
     cost=ulsam_cost,
+    places=Places(
+        source="Saini et al., Table 4: after or in place of layers of the MobileNets, by number; elsewhere no paper",
+    ),
     multiple=4,
     printed=PrintedFormula(
         params_text="2m",

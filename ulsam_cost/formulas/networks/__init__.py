@@ -57,7 +57,8 @@ def network_spec(
             the feature pyramid's `pyramid`, or `paper`, those that the mechanism's paper chooses; a mechanism's name
             stands for those that its paper chooses.
         connection: `dca` joins each attention with the one before it, `aw` makes convolutions AW-convolutions.
-        variant: of the networks that are known in several, ResNet's `v1.5` (its first), `v1`, or `cifar`, whose stem keeps the size.
+        variant: of the networks that are known in several, ResNet's `v1.5` (its first), `v1`, or `cifar`, whose
+            stem keeps the size.
         width: width multiplier, of the networks that have one.
         resolution: of the input, one number or (height, width).
         classes: of the classifier.

@@ -8,6 +8,7 @@ usual for images of 32 x 32: a 3 x 3 convolution without stride, and no pool.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.layers import (
@@ -176,7 +177,7 @@ def architecture_of(spec: NetworkSpec) -> Architecture:
 
 def _stem_cost(spec: NetworkSpec, prefix: str, x: Shape) -> Cost:
     stem = stem_of(spec.variant)
-    sizes = {"kernel": stem.kernel, "stride": stem.stride, "padding": stem.kernel // 2}
+    sizes: dict[str, Any] = {"kernel": stem.kernel, "stride": stem.stride, "padding": stem.kernel // 2}
     cost = conv2d_cost(f"{prefix}conv1", x, STEM_CHANNELS, **sizes)
     cost += batch_norm_cost(f"{prefix}bn1", cost.output)
     cost += relu_cost(f"{prefix}relu", cost.output)

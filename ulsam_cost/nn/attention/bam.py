@@ -1,6 +1,7 @@
 """BAM as a module."""
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ulsam_cost.errors import require_int
 from ulsam_cost.formulas.attention.bam import STYLES
@@ -39,7 +40,7 @@ class BAM(nn.Module):
         bias = bias or self.multiplies
         d = hidden_width(channels, reduction)
         require_int("dilation", dilation)
-        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.pool = None if self.multiplies else nn.AdaptiveAvgPool2d(1)
         self.channel_down = nn.Linear(channels, d, bias=bias)
         self.channel_down_norm = nn.BatchNorm1d(d)
         self.channel_relu = nn.ReLU()
@@ -60,7 +61,8 @@ class BAM(nn.Module):
 
     def channel_branch(self, x: Tensor) -> Tensor:
         """[n, m, h, w] -> [n, m, 1, 1]."""
-        hidden = self.channel_relu(self.channel_down_norm(self.channel_down(self.pool(x).flatten(1))))
+        pooled = F.avg_pool2d(x, x.shape[2:]) if self.pool is None else self.pool(x)
+        hidden = self.channel_relu(self.channel_down_norm(self.channel_down(pooled.flatten(1))))
         gate = self.channel_up(hidden)
         return (gate if self.channel_up_norm is None else self.channel_up_norm(gate))[..., None, None]  # type: ignore[no-any-return]
 

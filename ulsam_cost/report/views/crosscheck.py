@@ -1,14 +1,18 @@
 """The verdicts as tables, and their summary by source."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ulsam_cost.audit.crosscheck import AnyFinding, finding_record
+from ulsam_cost.audit.finding import Verdict
 from ulsam_cost.audit.outcomes import JUDGED, Outcome, count_outcomes
-from ulsam_cost.published import Claim
-from ulsam_cost.report.formats import COMPLETE, Table, number, words
+from ulsam_cost.published import Cell, Claim, field_sources
+from ulsam_cost.report.formats import COMPLETE, Column, Table, number, words
 
-SOURCES_WIDTH = 34  # what the summary's other columns leave of 100
+WIDTH = 100
+SOURCES_WIDTH = 34  # what the summary's other columns leave of them
+LEAST = 8  # of a row's name, whatever the others take
 
 
 def findings_table(findings: Iterable[AnyFinding]) -> Table:
@@ -41,12 +45,21 @@ def terminal_table(findings: Sequence[AnyFinding]) -> Table:
         shown, widths = ("id", "source", "row", "printed", "computed", "verdict"), {"row": 44}
     else:
         shown = ("source", "table", "row", "metric", "printed", "computed", "reading", "verdict")
-        widths = {"table": 11, "reading": 12}
-    records = [
-        {**record, **{key: _cut(_short(key, record[key]), width) for key, width in widths.items()}}
-        for record in full.records
-    ]
-    return Table(columns=tuple(column for column in full.columns if column.key in shown), records=records)
+        widths = {"table": 9, "reading": 12}
+    columns = tuple(column for column in full.columns if column.key in shown)
+    records = [_cut_to(widths, record) for record in full.records]
+    if "row" not in widths:
+        others = sum(_width(column, records) + 2 for column in columns if column.key != "row")
+        records = [_cut_to({"row": max(WIDTH - others, LEAST)}, record) for record in records]
+    return Table(columns=columns, records=records)
+
+
+def _width(column: Column, records: Sequence[dict[str, Any]]) -> int:
+    return max(len(column.heading), *(len(column.show(record[column.key])) for record in records), 0)
+
+
+def _cut_to(widths: dict[str, int], record: Mapping[str, Any]) -> dict[str, Any]:
+    return {**record, **{key: _cut(_short(key, record[key]), width) for key, width in widths.items()}}
 
 
 def _short(key: str, text: str | None) -> str | None:
@@ -60,23 +73,36 @@ def _cut(text: str | None, width: int) -> str:
 
 
 def explanation_lines(findings: Iterable[AnyFinding]) -> list[str]:
-    """The explanations, each once, with the numbers that they explain."""
+    """The explanations, each once, with the numbers that they explain; and the networks that are not held."""
     about: dict[str, list[str]] = {}
+    lacking: Counter[str] = Counter()
     for finding in findings:
-        if finding.explanation:
+        if finding.verdict is Verdict.NOT_HELD and isinstance(finding.subject, Cell):
+            lacking[finding.subject.model] += 1
+        elif finding.explanation:
             subject = finding.subject
             name = subject.id if isinstance(subject, Claim) else f"{subject.table} row {subject.row}, {subject.metric}"
             about.setdefault(finding.explanation, []).append(name)
-    return [f"{'; '.join(names)}: {reason}" for reason, names in about.items()]
+    lines = [f"{'; '.join(names)}: {reason}" for reason, names in about.items()]
+    if lacking:
+        networks = ", ".join(f"{model} ({count})" for model, count in lacking.items())
+        lines.append(f"Not held, with how many numbers, because the project lacks the network: {networks}")
+    return lines
 
 
 def summary_table(findings: Sequence[AnyFinding]) -> Table:
-    """How many numbers have which outcome, by source where there are several and the columns find room."""
-    sources = list(dict.fromkeys(finding.subject.source for finding in findings))
-    if len(sources) == 1 or sum(len(source) + 2 for source in sources) > SOURCES_WIDTH:
-        sources = []
-    own = [(source, [finding for finding in findings if finding.subject.source == source]) for source in sources]
-    return outcomes_table([*own, ("all", findings)])
+    """How many numbers have which outcome, by source where there are several and the columns find room.
+
+    Else the papers and the field stand apart.
+    """
+    by_source: dict[str, list[AnyFinding]] = {}
+    apart: dict[str, list[AnyFinding]] = {}
+    for finding in findings:
+        source = finding.subject.source
+        by_source.setdefault(source, []).append(finding)
+        apart.setdefault("the field" if source in field_sources() else "papers", []).append(finding)
+    groups = by_source if sum(len(source) + 2 for source in by_source) <= SOURCES_WIDTH else apart
+    return outcomes_table([*(groups.items() if len(groups) > 1 else ()), ("all", findings)])
 
 
 def outcomes_table(groups: Iterable[tuple[str, Iterable[AnyFinding]]]) -> Table:
