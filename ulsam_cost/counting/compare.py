@@ -3,50 +3,34 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from string import ascii_uppercase
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from torch import nn
 
 from ulsam_cost.cost import Cost, path_at
 from ulsam_cost.counting.count import Count
+from ulsam_cost.counting.differences import (
+    Change,
+    CountedModel,
+    ModuleDifference,
+    Totals,
+    change_of,
+    module_differences,
+    totals_of,
+)
 from ulsam_cost.counting.loaded import count_loaded
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import layers_cost, network_layers, split_by_layer
 from ulsam_cost.frames import Framed
 from ulsam_cost.nn.loading import LoadedModel, load_model
-from ulsam_cost.units import AtLeast, at_least, difference
 
 MOST_MODELS = len(ascii_uppercase)
 DEPTH = 2
 
 
-class Totals(NamedTuple):
-    """What is compared; MACs and activations are lower bounds where products are left out."""
-
-    params: int = 0
-    macs: int = 0
-    activations: int = 0
-
-    @property
-    def complete(self) -> bool:
-        """Whether no product is left out."""
-        return not isinstance(self.macs, AtLeast)
-
-    def __add__(self, other: "Totals") -> "Totals":  # type: ignore[override]
-        return Totals(*(mine + its for mine, its in zip(self, other, strict=True)))
-
-
-class Change(NamedTuple):
-    """What a network has more than the first one; None where one of them leaves products out."""
-
-    params: int | None
-    macs: int | None
-    activations: int | None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparedNetwork:
-    """One of the networks: its totals, and those of the first."""
+    """One of the networks: its totals, those of the first, and the modules in which it differs from that one."""
 
     letter: str
     name: str
@@ -54,6 +38,7 @@ class ComparedNetwork:
     first: Totals
     left_out: str
     uncounted: int
+    modules: tuple[ModuleDifference, ...]
 
     @property
     def complete(self) -> bool:
@@ -63,7 +48,7 @@ class ComparedNetwork:
     @property
     def delta(self) -> Change:
         """The differences to the first network."""
-        return Change(*map(difference, self.totals, self.first))
+        return change_of(self.totals, self.first)
 
     @property
     def delta_pct(self) -> dict[str, float | None]:
@@ -84,6 +69,7 @@ class ComparedNetwork:
             "delta": self.delta._asdict(),
             "delta_pct": self.delta_pct,
             "uncounted": self.uncounted,
+            "modules": [module.to_dict() for module in self.modules],
         }
 
 
@@ -161,7 +147,8 @@ def compare(
     """Count models beside the first of them: totals, differences, and the layers in which they part.
 
     Layers are the networks' numbered ones where all models are texts that name networks of the project; otherwise
-    they are the modules at a depth.
+    they are the modules at a depth. The modules in which each model differs from the first are matched by path, and by
+    structure where paths moved; their differences add up to those of the totals.
 
     Args:
         models: two or more, each under a name: modules, which are counted as `count` does and left as found, or texts,
@@ -174,8 +161,8 @@ def compare(
         A Comparison: parameters, MACs and activations (elements) of each model and layer.
 
     Raises:
-        CostError: for fewer than two models, modules without inputs, a text that names no model, and a model that does
-            not run on its inputs.
+        CostError: for fewer than two models, a model in place of the list, modules without inputs, a text that names
+            no model, and a model that does not run on its inputs.
 
     Example:
         >>> import torch
@@ -190,6 +177,11 @@ def compare(
         0     plain      28    24           0
         1  low rank      24    20          -4
     """
+    if isinstance(models, str | nn.Module):
+        raise CostError(
+            f"{_name(models)} alone: models in one list or dict are accepted, as in compare(['mv1', 'mv2']) and "
+            "compare({'plain': model, 'with SE': other}, inputs)"
+        )
     named = models.items() if isinstance(models, Mapping) else [(_name(model), model) for model in models]
     return compare_loaded([_loaded(name, model, inputs) for name, model in named], depth)
 
@@ -218,14 +210,16 @@ def compare_loaded(loaded: Sequence[LoadedModel], depth: int = DEPTH) -> Compari
         _by_layer(each, counted) if numbered else _by_module(counted, depth)
         for each, counted in zip(loaded, counts, strict=True)
     ]
+    first = CountedModel(loaded[0].model, counts[0])
     networks = (
         ComparedNetwork(
             letter=letter,
             name=each.name,
-            totals=_totals(counted, complete=counted.complete),
-            first=_totals(counts[0], complete=counts[0].complete),
+            totals=totals_of(counted, complete=counted.complete),
+            first=totals_of(counts[0], complete=counts[0].complete),
             left_out=counted.left_out(),
             uncounted=len(counted.uncounted),
+            modules=module_differences(first, CountedModel(each.model, counted)),
         )
         for letter, each, counted in zip(ascii_uppercase, loaded, counts, strict=False)
     )
@@ -246,19 +240,14 @@ def _require_derived(each: LoadedModel, counted: Count) -> None:
 def _by_layer(each: LoadedModel, counted: Count) -> dict[str, Totals]:
     assert each.spec is not None
     split = split_by_layer(counted.cost, network_layers(each.spec))
-    return {layer: _totals(part, complete=True) for layer, part in split.items()}
+    return {layer: totals_of(part, complete=True) for layer, part in split.items()}
 
 
 def _by_module(counted: Count, depth: int) -> dict[str, Totals]:
     parts = counted.cost.by_path(depth)
     incomplete = {path_at(operation.path, depth) for operation in counted.uncounted_products}
     paths = dict.fromkeys((*parts, *incomplete))
-    return {path or "(model)": _totals(parts.get(path, Cost()), complete=path not in incomplete) for path in paths}
-
-
-def _totals(cost: Cost | Count, *, complete: bool) -> Totals:
-    macs, activations = (at_least(each, unless=complete) for each in (cost.macs, cost.activations))
-    return Totals(cost.params, macs, activations)
+    return {path or "(model)": totals_of(parts.get(path, Cost()), complete=path not in incomplete) for path in paths}
 
 
 def _layers(parts: Sequence[dict[str, Totals]]) -> tuple[ComparedLayer, ...]:

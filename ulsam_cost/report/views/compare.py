@@ -1,11 +1,15 @@
 """Networks side by side, as tables and sentences."""
 
+from collections.abc import Sequence
 from textwrap import fill
 from typing import Any
 
-from ulsam_cost.counting.compare import Comparison
+from ulsam_cost.counting.compare import ComparedNetwork, Comparison
+from ulsam_cost.counting.differences import ModuleDifference, ModulePart
 from ulsam_cost.report.formats import COMPLETE, Column, Table, number, signed, signed_pct, words
 
+MODULES_SHOWN = 20
+PATH_WIDTH = 40  # what the other columns leave of 100
 UNITS = {"params": "parameters", "macs": "MACs", "activations": "activations"}
 
 
@@ -87,3 +91,87 @@ def layers_table(comparison: Comparison) -> Table:
             shown |= {f"{letter}_{unit}": value for unit, value in (totals._asdict() if totals else {}).items()}
         records.append(shown)
     return Table(columns=tuple(columns), records=records)
+
+
+def modules_heading(network: ComparedNetwork, first: ComparedNetwork) -> str:
+    """Which networks a table of modules is about."""
+    return fill(f"{network.letter} {network.name}, less {first.letter} {first.name}, by module:", 98)
+
+
+def modules_table(network: ComparedNetwork) -> Table:
+    """The modules in which a network differs from the first, and their sum, which is the difference of the totals."""
+    records = [_module_record(module, _place(module)) for module in network.modules if _costs(module)]
+    return _modules_table(network, records)
+
+
+def narrow_modules_table(network: ComparedNetwork) -> Table:
+    """The same for the terminal: the modules that differ most, the others in one row, and long paths cut."""
+    differing = [module for module in network.modules if _costs(module)]
+    largest = sorted(differing, key=lambda module: [-abs(change or 0) for change in _by_weight(module)])
+    shown = {id(module) for module in largest[:MODULES_SHOWN]}
+    records = [_module_record(module, _cut(_place(module))) for module in differing if id(module) in shown]
+    if others := [module for module in differing if id(module) not in shown]:
+        records.append({"place": f"{len(others)} others, each with less", **_sum(others)})
+    return _modules_table(network, records)
+
+
+def same_cost_line(network: ComparedNetwork) -> str:
+    """What was moved, or changed in what is neither parameter nor product; empty where nothing was."""
+    by_fate: dict[str, list[str]] = {}
+    for module in network.modules:
+        if not _costs(module):
+            by_fate.setdefault(str(module.fate), []).append(_place(module))
+    parts = (f"{len(places)} {fate} ({_some(places)})" for fate, places in by_fate.items())
+    return fill(f"Without a difference in these: {'; '.join(parts)}", 98) if by_fate else ""
+
+
+def all_modules_table(comparison: Comparison) -> Table:
+    """Every module in which a network differs from the first, for programs."""
+    keys = ("letter", "fate", "before", "before_class", "after", "after_class")
+    records = [
+        {"letter": network.letter} | module.to_dict() for network in comparison.networks for module in network.modules
+    ]
+    columns = (*(words(key, key) for key in keys), number("modules", "modules"))
+    return Table(columns=(*columns, *(number(unit, unit, signed) for unit in UNITS)), records=records)
+
+
+def _modules_table(network: ComparedNetwork, records: list[dict[str, Any]]) -> Table:
+    records = [*records, {"place": "all", **network.delta._asdict()}]
+    columns = (words("fate", "change"), words("place", "module"))
+    return Table(columns=(*columns, *(number(unit, name, signed) for unit, name in UNITS.items())), records=records)
+
+
+def _module_record(module: ModuleDifference, place: str) -> dict[str, Any]:
+    return {"fate": str(module.fate), "place": place, **module.delta._asdict()}
+
+
+def _costs(module: ModuleDifference) -> bool:
+    """Whether it changes a total, or may."""
+    return any(change != 0 for change in module.delta)
+
+
+def _by_weight(module: ModuleDifference) -> tuple[int | None, ...]:
+    return module.delta.macs, module.delta.params, module.delta.activations
+
+
+def _sum(modules: Sequence[ModuleDifference]) -> dict[str, int | None]:
+    columns = {unit: [getattr(module.delta, unit) for module in modules] for unit in UNITS}
+    return {unit: None if None in column else sum(column) for unit, column in columns.items()}
+
+
+def _place(module: ModuleDifference) -> str:
+    """Where it is and what it is, from before to now where that is not one and the same."""
+    parts: list[ModulePart] = [part for part in (module.before, module.after) if part]
+    paths = dict.fromkeys(part.path or "(model)" for part in parts)
+    classes = dict.fromkeys(part.module_class for part in parts)
+    return f"{' -> '.join(paths)} {' -> '.join(classes)}"
+
+
+def _cut(place: str) -> str:
+    return place if len(place) <= PATH_WIDTH else f"…{place[1 - PATH_WIDTH :]}"
+
+
+def _some(places: Sequence[str]) -> str:
+    """The first three, and how many more."""
+    more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+    return ", ".join(places[:3]) + more
