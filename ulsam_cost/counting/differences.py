@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
-from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpCost
 from ulsam_cost.counting.count import Count, Uncounted, body_of
 from ulsam_cost.counting.matching import Labels, Matching, Tree
@@ -50,6 +49,9 @@ class Change(NamedTuple):
 def change_of(now: Totals, before: Totals) -> Change:
     """The differences of totals."""
     return Change(*map(difference, now, before))
+
+
+NOTHING = Count(cost=Cost(), backward=Cost(), uncounted=())
 
 
 class Fate(StrEnum):
@@ -123,7 +125,6 @@ class ModuleDifference:
         Raises:
             UnknownNameError: for a convention that does not exist.
         """
-        get_convention(convention)
         now, then = (part.count if part else NOTHING for part in (self.after, self.before))
         whole = now.complete_under(convention) and then.complete_under(convention)
         return now.number(convention) - then.number(convention) if whole else None
@@ -148,9 +149,6 @@ class ModuleDifference:
             **self.delta._asdict(),
             "operators": self.operators,
         }
-
-
-NOTHING = Count(cost=Cost(), backward=Cost(), uncounted=())
 
 
 def module_differences(before: CountedModel, after: CountedModel) -> tuple[ModuleDifference, ...]:
