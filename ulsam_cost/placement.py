@@ -127,10 +127,14 @@ class Step:
     attends: bool
 
     def path(self, attention: str) -> str:
-        """The module's path: that of the layer itself, or `ulsam8_1` or `ulsam11` beside it for attention."""
+        """The module's path: that of the layer itself, or `ulsam8_1` or `ulsam11` beside it for attention.
+
+        That of a reader's mechanism has its NAME, as in `Gate8_1`.
+        """
         if not self.attends:
             return self.slot.path
-        return join_path(self.slot.path.rpartition(".")[0], attention + self.label.replace(":", "_"))
+        name = attention.rpartition(":")[2]
+        return join_path(self.slot.path.rpartition(".")[0], name + self.label.replace(":", "_"))
 
 
 def parse_placement(text: str) -> Placement:

@@ -20,7 +20,7 @@ from ulsam_cost.counting.differences import (
 )
 from ulsam_cost.counting.loaded import count_loaded
 from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.networks import layers_cost, network_layers, split_by_layer
+from ulsam_cost.formulas.networks import layer_of, layer_parts, layers_cost, network_layers, split_by_layer
 from ulsam_cost.frames import Framed
 from ulsam_cost.nn.loading import LoadedModel, load_model
 
@@ -227,7 +227,7 @@ def compare_loaded(loaded: Sequence[LoadedModel], depth: int = DEPTH) -> Compari
 
 
 def _require_derived(each: LoadedModel, counted: Count) -> None:
-    if each.spec is None:
+    if each.spec is None or each.spec.underived:
         return
     if not counted.complete:
         raise CostError(
@@ -239,8 +239,10 @@ def _require_derived(each: LoadedModel, counted: Count) -> None:
 
 def _by_layer(each: LoadedModel, counted: Count) -> dict[str, Totals]:
     assert each.spec is not None
-    split = split_by_layer(counted.cost, network_layers(each.spec))
-    return {layer: totals_of(part, complete=True) for layer, part in split.items()}
+    layers = layer_parts(each.spec)
+    split, layer_at = split_by_layer(counted.cost, layers), layer_of(layers)
+    incomplete = {layer_at(operation.path) for operation in counted.uncounted_products}
+    return {layer: totals_of(part, complete=layer not in incomplete) for layer, part in split.items()}
 
 
 def _by_module(counted: Count, depth: int) -> dict[str, Totals]:

@@ -14,8 +14,8 @@ from ulsam_cost.formulas.networks import (
     LayerCost,
     NetworkSpec,
     layer_of,
+    layer_parts,
     layers_cost,
-    network_layers,
     split_by_layer,
 )
 from ulsam_cost.measuring.memory import Memory
@@ -42,12 +42,15 @@ class ProfiledLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """The counts of a network and its plain form, the derived cost, and what was measured, if anything was."""
+    """The counts of a network and its plain form, the derived cost, and what was measured, if anything was.
+
+    `derived` is None for a mechanism of the reader's, which has no closed form.
+    """
 
     spec: NetworkSpec
     count: Count
     baseline: Count
-    derived: Cost
+    derived: Cost | None
     layers: tuple[ProfiledLayer, ...]
     memory: Memory | None = None
     latency: PairTiming | None = None
@@ -58,6 +61,8 @@ class Profile:
         Raises:
             CostError: if they differ, with both numbers, or if the count is incomplete.
         """
+        if self.derived is None:
+            return
         if not self.count.complete:
             left_out = self.count.left_out()
             raise CostError(f"the count is incomplete ({left_out}) and cannot be held against the derived cost")
@@ -90,7 +95,7 @@ class Profile:
             "activations": at_least(self.count.activations, unless=self.count.complete),
             "baseline": plain,
             "delta": {unit: difference(counted[unit], plain[unit]) for unit in ("params", "macs")},
-            "derived": {"params": self.derived.params, "macs": self.derived.macs},
+            "derived": {unit: self.derived and getattr(self.derived, unit) for unit in ("params", "macs")},
             "layers": [layer.to_dict() for layer in self.layers],
             "uncounted": [asdict(operation) for operation in self.count.uncounted],
             "memory": self.memory and self.memory.to_dict(),
@@ -109,12 +114,12 @@ def _costs(counted: Count) -> dict[str, Any]:
 
 def profile_network(spec: NetworkSpec) -> Profile:
     """Everything about a network but what is measured."""
-    counted, layers = count_network(spec), network_layers(spec)
+    counted, layers = count_network(spec), layer_parts(spec)
     return Profile(
         spec=spec,
         count=counted,
         baseline=count_network(spec.plain()),
-        derived=layers_cost(layers),
+        derived=None if spec.underived else layers_cost(layers),
         layers=_profiled(layers, counted),
     )
 

@@ -11,7 +11,7 @@ from torch import nn
 
 from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.networks import LayerCost, NetworkSpec, network_layers
+from ulsam_cost.formulas.networks import LayerCost, NetworkSpec, layer_parts
 from ulsam_cost.formulas.networks.text import names_network, spec_from_text
 from ulsam_cost.measuring.device import machine_state, refusals_in_a_sentence, resolve_device
 from ulsam_cost.measuring.energy import Energy, energy_counter, measure_energy
@@ -142,7 +142,7 @@ def measured_network(spec: NetworkSpec) -> MeasuredModel:
         name=network_name(spec),
         build=lambda: calibrate_batch_norm(build_network(spec), inputs(SETTLING_BATCH)),
         inputs=inputs,
-        layers=network_layers(spec),
+        layers=layer_parts(spec),
         example_batch=spec.batch,
     )
 

@@ -2,14 +2,17 @@
 
 One file a mechanism, and one line of `REGISTERED`: the commands' choices, the tables, the tests and the
 report follow from it. `ulsam_cost.nn.attention` has a module of the same name in a file of the same name.
+A mechanism of the reader's is named by its code, `FILE.py:NAME`, wherever a name is accepted, and is never registered.
 """
 
 from importlib import import_module
 from typing import Any
 
 from ulsam_cost.cost import Cost
-from ulsam_cost.errors import UnknownNameError, require_size
+from ulsam_cost.errors import CostError, UnknownNameError, require_size
 from ulsam_cost.formulas.attention.mechanism import Mechanism
+from ulsam_cost.formulas.attention.user import user_mechanism
+from ulsam_cost.user_code import names_code
 
 REGISTERED = (
     "non_local",
@@ -40,16 +43,20 @@ REGISTERED = (
     "lsk",
     "fca",
 )
+CODE = "FILE.py:NAME"
 
 
 def get_mechanism(name: str) -> Mechanism:
-    """The mechanism of that name.
+    """The mechanism of that name, or of the reader's code that `FILE.py:NAME` or `package.module:NAME` names.
 
     Raises:
         UnknownNameError: with the nearest name.
+        CostError: for code that does not import, or that makes no module from a number of channels.
     """
+    if names_code(name):
+        return user_mechanism(name)
     if name not in REGISTERED:
-        raise UnknownNameError.among("attention mechanism", name, REGISTERED)
+        raise UnknownNameError.among("attention mechanism", name, [*REGISTERED, CODE])
     mechanism: Mechanism = import_module(f"{__name__}.{name}").MECHANISM
     return mechanism
 
@@ -75,6 +82,7 @@ def attention_cost(name: str, *, channels: Any, height: Any, width: Any, batch: 
     Raises:
         UnknownNameError: for a mechanism or an option that does not exist.
         SizeError: for sizes that the mechanism cannot take.
+        CostError: for a mechanism of the reader's, which has no closed form.
 
     Example:
         >>> import ulsam_cost as uc
@@ -84,6 +92,8 @@ def attention_cost(name: str, *, channels: Any, height: Any, width: Any, batch: 
     """
     mechanism = get_mechanism(name)
     given = mechanism.chosen(options)
+    if mechanism.cost is None:
+        raise CostError(f"{name} has no closed form: it is counted, and a registered mechanism is derived")
     return mechanism.cost(
         channels=require_size("channels", channels),
         height=require_size("height", height),

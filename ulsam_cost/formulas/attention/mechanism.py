@@ -91,16 +91,32 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class UserCode:
+    """A mechanism of the reader's: what makes its module from the number of channels, and the options that it takes.
+
+    `options` has the default of each; `required` names those that must be given. `takes_any` says whether options of
+    other names are passed on as well, `takes_tokens` whether the module takes [n, tokens, c].
+    """
+
+    make: Callable[..., Any]
+    options: Mapping[str, Any]
+    required: tuple[str, ...] = ()
+    takes_any: bool = False
+    takes_tokens: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Mechanism:
     """An attention mechanism: its name, where it comes from, its exact cost and, where there is one, its printed cost.
 
-    `group` is one of GROUPS: what it weighs, or how.
+    `group` is one of GROUPS: what it weighs, or how; empty where that is not known.
 
     `cost` takes channels, height, width, batch and the mechanism's own options, and gives a Cost whose
     paths are those of the real module. `from_table1` names the options that Table 1's letters set.
     `replaces` is the cost of the plain layer in whose place the mechanism stands, if it stands in one's
     place: what it adds to a network is its own cost less that one.
     With its default options it takes channels that are a multiple of `multiple`.
+    A mechanism of the reader's has no closed form: its `cost` is None, and `code` makes its module, which is counted.
     `places` is where its paper puts it. `built_for` gives, for the size of a map and the options, those options that
     the module needs to know the map by.
     """
@@ -109,7 +125,8 @@ class Mechanism:
     title: str
     source: str
     group: str
-    cost: Callable[..., Cost]
+    cost: Callable[..., Cost] | None
+    code: UserCode | None = None
     printed: PrintedFormula | None = None
     replaces: Callable[..., Cost] | None = None
     multiple: int = 1
@@ -120,7 +137,13 @@ class Mechanism:
     @property
     def options(self) -> dict[str, Any]:
         """The mechanism's own options with their defaults."""
-        return dict(_options(self.cost))
+        if self.code is not None:
+            return dict(self.code.options)
+        return dict(_options(self.cost)) if self.cost else {}
+
+    def accepts(self, option: str) -> bool:
+        """Whether the mechanism has an option of that name, or takes any."""
+        return option in self.options or (self.code is not None and self.code.takes_any)
 
     def chosen(self, options: dict[str, Any]) -> dict[str, Any]:
         """The options that are given; None stands for the default.
@@ -128,11 +151,10 @@ class Mechanism:
         Raises:
             UnknownNameError: for one that the mechanism does not have.
         """
-        accepted = self.options
         given = {key: value for key, value in options.items() if value is not None}
         for key in given:
-            if key not in accepted:
-                raise UnknownNameError.among(f"option of {self.name}", key, accepted)
+            if not self.accepts(key):
+                raise UnknownNameError.among(f"option of {self.name}", key, self.options or ["none"])
         return given
 
 

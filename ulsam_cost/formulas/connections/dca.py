@@ -26,6 +26,7 @@ from ulsam_cost.formulas.layers import (
     softmax_cost,
     unused_cost,
 )
+from ulsam_cost.user_code import names_code
 
 MECHANISMS = ("se", "sk", "gc", "ge", "cbam")
 FUNCTIONS = ("direct", "weighted", "softmax")
@@ -83,6 +84,11 @@ def require_dca_options(mechanism: str, options: dict[str, Any]) -> None:
     Raises:
         CostError: with what is accepted.
     """
+    if names_code(mechanism):
+        raise CostError(
+            f"connection dca is not defined for {mechanism}: it joins what a mechanism extracts, which a module alone "
+            f"does not say; accepted are {', '.join(MECHANISMS)}"
+        )
     if mechanism not in MECHANISMS:
         raise CostError(f"connection dca is not defined for {mechanism}: accepted are {', '.join(MECHANISMS)}")
     if (function := options.get("function")) is not None:

@@ -48,8 +48,8 @@ def network_spec(
     Args:
         network: a registered network.
         positions: the layers that attention replaces or follows, as the ULSAM paper writes them.
-        attention: a registered mechanism, or one for each of the positions in order, as in `ulsam,se`, or `none` for
-            the plain network whatever else is given. Named without positions it stands at the papers' places: after
+        attention: a registered mechanism, or the reader's as `FILE.py:NAME` or `package.module:NAME`, or one for each
+            of the positions in order, as in `ulsam,se`, or `none` for the plain network whatever else is given. Named without positions it stands at the papers' places: after
             each block, before the shortcut is added; BAM after each stage but the last; SK and AW in place of the
             convolution; ULSAM nowhere in the MobileNets, where its paper writes positions. Not named it is `ulsam` at
             the positions.
@@ -93,7 +93,7 @@ def network_spec(
         ),
     )
     _require_input_holds(known, spec)
-    network_layers(spec)
+    layer_parts(spec)
     return spec
 
 
@@ -135,13 +135,13 @@ def _require_input_holds(network: Network, spec: NetworkSpec) -> None:
             )
 
 
-@lru_cache(maxsize=1024)
 def network_layers(spec: NetworkSpec) -> tuple[LayerCost, ...]:
     """The derived cost of each layer, in order.
 
     Raises:
         PlacementError: for a position that the network cannot take.
         SizeError: for sizes that a layer cannot have.
+        CostError: for a mechanism of the reader's, which has no closed form.
 
     Example:
         >>> import ulsam_cost as uc
@@ -149,6 +149,14 @@ def network_layers(spec: NetworkSpec) -> tuple[LayerCost, ...]:
         >>> [(layer.layer, layer.output, layer.cost.macs) for layer in layers if layer.layer.startswith("8")]
         [('8', (1, 512, 14, 14), 52283392), ('8:1', (1, 512, 14, 14), 200704)]
     """
+    if names := spec.underived:
+        raise CostError(f"{spec.network} with {names[0]} is counted, not derived: the mechanism has no closed form")
+    return layer_parts(spec)
+
+
+@lru_cache(maxsize=1024)
+def layer_parts(spec: NetworkSpec) -> tuple[LayerCost, ...]:
+    """The layers as `network_layers` gives them, without the cost of mechanisms that have no closed form."""
     layers = list(get_network(spec.network).layers(spec))
     if spec.connection == "dca":  # only the first attention leaves parameters unused
         first = next((at for at, layer in enumerate(layers) if layer.cost.of_kind(OpKind.UNUSED).ops), 0)

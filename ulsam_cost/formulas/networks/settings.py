@@ -99,7 +99,7 @@ def _mixed(
 ) -> dict[str, Any]:
     """The same for a mechanism at each position, `ulsam,se`."""
     names, layers = [name.strip() for name in attention.split(MIX)], placement.layers
-    known = {option for name in names for option in get_mechanism(name).options}
+    chosen = [get_mechanism(name) for name in names]
     if sites or connection not in (None, "", "none"):
         raise CostError(f"attention {attention!r}: several mechanisms stand at positions, without sites or connection")
     if len(names) != len(layers):
@@ -109,7 +109,8 @@ def _mixed(
         )
     given = {key: value for key, value in options.items() if value is not None}
     for key in given:
-        if key not in known:
+        if not any(mechanism.accepts(key) for mechanism in chosen):
+            known = {option for mechanism in chosen for option in mechanism.options}
             raise UnknownNameError.among(f"option of {' or '.join(dict.fromkeys(names))}", key, known)
     return {
         "placement": placement,
@@ -170,7 +171,8 @@ def _after_layers(network: Network, places: Places) -> Placement:
 
 def _routed(attention: str, connection: str, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The options of the attention and those of the connection."""
-    own = {} if attention == NO_ATTENTION else get_mechanism(attention).options
+    mechanism = None if attention == NO_ATTENTION else get_mechanism(attention)
+    own = mechanism.options if mechanism else {}
     joining = CONNECTION_OPTIONS.get(connection, ())
     attends: dict[str, Any] = {}
     connects: dict[str, Any] = {}
@@ -179,6 +181,8 @@ def _routed(attention: str, connection: str, given: dict[str, Any]) -> tuple[dic
             attends[key] = value
         elif key in joining:
             connects[key] = value
+        elif mechanism and mechanism.accepts(key):
+            attends[key] = value
         elif attention != NO_ATTENTION or connection:
             owner = " or ".join(name for name in (attention, connection) if name and name != NO_ATTENTION)
             raise UnknownNameError.among(f"option of {owner}", key, (*own, *joining))

@@ -252,6 +252,8 @@ class AttentionCosts:
 
     def _cost(self, site: Site, x: Shape, **convolution: Any) -> Cost:
         spec, (batch, channels, height, width) = self._spec.at(site.label), x
+        if get_mechanism(spec.attention).cost is None:
+            return Cost()
         try:
             cost = attention_cost(
                 spec.attention,

@@ -55,14 +55,20 @@ class NetworkSpec:
         """Whether nothing attends."""
         return not (self.placement or self.sites or self.connection)
 
+    @property
+    def underived(self) -> tuple[str, ...]:
+        """The mechanisms of the reader's, which have no closed form."""
+        names = () if self.attention == NO_ATTENTION else self.attention.split(MIX)
+        return tuple(name for name in names if get_mechanism(name).cost is None)
+
     def at(self, label: str) -> "NetworkSpec":
         """The same network with the mechanism that stands at a site alone: one of several at positions, or the only."""
         named = dict(zip(map(str, self.placement.layers), self.attention.split(MIX), strict=False))
         name = named.get(label.partition(":")[0])
         if name is None or MIX not in self.attention:
             return self
-        known = get_mechanism(name).options
-        options = tuple((key, value) for key, value in self.attention_options if key in known)
+        mechanism = get_mechanism(name)
+        options = tuple((key, value) for key, value in self.attention_options if mechanism.accepts(key))
         return replace(self, attention=name, attention_options=options)
 
     def plain(self) -> "NetworkSpec":

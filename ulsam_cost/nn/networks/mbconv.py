@@ -86,7 +86,7 @@ class MobileNetV3(nn.Module):
             else:
                 kernel = 3 if slot.kind == "stem" else 1
                 module = conv_norm(slot.in_channels, slot.out_channels, activation, kernel=kernel, stride=slot.stride)
-            place(self, step.path(spec.attention), module)
+            place(self, step.path(spec.at(step.label).attention), module)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         head, hidden = architecture.head, architecture.hidden
         if hidden:

@@ -72,7 +72,7 @@ class ShuffleNetV2(nn.Module):
                 module = ShuffleUnit(attention, slot)
             else:
                 module = conv_norm(slot.in_channels, slot.out_channels, nn.ReLU, kernel=1)
-            path = step.path(spec.attention)
+            path = step.path(spec.at(step.label).attention)
             place(self, path, module)
             if step.attends and "." not in path:
                 self.after_head.append(path)

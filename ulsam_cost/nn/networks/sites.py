@@ -5,11 +5,13 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.connections.aw import aw_sizes
 from ulsam_cost.formulas.networks.sites import link_at, options_at, sites
 from ulsam_cost.formulas.networks.spec import NetworkSpec
 from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.nn.attention.aw import AWConv2d
+from ulsam_cost.nn.attention.user import require_same_shape
 from ulsam_cost.nn.connections.dca import CONNECTED, Passed
 from ulsam_cost.placement import Step
 
@@ -19,6 +21,7 @@ class AttentionModules:
 
     def __init__(self, spec: NetworkSpec) -> None:
         self._spec, self._sites = spec, sites(spec)
+        self._checked: set[tuple[int, ...]] = set()
 
     def after(self, label: str) -> nn.Module | None:
         """The attention that follows at a site; None where none does."""
@@ -37,6 +40,10 @@ class AttentionModules:
     def _build(self, label: str, **convolution: Any) -> nn.Module:
         spec, site = self._spec.at(label), self._sites[label]
         options = {**options_at(spec, site), **convolution}
+        shape = (spec.batch, site.channels, *site.map_size(spec.resolution))
+        if shape not in self._checked:
+            self._checked.add(shape)
+            require_same_shape(get_mechanism(spec.attention), shape, **options)
         if spec.connection != "dca":
             return build_attention(spec.attention, site.channels, **options)
         link = link_at(spec, site, groups=convolution.get("groups", 1))

@@ -29,15 +29,15 @@ def incomplete_lines(profile: Profile) -> str:
 
 def summary_table(profile: Profile) -> Table:
     """Network, baseline, and their difference."""
-    counted, plain = profile.count, profile.baseline
+    counted, plain, derived = profile.count, profile.baseline, profile.derived
     complete = counted.complete and plain.complete
     costs = (
-        ("parameters", counted.params, plain.params, profile.derived.params, True),
+        ("parameters", counted.params, plain.params, derived and derived.params, True),
         (
             "MACs",
             at_least(counted.macs, unless=counted.complete),
             at_least(plain.macs, unless=plain.complete),
-            profile.derived.macs,
+            derived and derived.macs,
             complete,
         ),
     )
