@@ -18,12 +18,12 @@ from ulsam_cost.cli import main
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.counting.fast import FAST
 from ulsam_cost.counting.loaded import count_loaded
+from ulsam_cost.counting.loading import load_model
 from ulsam_cost.counting.rules import RULES
 from ulsam_cost.measuring.layer_times import layer_times, under_roof
 from ulsam_cost.measuring.layers import LayerTiming
 from ulsam_cost.measuring.roofline import Roof
 from ulsam_cost.measuring.samples import Timing
-from ulsam_cost.nn.loading import load_model
 from ulsam_cost.peers import PeerNumber
 from ulsam_cost.report.figures import count as figures_count
 from ulsam_cost.report.formats import render

@@ -10,9 +10,9 @@ from torch import nn
 from ulsam_cost.cli import main
 from ulsam_cost.counting.count import count
 from ulsam_cost.counting.layers import model_layers
+from ulsam_cost.counting.loaded import LoadedModel
 from ulsam_cost.errors import PlacementError
 from ulsam_cost.formulas.networks import REGISTERED, network_spec
-from ulsam_cost.nn.loading import LoadedModel
 from ulsam_cost.nn.networks import build
 from ulsam_cost.nn.places import ModuleCall, why_not_follow, why_not_replace
 
@@ -70,7 +70,7 @@ def test_the_rules_look_at_each_call():
         "same": (True, True, ""),
         "same.0": (True, True, ""),
         "same.1": (True, True, ""),
-        "twice": (False, False, "its channels differ from call to call"),
+        "twice": (False, False, "it runs 2 times, and the shape of its output differs"),
         "join": (True, False, "takes 2 tensors"),
         "split": (False, False, "its output is not a tensor"),
         "idle": (False, False, "not called"),
@@ -85,9 +85,23 @@ def test_the_rules_look_at_each_call():
     assert rows[""].macs == sum(rows[path].macs for path in ("stem", "same", "head"))
 
 
-def test_maps_of_several_sizes_may_be_followed_and_what_keeps_each_replaced():
-    calls = [ModuleCall(taken=((1, 4, s, s),), output=(1, 4, s, s)) for s in (8, 4)]
-    assert (why_not_follow("x", calls), why_not_replace("x", calls)) == ("", "")
+def called(*shapes, dtype=torch.float32):
+    return [ModuleCall(taken=(shape,), output=shape, dtype=dtype) for shape in shapes]
+
+
+def test_maps_of_several_sizes_are_refused_and_the_same_map_is_not():
+    for rule in (why_not_follow, why_not_replace):
+        assert rule("x", called((1, 4, 8, 8), (1, 4, 4, 4))) == "it runs 2 times, and the shape of its output differs"
+        assert rule("x", called((1, 4, 8, 8), (1, 4, 8, 8))) == ""
+
+
+def test_tokens_are_for_those_that_take_them_and_whole_numbers_for_none():
+    tokens = called((2, 49, 8))
+    assert why_not_follow("x", tokens) == "its output has 3 dimensions, not 4"
+    assert why_not_follow("x", tokens, tokens=True) == ""
+    assert why_not_replace("x", tokens, tokens=True) == ""
+    assert why_not_follow("x", called((2, 8)), tokens=True) == "its output has 2 dimensions, not 3 or 4"
+    assert why_not_follow("x", called((1, 4, 8, 8), dtype=torch.int64)) == "its output has numbers of type torch.int64"
 
 
 def test_a_model_that_asks_for_values_has_its_layers_too():

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from ulsam_cost.counting.count import Count as Count
     from ulsam_cost.counting.count import Uncounted as Uncounted
     from ulsam_cost.counting.count import count as count
+    from ulsam_cost.counting.insert import insert as insert
     from ulsam_cost.counting.rules.registry import register_rule as register_rule
     from ulsam_cost.errors import CostError as CostError
     from ulsam_cost.formulas.attention import attention_cost as attention_cost
@@ -75,6 +76,7 @@ _HOMES = {
     "counting.rules.registry": ("register_rule",),
     "counting.compare": ("Comparison", "compare"),
     "counting.count": ("Count", "Uncounted", "count"),
+    "counting.insert": ("insert",),
     "measuring.measure": ("measure",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

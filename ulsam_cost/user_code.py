@@ -36,7 +36,7 @@ def load_object(text: str) -> Any:
 
 def _module(place: str) -> ModuleType:
     if not place.endswith(".py"):
-        with in_a_sentence(f"{place} does not import"), _importable(Path.cwd()):
+        with raised_in_a_sentence(f"{place} does not import"), _importable(Path.cwd()):
             return import_module(place)
     path = Path(place)
     if not os.path.isfile(path):  # Path.is_file raises for a name that no file can have
@@ -45,24 +45,29 @@ def _module(place: str) -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = module_from_spec(spec)
-    with in_a_sentence(f"{place} does not import"), _importable(path.parent.resolve()):
+    with raised_in_a_sentence(f"{place} does not import"), _importable(path.parent.resolve()):
         spec.loader.exec_module(module)
     return module
 
 
 @contextmanager
 def _importable(folder: Path) -> Iterator[None]:
-    """A folder from which modules may be imported, as if a script in it ran."""
+    """A folder from which modules may be imported, as if a script in it ran.
+
+    What the code adds to `sys.path` itself stays, and what it takes away comes back.
+    """
+    before = list(sys.path)
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
-        with suppress(ValueError):  # the code may have changed sys.path itself
+        with suppress(ValueError):
             sys.path.remove(str(folder))
+        sys.path.extend(path for path in before if path not in sys.path)
 
 
 @contextmanager
-def in_a_sentence(what: str) -> Iterator[None]:
+def raised_in_a_sentence(what: str) -> Iterator[None]:
     """Turn whatever the reader's code raises into one sentence with its last line, the error itself chained.
 
     Raises:

@@ -16,7 +16,7 @@ from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import layers_cost, network_layers
-from ulsam_cost.formulas.networks.text import names_network, spec_from_text
+from ulsam_cost.formulas.networks.text import imports_code, names_spec, spec_from_text
 from ulsam_cost.published import Cell
 from ulsam_cost.units import FACTORS, PREFIXES, parse_printed
 
@@ -178,12 +178,12 @@ def check_cells(path: Path, *, allow_code: bool = True) -> list[Finding[Cell]]:
 
 def _model_cost(user: UserCell, *, allow_code: bool) -> tuple[Cost, Callable[[str], str]]:
     """The cost of a cell's model, and what says what its number under a convention leaves out."""
-    if names_network(user.model) and not user.inputs:
-        return layers_cost(network_layers(spec_from_text(user.model))), lambda convention: ""
-    if not allow_code and not names_network(user.model):
+    if not allow_code and imports_code(user.model):
         raise CostError(f"MODEL {user.model!r} would import code: only a network's name, with its options, is allowed")
+    if names_spec(user.model) and not user.inputs and not (spec := spec_from_text(user.model)).underived:
+        return layers_cost(network_layers(spec)), lambda convention: ""
     from ulsam_cost.counting.loaded import count_loaded
-    from ulsam_cost.nn.loading import load_model
+    from ulsam_cost.counting.loading import load_model
 
     counted = count_loaded(load_model(user.model, inputs=user.inputs))
     return counted.cost, counted.left_out

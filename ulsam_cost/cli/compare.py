@@ -29,8 +29,8 @@ def command(
     or a MODEL: FILE.py:NAME or package.module:NAME.
     """
     from ulsam_cost.counting.compare import compare_loaded
+    from ulsam_cost.counting.loading import load_model
     from ulsam_cost.formulas.networks.text import names_network
-    from ulsam_cost.nn.loading import load_model
     from ulsam_cost.report.views import compare as views
 
     if layers and modules:

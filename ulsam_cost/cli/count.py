@@ -52,7 +52,7 @@ def command(
     nn.Module, or a callable without arguments that gives one or a pair of it and its example inputs.
     """
     from ulsam_cost.counting.loaded import count_loaded
-    from ulsam_cost.nn.loading import load_model
+    from ulsam_cost.counting.loading import load_model
     from ulsam_cost.peers import peer_numbers
     from ulsam_cost.report.figures.count import count_figure
     from ulsam_cost.report.files import require_file, write_file

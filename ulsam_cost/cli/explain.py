@@ -80,7 +80,7 @@ def _explain_models(
         raise CostError(f"{len(models)} models and {len(numbers)} printed numbers: one for each is accepted")
     from ulsam_cost.audit.solve import solve
     from ulsam_cost.counting.loaded import count_loaded
-    from ulsam_cost.nn.loading import load_model
+    from ulsam_cost.counting.loading import load_model
     from ulsam_cost.report.views import explain
     from ulsam_cost.units import parse_printed
 

@@ -7,7 +7,7 @@ from ulsam_cost.cli.options import format_option, options
 from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED
-from ulsam_cost.formulas.networks.text import names_network
+from ulsam_cost.formulas.networks.text import names_spec
 from ulsam_cost.report.formats import render
 
 
@@ -31,10 +31,10 @@ def command(model: str, inputs: tuple[str, ...], attention: str | None, style_of
     that also keeps the shape of its input. JSON and CSV give the reason where it may not.
     """
     from ulsam_cost.counting.layers import model_layers, network_layers
-    from ulsam_cost.nn.loading import load_model
+    from ulsam_cost.counting.loading import load_model
     from ulsam_cost.report.views import layers
 
-    if names_network(model):
+    if names_spec(model):
         spec = spec_of(model, {"extra": (), "attention": attention, "shape": _one(inputs)})
         found, stands = network_layers(spec), not spec.is_plain
     elif attention is None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option
+from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option, own_options
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
 from ulsam_cost.cli.output import data_command
 from ulsam_cost.formulas.attention.ulsam import STYLES
@@ -57,6 +57,7 @@ class Sweep(click.ParamType):  # type: ignore[type-arg]
         "--hw", "sizes", type=Sweep(SIZE), default="14", show_default=True, help="Map sizes: 7,14,28,56, or 14x7."
     ),
     mechanisms_option,
+    own_options,
     click.option("--t", type=POSITIVE, help="Attention maps of A2-Net.  [default: m / 8]"),
     click.option("--r", type=POSITIVE, help="Reduction.  [default: 16, or m if that is less]"),
     click.option("--g", type=POSITIVE, help="Subspaces of ULSAM.  [default: 4, or less if 4 does not divide m]"),
@@ -70,6 +71,7 @@ def command(
     channels: tuple[int, ...],
     sizes: tuple[tuple[int, int], ...],
     mechanisms: str | None,
+    extra: tuple[str, ...],
     t: int | None,
     r: int | None,
     g: int | None,
@@ -81,7 +83,7 @@ def command(
 
     The cost of a mechanism that replaces a convolution (aw, sk) is the difference from that convolution.
     """
-    chosen = chosen_mechanisms(mechanisms)
+    chosen = chosen_mechanisms(mechanisms, extra)
     records = overhead_records(chosen, channels, sizes, style=style, t=t, r=r, g=g)
     if picture is not None:
         from ulsam_cost.report.figures.overhead import sweep_figure

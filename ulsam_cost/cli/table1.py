@@ -2,7 +2,7 @@
 
 import click
 
-from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option
+from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option, own_options
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
 from ulsam_cost.cli.output import data_command, say
 from ulsam_cost.formulas.attention.ulsam import STYLES
@@ -31,6 +31,7 @@ from ulsam_cost.report.views.table1 import (
     click.option("--g", type=POSITIVE, help="Subspaces of ULSAM.  [default: 4, or less if 4 does not divide m]"),
     click.option("--style", type=click.Choice(STYLES), default="equation", show_default=True, help="Style of ULSAM."),
     mechanisms_option,
+    own_options,
     click.option("--exact", is_flag=True, help="Add the derived cost of the real modules, and why it differs."),
     click.option("--counted", is_flag=True, help="Add the counted cost of the real modules."),
     format_option,
@@ -44,16 +45,19 @@ def command(
     g: int | None,
     style: str,
     mechanisms: str | None,
+    extra: tuple[str, ...],
     exact: bool,
     counted: bool,
     style_of_output: str,
 ) -> None:
     """Overheads of the attention mechanisms on one map: as printed, derived, counted.
 
-    The printed formulas are those of the ULSAM paper's Table 1, where a FLOP is one multiply-accumulate.
+    The printed formulas are those of the ULSAM paper's Table 1, where a FLOP is one multiply-accumulate. A mechanism
+    of your own, FILE.py:NAME, has no formula, and is counted.
     """
     letters = table1_letters(m, *hw, t=t, r=r, dilation=dilation, g=g)
-    chosen = chosen_mechanisms(mechanisms)
+    chosen = chosen_mechanisms(mechanisms, extra)
+    counted = counted or any(mechanism.cost is None for mechanism in chosen)
     records = table1_records(letters, style=style, chosen=chosen, with_exact=exact, with_counted=counted)
     if not (exact or counted):
         show(table1_table(records), style_of_output, notes=TABLE1_NOTE)

@@ -18,11 +18,11 @@ from ulsam_cost.counting.differences import (
     module_differences,
     totals_of,
 )
-from ulsam_cost.counting.loaded import count_loaded
+from ulsam_cost.counting.loaded import LoadedModel, count_loaded
+from ulsam_cost.counting.loading import load_model
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import layer_of, layer_parts, layers_cost, network_layers, split_by_layer
 from ulsam_cost.frames import Framed
-from ulsam_cost.nn.loading import LoadedModel, load_model
 
 MOST_MODELS = len(ascii_uppercase)
 DEPTH = 2

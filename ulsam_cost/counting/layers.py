@@ -4,16 +4,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
 
-from ulsam_cost.counting.count import body_of, count_and_hear
-from ulsam_cost.counting.loaded import in_a_sentence
+from ulsam_cost.counting.calls import count_calls
+from ulsam_cost.counting.count import body_of
+from ulsam_cost.counting.loaded import LoadedModel, in_a_sentence
 from ulsam_cost.counting.networks import count_network
 from ulsam_cost.formulas.networks import NetworkSpec, attention_by_layer, numbered_layers, split_by_layer
 from ulsam_cost.formulas.networks import network_layers as derived_layers
-from ulsam_cost.nn.loading import LoadedModel
 from ulsam_cost.nn.networks.meta import build_on_meta
-from ulsam_cost.nn.places import ModuleCall, module_call, why_not_follow, why_not_replace
+from ulsam_cost.nn.places import ModuleCall, why_not_follow, why_not_replace
 from ulsam_cost.units import at_least
 
 
@@ -68,13 +67,8 @@ def model_layers(loaded: LoadedModel) -> tuple[Layer, ...]:
     Raises:
         CostError: for a model that does not run on its inputs.
     """
-    calls: dict[str, list[ModuleCall]] = {}
-
-    def heard(path: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
-        calls.setdefault(path, []).append(module_call(args, kwargs, result))
-
-    with in_a_sentence(loaded):
-        counted = count_and_hear(loaded.model, loaded.inputs, heard)
+    with in_a_sentence(loaded.name):
+        counted, calls = count_calls(loaded.model, loaded.inputs)
     macs: Counter[str] = Counter()
     params: Counter[str] = Counter()
     for op in counted.cost:

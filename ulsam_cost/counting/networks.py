@@ -8,6 +8,7 @@ from ulsam_cost.counting.count import Count, count
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.nn.attention import build_attention
+from ulsam_cost.nn.attention.user import require_same_shape
 from ulsam_cost.nn.networks.meta import build_on_meta
 
 
@@ -17,8 +18,14 @@ def count_network(spec: NetworkSpec) -> Count:
 
 
 def count_mechanism(name: str, *, channels: int, height: int, width: int, **options: Any) -> Count:
-    """The counted cost of a mechanism's real module on one map."""
-    options = get_mechanism(name).built_for((height, width), **options) | options
+    """The counted cost of a mechanism's real module on one map.
+
+    Raises:
+        CostError: for a mechanism of the reader's that does not keep the shape of the map.
+    """
+    mechanism = get_mechanism(name)
+    options = mechanism.built_for((height, width), **options) | options
+    require_same_shape(mechanism, (1, channels, height, width), **options)
     with torch.device("meta"):
         module = build_attention(name, channels, **options).eval()
         return count(module, torch.empty(1, channels, height, width))

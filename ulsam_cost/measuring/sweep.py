@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from ulsam_cost.counting.count import count
+from ulsam_cost.counting.loading import load_model
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import LayerCost, NetworkSpec, layer_parts
-from ulsam_cost.formulas.networks.text import names_network, spec_from_text
+from ulsam_cost.formulas.networks.text import names_spec, spec_from_text
 from ulsam_cost.measuring.device import machine_state, refusals_in_a_sentence, resolve_device
 from ulsam_cost.measuring.energy import Energy, energy_counter, measure_energy
 from ulsam_cost.measuring.layer_times import LayerTimes, layer_times, under_roof
@@ -29,7 +30,6 @@ from ulsam_cost.measuring.timing import (
     measure_alone,
     measure_in_turn,
 )
-from ulsam_cost.nn.loading import load_model
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.tensors import batch_size, mapped
 
@@ -160,7 +160,7 @@ def network_name(spec: NetworkSpec) -> str:
 
 def measured_model(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] = ()) -> MeasuredModel:
     """A network with its options in one text, or anybody's model; arguments and errors as in `load_model`."""
-    if names_network(text) and not inputs:
+    if names_spec(text) and not inputs:
         return measured_network(spec_from_text(text))
     loaded = load_model(text, inputs=inputs, otherwise=otherwise, device="cpu")
     example = _filled(loaded.inputs) if loaded.shaped else loaded.inputs

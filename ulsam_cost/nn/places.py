@@ -4,54 +4,72 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ulsam_cost.tensors import shape_of, tensors_of
 
 Shape = tuple[int, ...]
-_MAP_DIMENSIONS = 4  # n, c, h, w
+MAP_DIMENSIONS = 4  # n, c, h, w
+TOKEN_DIMENSIONS = 3  # n, tokens, c
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleCall:
-    """A call of a submodule: the shapes of the tensors it took, and that of its result, None unless it is a tensor."""
+    """A call of a submodule: the shapes of the tensors it took and gave, and the type of what it gave.
+
+    `output` and `dtype` are None where it gave no tensor, or not only one; `given` has the shapes of all.
+    """
 
     taken: tuple[Shape, ...]
     output: Shape | None
+    dtype: torch.dtype | None = None
+    given: tuple[Shape, ...] = ()
 
 
 def module_call(args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> ModuleCall:
     """A call by its arguments and its result."""
     taken = tuple(map(shape_of, tensors_of(args, kwargs)))
-    return ModuleCall(taken=taken, output=shape_of(result) if isinstance(result, Tensor) else None)
+    given = tuple(map(shape_of, tensors_of(result)))
+    if not isinstance(result, Tensor):
+        return ModuleCall(taken=taken, output=None, given=given)
+    return ModuleCall(taken=taken, output=shape_of(result), dtype=result.dtype, given=given)
 
 
-def why_not_follow(path: str, calls: Sequence[ModuleCall]) -> str:
+def channels_of(shape: Shape) -> int:
+    """The channels of a map [n, c, h, w], or of tokens [n, tokens, c]."""
+    return shape[1] if len(shape) == MAP_DIMENSIONS else shape[-1]
+
+
+def why_not_follow(path: str, calls: Sequence[ModuleCall], *, tokens: bool = False) -> str:
     """Why attention may not follow a submodule; empty where it may.
 
-    It follows a map [n, c, h, w] that has the same number of channels at each call.
+    It follows a map [n, c, h, w] that has the same shape at each call, or `tokens` [n, tokens, c] if it takes them.
     """
+    accepted = (TOKEN_DIMENSIONS, MAP_DIMENSIONS) if tokens else (MAP_DIMENSIONS,)
     if not path:
         return "the model itself"
     if not calls:
         return "not called"
-    outputs = [call.output for call in calls]
-    for output in outputs:
-        if output is None:
-            return "its output is not a tensor"
-        if len(output) != _MAP_DIMENSIONS:
-            return f"its output has {len(output)} dimensions, not 4"
-    if len({output[1] for output in outputs if output is not None}) > 1:
-        return "its channels differ from call to call"
-    return ""
+    if len({call.output for call in calls}) > 1:
+        return f"it runs {len(calls)} times, and the shape of its output differs"
+    return _why_no_map(calls[0], accepted)
 
 
-def why_not_replace(path: str, calls: Sequence[ModuleCall]) -> str:
+def _why_no_map(call: ModuleCall, dimensions: Sequence[int]) -> str:
+    if call.output is None or call.dtype is None:
+        return "its output is not a tensor"
+    if len(call.output) not in dimensions:
+        return f"its output has {len(call.output)} dimensions, not {' or '.join(map(str, dimensions))}"
+    return "" if call.dtype.is_floating_point else f"its output has numbers of type {call.dtype}"
+
+
+def why_not_replace(path: str, calls: Sequence[ModuleCall], *, tokens: bool = False) -> str:
     """Why attention may not replace a submodule; empty where it may.
 
     It replaces what it may follow, and what takes one map and gives one of the same shape.
     """
-    if reason := why_not_follow(path, calls):
+    if reason := why_not_follow(path, calls, tokens=tokens):
         return reason
     for call in calls:
         if len(call.taken) != 1:

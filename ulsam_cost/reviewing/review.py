@@ -11,7 +11,7 @@ import ulsam_cost
 from ulsam_cost.counting.count import Count
 from ulsam_cost.counting.loaded import count_loaded
 from ulsam_cost.errors import CostError
-from ulsam_cost.nn.loading import load_model
+from ulsam_cost.counting.loading import load_model
 from ulsam_cost.reviewing.budget import Budget, Judgement, Verdict, judge_budget, verdict_of
 from ulsam_cost.reviewing.costs import Costs, Latency, Numbers, costs_of
 from ulsam_cost.reviewing.design import Candidate, Design, Failure

@@ -47,7 +47,7 @@ def mechanism_of(make: Callable[..., Any], name: str) -> Mechanism:
     Raises:
         CostError: for what is not called with a number of channels.
     """
-    if not callable(make) or hasattr(make, "named_modules") and not isinstance(make, type):
+    if not callable(make) or (hasattr(make, "named_modules") and not isinstance(make, type)):
         raise CostError(f"{name} is {_described(make)}: {_ACCEPTED}")
     try:
         parameters = list(inspect.signature(make).parameters.values())

@@ -49,10 +49,10 @@ def network_spec(
         network: a registered network.
         positions: the layers that attention replaces or follows, as the ULSAM paper writes them.
         attention: a registered mechanism, or the reader's as `FILE.py:NAME` or `package.module:NAME`, or one for each
-            of the positions in order, as in `ulsam,se`, or `none` for the plain network whatever else is given. Named without positions it stands at the papers' places: after
-            each block, before the shortcut is added; BAM after each stage but the last; SK and AW in place of the
-            convolution; ULSAM nowhere in the MobileNets, where its paper writes positions. Not named it is `ulsam` at
-            the positions.
+            of the positions in order, as in `ulsam,se`, or `none` for the plain network whatever else is given. Named
+            without positions it stands at the papers' places: after each block, before the shortcut is added; BAM
+            after each stage but the last; SK and AW in place of the convolution; ULSAM nowhere in the MobileNets,
+            where its paper writes positions. Not named it is `ulsam` at the positions.
         sites: the places inside of the blocks: `block`, MobileNetV1's `both` (its first), `depthwise` or `pointwise`,
             the feature pyramid's `pyramid`, or `paper`, those that the mechanism's paper chooses; a mechanism's name
             stands for those that its paper chooses.

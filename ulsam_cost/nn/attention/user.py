@@ -7,11 +7,9 @@ from torch import Tensor, nn
 
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention.mechanism import Mechanism
+from ulsam_cost.nn.places import channels_of
 from ulsam_cost.nn.without_values import WithoutValues
-from ulsam_cost.user_code import in_a_sentence
-
-
-MAP_DIMENSIONS = 4
+from ulsam_cost.user_code import raised_in_a_sentence
 
 
 def build_users(mechanism: Mechanism, channels: int, options: dict[str, Any]) -> nn.Module:
@@ -31,7 +29,7 @@ def build_users(mechanism: Mechanism, channels: int, options: dict[str, Any]) ->
     try:
         module = make(channels, **options)
     except Exception:
-        with in_a_sentence(f"{call} raises"):
+        with raised_in_a_sentence(f"{call} raises"):
             if torch.get_default_device().type != "meta":
                 raise
             with torch.device("cpu"):
@@ -60,7 +58,7 @@ def require_same_shape(mechanism: Mechanism, shape: tuple[int, ...], /, **option
     except CostError:
         raise
     except Exception:
-        with in_a_sentence(f"{mechanism.name} raises on {given}"), torch.device("cpu"):
+        with raised_in_a_sentence(f"{mechanism.name} raises on {given}"), torch.device("cpu"):
             result = _result(mechanism, shape, options)
     if not isinstance(result, Tensor) or tuple(result.shape) != shape:
         found = "x".join(map(str, result.shape)) if isinstance(result, Tensor) else type(result).__name__
@@ -71,8 +69,3 @@ def _result(mechanism: Mechanism, shape: tuple[int, ...], options: dict[str, Any
     with torch.no_grad(), torch.random.fork_rng(devices=()):
         module = build_users(mechanism, channels_of(shape), mechanism.chosen(options)).eval()
         return module(torch.zeros(shape))
-
-
-def channels_of(shape: tuple[int, ...]) -> int:
-    """The channels of a map [n, c, h, w], or of tokens [n, tokens, c]."""
-    return shape[1] if len(shape) == MAP_DIMENSIONS else shape[-1]

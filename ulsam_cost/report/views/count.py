@@ -8,8 +8,8 @@ from typing import Any
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import PRODUCT_KINDS, Cost
 from ulsam_cost.counting.count import Count, Uncounted
+from ulsam_cost.counting.loaded import LoadedModel
 from ulsam_cost.counting.modules import module_classes, split_params
-from ulsam_cost.nn.loading import LoadedModel
 from ulsam_cost.peers import PeerNumber
 from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, fixed, number, words
 from ulsam_cost.units import AtLeast, at_least

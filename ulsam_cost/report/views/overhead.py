@@ -61,7 +61,7 @@ def _record(mechanism: Mechanism, letters: dict[str, int], style: str) -> dict[s
     row = {"mechanism": mechanism.name, "group": mechanism.group, "m": m, "h": h, "w": w}
     replaces = {"replaces_convolution": mechanism.replaces is not None}
     try:
-        cost = attention_cost(mechanism.name, **sizes, **options)
+        cost = _cost(mechanism, sizes, options)
     except CostError as error:
         costs = dict.fromkeys(("params", "macs", "whole_params", "whole_macs"))
         return row | costs | replaces | {"refused": f"{mechanism.name} on {m} x {h} x {w}: {error}"}
@@ -73,6 +73,18 @@ def _record(mechanism: Mechanism, letters: dict[str, int], style: str) -> dict[s
         "whole_macs": cost.macs,
     }
     return row | costs | replaces | {"refused": None}
+
+
+def _cost(mechanism: Mechanism, sizes: dict[str, int], options: dict[str, Any]) -> Cost:
+    """The derived cost of a mechanism; that of a reader's, which has no closed form, is counted."""
+    if mechanism.cost is not None:
+        return attention_cost(mechanism.name, **sizes, **options)
+    from ulsam_cost.counting.networks import count_mechanism
+
+    counted = count_mechanism(mechanism.name, **sizes, **options)
+    if not counted.complete:
+        raise CostError(f"its count is incomplete ({counted.left_out()})")
+    return counted.cost
 
 
 def overhead_table(records: Sequence[dict[str, Any]]) -> Table:

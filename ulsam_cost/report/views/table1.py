@@ -108,7 +108,9 @@ def _module_costs(
     params, macs = printed
     options = mechanism.from_table1(**letters, style=style)
     plain = replaced_cost(mechanism, letters, options)
-    if with_exact:
+    if with_exact and mechanism.cost is None:
+        record |= {"exact_params": None, "exact_macs": None, "why": "no closed form: counted"}
+    elif with_exact:
         cost = exact_cost(mechanism, letters, options)
         record |= {"exact_params": cost.params - plain.params, "exact_macs": cost.macs - plain.macs}
         if params:
