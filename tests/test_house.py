@@ -124,7 +124,7 @@ def test_a_mechanism_is_loaded_when_it_is_asked_for():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(ast.literal_eval(done.stdout.splitlines()[-1]))
-    assert loaded == {"mechanism", "non_local", "a2", "se", "bam", "cbam", "ulsam"}
+    assert loaded == {"mechanism", "user", "non_local", "a2", "se", "bam", "cbam", "ulsam"}
 
 
 def test_every_public_name_is_there():

@@ -232,15 +232,15 @@ def _device_at(model: nn.Module, path: str) -> torch.device:
         path = path.rpartition(".")[0]
 
 
-def _sequences(model: nn.Module, target: Target, calls: Calls) -> list[tuple[nn.Sequential, str]]:
+def _sequences(model: nn.Module, target: Target, calls: Calls) -> list[tuple[nn.Module, str]]:
     """The nn.Sequentials that run a target, and its name in each; none if anything else runs it."""
-    found, runs = [], 0
+    found: list[tuple[nn.Module, str]] = []
+    runs = 0
     for path in target.paths:
         above, _, name = path.rpartition(".")
         parent = model.get_submodule(above)
-        if not isinstance(parent, nn.Sequential) or type(parent).forward is not nn.Sequential.forward:
-            return []
-        if (parent, name) not in found:
+        plain = isinstance(parent, nn.Sequential) and type(parent).forward is nn.Sequential.forward
+        if plain and (parent, name) not in found:
             found.append((parent, name))
             runs += len(calls.of.get(_first_path(model, parent), ()))
     return found if runs == target.runs else []
@@ -251,7 +251,7 @@ def _first_path(model: nn.Module, module: nn.Module) -> str:
     return paths[module]
 
 
-def _put_behind(sequence: nn.Sequential, name: str, gate: nn.Module) -> None:
+def _put_behind(sequence: nn.Module, name: str, gate: nn.Module) -> None:
     """Put attention behind a module of a sequence, and behind the attention that follows it already."""
     table, own = getattr(sequence, MODULES), f"{name}{_SUFFIX}"
     items = list(table.items())
