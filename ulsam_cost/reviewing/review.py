@@ -10,8 +10,8 @@ from typing import Any
 import ulsam_cost
 from ulsam_cost.counting.count import Count
 from ulsam_cost.counting.loaded import count_loaded
-from ulsam_cost.errors import CostError
 from ulsam_cost.counting.loading import load_model
+from ulsam_cost.errors import CostError
 from ulsam_cost.reviewing.budget import Budget, Judgement, Verdict, judge_budget, verdict_of
 from ulsam_cost.reviewing.costs import Costs, Latency, Numbers, costs_of
 from ulsam_cost.reviewing.design import Candidate, Design, Failure
