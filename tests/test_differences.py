@@ -43,6 +43,11 @@ def block(kernel=3):
     return nn.Sequential(conv(kernel), nn.BatchNorm2d(8), nn.ReLU())
 
 
+def halving(*widths):
+    """Convolutions that halve a map of 6 x 5 to 3 x 3, 2 x 2 and 1 x 1."""
+    return nn.Sequential(*(nn.Sequential(nn.Conv2d(*pair, 1, stride=2, bias=False)) for pair in widths))
+
+
 def rows(before, after, inputs=X):
     """What differs: fate, paths and MACs; the whole is held against the totals on the way."""
     network = uc.compare({"before": before, "after": after}, inputs).networks[1]
@@ -118,6 +123,37 @@ CASES = {
         lambda: nn.Sequential(conv(5), conv(), nn.ReLU()),
         lambda: nn.Sequential(conv(5), nn.Sequential(conv(groups=8), conv(1)), nn.ReLU()),
         [("changed", "1", "1", MAP * 8 * 9 + POINT - FULL)],
+    ),
+    "several replaced by one": (
+        lambda: nn.Sequential(conv(5), nn.Sequential(conv(groups=8), conv(1)), nn.ReLU()),
+        lambda: nn.Sequential(conv(5), nn.Sigmoid(), nn.ReLU()),
+        [("changed", "1", "1", -MAP * 8 * 9 - POINT)],
+    ),
+    "a flat list folded into blocks": (
+        lambda: nn.Sequential(conv(), nn.ReLU(), conv(), nn.ReLU()),
+        lambda: nn.Sequential(nn.Sequential(conv(), nn.ReLU()), nn.Sequential(conv(), nn.ReLU())),
+        [
+            ("inserted", None, "0", 0),
+            ("moved", "0", "0.0", 0),
+            ("moved", "1", "0.1", 0),
+            ("inserted", None, "1", 0),
+            ("moved", "2", "1.0", 0),
+            ("moved", "3", "1.1", 0),
+        ],
+    ),
+    "a layer wrapped": (
+        conv,
+        lambda: nn.Sequential(conv(), conv(1)),
+        [("inserted", None, "", 0), ("moved", "", "0", 0), ("inserted", None, "1", POINT)],
+    ),
+    "another width": (  # one of the three has the parameters of another
+        lambda: halving((8, 16), (16, 32), (32, 32)),
+        lambda: halving((8, 8), (8, 16), (16, 16)),
+        [
+            ("changed", "0.0", "0.0", 2 * 3 * 3 * (8 * 8 - 8 * 16)),
+            ("changed", "1.0", "1.0", 2 * 2 * 2 * (8 * 16 - 16 * 32)),
+            ("changed", "2.0", "2.0", 2 * 1 * 1 * (16 * 16 - 32 * 32)),
+        ],
     ),
     "gathered into stages": (
         lambda: nn.Sequential(block(), block(1), block(), block(5)),

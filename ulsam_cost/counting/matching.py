@@ -87,12 +87,13 @@ class Matching:
         self._match_in_place(leaves=False)
         self._match_containers(self.before.alike, self.after.alike)
         self._match_in_place(leaves=True)
-        if self.after_of[0] is None and self.before_of[0] is None:
-            self._match(0, 0)
+        if self.before.inner[0] and self.after.inner[0]:
+            self._match_roots()
         self._match_siblings(to_the_last=False)
         self._match_leaves()
         self._match_containers(self.before.shaped, self.after.shaped)
         self._match_holders()
+        self._match_roots()
         self._match_siblings(to_the_last=True)
 
     def _match(self, old: int, new: int) -> None:
@@ -135,6 +136,10 @@ class Matching:
         for i, j in aligned(keys, others):
             self._match(olds[i], news[j])
 
+    def _match_roots(self) -> None:
+        if self.after_of[0] is None and self.before_of[0] is None:
+            self._match(0, 0)
+
     def _match_siblings(self, *, to_the_last: bool) -> None:
         """Match what is left in modules that are matched, and go on in these."""
         pairs = [(old, new) for old, new in enumerate(self.after_of) if new is not None]
@@ -163,6 +168,8 @@ class Matching:
         levels = IN_LISTS if _is_list(self.before, olds) and _is_list(self.after, news) else BY_NAME
         found: list[tuple[int, int]] = []
         for level in levels if to_the_last else levels[:-1]:
+            if not free_olds or not free_news:
+                break
             added: list[tuple[int, int]] = []
             for (i, j), (k, end) in pairwise([(-1, -1), *sorted(fixed), (len(olds), len(news))]):
                 left = {i: level.key(self.before, olds[i]) for i in range(i + 1, k) if i in free_olds}
