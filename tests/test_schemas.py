@@ -92,6 +92,7 @@ CALLS = [
     ("review", "DESIGN", "--keep-going"),
     ("review", "DESIGN", "--keep-going", "--accept"),
     ("review", "DESIGN", "--keep-going", "--check"),
+    ("sweep", "MODELS", "--out", "OUT", "--derive", "--workers", "1"),
     ("count", "OWN:odd"),
     ("count", "OWN:plain", "--peers"),
     ("count", "mv1", "--depth", "1"),
@@ -115,13 +116,14 @@ def quick_roof(monkeypatch, tmp_path):
 
 @pytest.fixture
 def run_json(tmp_path):
-    own, cells, design = (tmp_path / name for name in ("own.py", "cells.csv", "design.toml"))
+    own, cells, design, models = (tmp_path / name for name in ("own.py", "cells.csv", "design.toml", "models.txt"))
+    models.write_text("mv1\nmv2 --width 0.5\nmv7\n")
     own.write_text(OWN)
     design.write_text(DESIGN)
     cells.write_text(CELLS.replace("OWN", str(own)))
 
     def run(*args):
-        places = {"OWN": own, "CELLS": cells, "DESIGN": design}
+        places = {"OWN": own, "CELLS": cells, "DESIGN": design, "MODELS": models, "OUT": tmp_path / "costs.csv"}
         filled = [re.sub("|".join(places), lambda match: str(places[match[0]]), arg) for arg in args]
         if {"--check", "--accept"} & {*args}:
             CliRunner().invoke(main, ["review", str(design), "--keep-going"])

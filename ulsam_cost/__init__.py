@@ -56,6 +56,8 @@ if TYPE_CHECKING:
     from ulsam_cost.placement import parse_placement as parse_placement
     from ulsam_cost.searching.search import SearchResult as SearchResult
     from ulsam_cost.searching.search import search as search
+    from ulsam_cost.sweeping.sweep import Sweep as Sweep
+    from ulsam_cost.sweeping.sweep import sweep as sweep
 
 __version__ = "0.1.0"
 
@@ -73,6 +75,7 @@ _HOMES = {
     "nn.networks": ("build",),
     "placement": ("Placement", "parse_placement"),
     "searching.search": ("SearchResult", "search"),
+    "sweeping.sweep": ("Sweep", "sweep"),
     "counting.rules.registry": ("register_rule",),
     "counting.compare": ("Comparison", "compare"),
     "counting.count": ("Count", "Uncounted", "count"),

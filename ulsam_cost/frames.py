@@ -23,14 +23,19 @@ class Framed:
         Counts are of dtype Int64, so that they are exact and what is not known is <NA>; those that are no 64-bit
         integers (arrays and symbols of closed forms) are objects. Times are float64, in milliseconds.
         """
-        from pandas import DataFrame
-
-        rows = list(self.rows())
-        return DataFrame({name: _array([row.get(name) for row in rows], dtype) for name, dtype in self.columns.items()})
+        return frame_of(self.rows(), self.columns)
 
     def _repr_html_(self) -> str | None:
         html: str | None = self.to_frame()._repr_html_()  # type: ignore[operator]
         return html
+
+
+def frame_of(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> "DataFrame":
+    """Rows as a pandas DataFrame with these columns, named with their dtypes."""
+    from pandas import DataFrame
+
+    rows = list(rows)
+    return DataFrame({name: _array([row.get(name) for row in rows], dtype) for name, dtype in columns.items()})
 
 
 def _array(values: list[Any], dtype: str) -> Any:

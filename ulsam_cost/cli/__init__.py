@@ -28,6 +28,7 @@ COMMANDS = {
     "measure": "Time, memory and energy of a model, and how far it is from the device's limit.",
     "search": "Placements of attention that keep a budget and cost least, out of all of them.",
     "review": "Candidates of a design beside its baseline, under a budget: a report, or a check.",
+    "sweep": "The costs of many models, a row each, on all processors or a cluster.",
     "count": "What any PyTorch model costs, under every convention, and what was not counted.",
     "conventions": "What each tool and each paper calls FLOPs.",
     "crosscheck": "Compare every printed cost with the computed one.",

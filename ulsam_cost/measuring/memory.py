@@ -111,7 +111,7 @@ def require_memory_for(model: nn.Module, inputs: Any, setting: Setting) -> None:
     if setting.device.type != "cpu":
         return
     args, kwargs = as_arguments(inputs)
-    live, free = largest_live_set(model, args, kwargs, train=setting.train, dtype=setting.dtype), _available()
+    live, free = largest_live_set(model, args, kwargs, train=setting.train, dtype=setting.dtype), free_memory()
     if live is not None and live.bytes > free:
         raise DeviceError(
             f"the batch does not fit into the memory of cpu: its activations take {live.bytes:,} bytes and "
@@ -158,7 +158,7 @@ def _resident_peak(run: Any) -> int | None:
     return None
 
 
-def _available() -> int:
+def free_memory() -> int:
     """What the system has free, or what is left of the container's share if that is less."""
     free: int = psutil.virtual_memory().available
     with suppress(OSError, ValueError):  # no container, or one without a limit; psutil knows of none

@@ -9,12 +9,15 @@ matplotlib.use("agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from ulsam_cost.audit.outcomes import Outcome
 from ulsam_cost.formulas.attention import REGISTERED
 from ulsam_cost.plain_text import visible_line
+from ulsam_cost.units import format_count
 
 STYLE: Any = {
     "font.size": 10,
@@ -67,6 +70,14 @@ def set_grid(axis: Axes, which: Literal["both", "x", "y"]) -> None:
     """Faint lines below what is drawn."""
     axis.grid(axis=which, alpha=0.3)
     axis.set_axisbelow(True)
+
+
+def set_log_counts(axis: Axis) -> None:
+    """A logarithmic axis of counts, labelled in K, M and G at 1, 2 and 5 times the powers of ten."""
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: format_count(value, 0)))
+    axis.set_minor_locator(NullLocator())
 
 
 def plain_label(text: str) -> str:
