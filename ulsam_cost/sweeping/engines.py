@@ -11,6 +11,7 @@ from ulsam_cost.errors import CostError, first_line
 from ulsam_cost.sweeping.work import is_ready, start_worker
 
 TASKS_A_PROCESS = 500  # before it is replaced by a new one, so that what models leave behind goes
+CONNECT_SECONDS = 10.0
 RESOURCE = "device"  # of a Dask worker that may time models, one at a time
 GUARD = "uc.sweep in a script stands under `if __name__ == '__main__':`"
 
@@ -93,7 +94,7 @@ def dask_cluster(address: str, *, times: bool = False) -> Iterator[Engine]:
     except ImportError as error:
         raise CostError("--scheduler needs dask.distributed: pip install 'ulsam-cost[dask]'") from error
     try:
-        client = Client(address, timeout=10, set_as_default=False)
+        client = Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     except (OSError, ValueError, TypeError) as error:
         raise CostError(f"no Dask scheduler answers at {address}: {first_line(error)}") from error
     try:
