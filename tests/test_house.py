@@ -23,16 +23,19 @@ ROOMS = [
     ("audit",),
     ("searching",),
     ("reviewing",),
+    ("sweeping",),
     ("report",),
     ("cli", "testing", "__main__"),
 ]
 HOMES = {
-    "torch": ("torch_private", "tensors", "nn", "counting", "measuring", "peers"),
+    "torch": ("torch_private", "tensors", "nn", "counting", "measuring", "peers", "sweeping"),
     "pandas": ("frames",),
     "matplotlib": ("report/figures",),
     "fvcore": ("peers",),
     "thop": ("peers",),
     "psutil": ("measuring",),
+    "pyarrow": ("sweeping",),
+    "distributed": ("sweeping",),
     "platformdirs": ("measuring",),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -1,6 +1,7 @@
 """Results as tables: a pandas DataFrame, which is also what a notebook shows; pandas is loaded when it is asked for."""
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -36,6 +37,21 @@ def frame_of(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> "
 
     rows = list(rows)
     return DataFrame({name: _array([row.get(name) for row in rows], dtype) for name, dtype in columns.items()})
+
+
+def frame_of_csv(path: Path, columns: Mapping[str, str]) -> "DataFrame":
+    """A CSV file with these columns as a pandas DataFrame."""
+    from pandas import read_csv
+
+    return read_csv(path, dtype=dict(columns))
+
+
+def frame_of_parquet(path: Path) -> "DataFrame":
+    """A Parquet file, or a folder of them, as a pandas DataFrame."""
+    from pandas import read_parquet
+
+    frame: DataFrame = read_parquet(path)
+    return frame
 
 
 def _array(values: list[Any], dtype: str) -> Any:

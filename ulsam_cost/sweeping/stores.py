@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ulsam_cost.errors import CostError, OutputError, first_line
-from ulsam_cost.frames import frame_of
+from ulsam_cost.frames import frame_of, frame_of_csv, frame_of_parquet
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -117,9 +117,7 @@ class CsvStore:
 
     def frame(self) -> "DataFrame":
         """All rows as a DataFrame."""
-        from pandas import read_csv
-
-        return read_csv(self._path, dtype=dict(self._columns))
+        return frame_of_csv(self._path, self._columns)
 
 
 class ParquetStore:
@@ -174,10 +172,7 @@ class ParquetStore:
 
     def frame(self) -> "DataFrame":
         """All rows as a DataFrame."""
-        from pandas import read_parquet
-
-        frame: DataFrame = read_parquet(self._path)
-        return frame
+        return frame_of_parquet(self._path)
 
 
 def _line(values: Sequence[Any]) -> str:
