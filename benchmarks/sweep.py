@@ -33,7 +33,11 @@ MECHANISMS = ("se", "cbam", "gc", "eca", "coord", "triplet", "simam", "sge")
 def own_models() -> list[str]:
     """Networks of the project, each of which is built and counted."""
     texts = [f"{network} --attention {name}" for network in NETWORKS[:3] for name in MECHANISMS]
-    return [*NETWORKS, *texts, *(f"{network} --width {width}" for network in ("mv1", "mv2") for width in (0.5, 0.75, 1.4))]
+    return [
+        *NETWORKS,
+        *texts,
+        *(f"{network} --width {width}" for network in ("mv1", "mv2") for width in (0.5, 0.75, 1.4)),
+    ]
 
 
 def work_through(texts: Sequence[str], channel: "multiprocessing.connection.Connection") -> None:
