@@ -29,7 +29,7 @@ ROOMS = [
 ]
 HOMES = {
     "torch": ("torch_private", "tensors", "nn", "counting", "measuring", "peers", "sweeping"),
-    "pandas": ("frames",),
+    "pandas": ("frames", "sweeping"),
     "matplotlib": ("report/figures",),
     "fvcore": ("peers",),
     "thop": ("peers",),

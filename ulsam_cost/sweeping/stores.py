@@ -132,7 +132,7 @@ class ParquetStore:
             ) from error
         types = {"Int64": pa.int64(), "float64": pa.float64(), "string": pa.string(), "boolean": pa.bool_()}
         self._path, self._columns = path, columns
-        self._schema = pa.schema([(name, types[dtype]) for name, dtype in columns.items()])
+        self._types = pa.schema([(name, types[dtype]) for name, dtype in columns.items()])
         if path.exists() and not path.is_dir():
             raise CostError(f"{path} is a file: a folder, which holds a dataset, or a new name is accepted")
         with _sentences(path):
@@ -141,8 +141,8 @@ class ParquetStore:
                 left.unlink()
         for part in self._parts()[:1]:
             found = self._read(part, None).schema.names
-            if found != self._schema.names:
-                raise _another_sweep(path, found, self._schema.names)
+            if found != self._types.names:
+                raise _another_sweep(path, found, self._types.names)
 
     def _parts(self) -> list[Path]:
         return sorted(self._path.glob("*.parquet"))
@@ -166,7 +166,7 @@ class ParquetStore:
 
         name = f"rows-{records[0]['row']:09}.parquet"
         with _sentences(self._path):
-            table = pa.Table.from_pandas(frame_of(records, self._columns), schema=self._schema, preserve_index=False)
+            table = pa.Table.from_pandas(frame_of(records, self._columns), schema=self._types, preserve_index=False)
             pq.write_table(table, self._path / f"{_SCRATCH}{name}")
             os.replace(self._path / f"{_SCRATCH}{name}", self._path / name)
 

@@ -38,7 +38,7 @@ class Sweep(Framed):
         >>> import ulsam_cost as uc
         >>> costs = uc.sweep(["mv1", "mv1 --positions 11", "mv7"], derive=True, workers=1).to_frame()
         >>> costs["macs"].tolist()[:2], costs["error"].isna().tolist()
-        ([568740352, 516544000], [True, True, False])
+        ([568740352, 516657664], [True, True, False])
     """
 
     columns: Mapping[str, str]  # type: ignore[misc]
