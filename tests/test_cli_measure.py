@@ -170,7 +170,7 @@ def test_a_network_may_bring_its_options_in_one_text():
     [
         (("wide", "--input", "5x9"), "does not run on these inputs"),
         (("wide",), "gives no example inputs"),
-        (("two", "--width", "0.5"), "beside its bare name"),
+        (("two", "--width", "0.5"), "only with a network's name alone"),
         (("missing",), "unknown name"),
     ],
 )
@@ -193,9 +193,9 @@ def test_precision_is_a_per_cent_or_a_share():
         (("--dtype", "int4"), "unknown dtype 'int4'"),
         (("--mode", "fast"), "unknown mode 'fast'"),
         (("--mode", "graph"), "CUDA graph"),
-        (("--layers", "--mode", "compile"), "take --mode eager"),
-        (("--layers", "--train"), "a step is more"),
-        (("--energy",), "leave --energy out"),
+        (("--layers", "--mode", "compile"), "use --mode eager"),
+        (("--layers", "--train"), "layers are timed in a forward pass only"),
+        (("--energy",), "leave out --energy"),
         (("--precision", "200%"), "1% or 0.01 is accepted"),
         (("--precision", "small"), "1% or 0.01 is accepted"),
         (("--batch", "1,0"), "not a positive whole number"),

@@ -107,7 +107,7 @@ def test_csv_is_one_table():
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("mv1",), "1 to compare: two to 26 networks are accepted"),
+        (("mv1",), "1 to compare: 2 to 26 networks are accepted"),
         (("mv1", "resnet5"), "'resnet5' is not a model"),
         (("mv1", "mv1 --positions 13"), "layer 13 of mv1 changes the shape"),
         (("mv1", "resnet50 --attention ulsam --connection dca"), "dca is not defined for ulsam"),

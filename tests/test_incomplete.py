@@ -365,7 +365,7 @@ def test_profile_marks_an_incomplete_network_and_holds_it_against_nothing(monkey
     args = ("profile", "mv1", "--positions", "11", "--no-latency")
     result = run(*args)
     assert result.exit_code == 2
-    assert "the count is incomplete (1 operation without a rule) and cannot be held against" in result.stderr
+    assert "the count is incomplete (1 operation without a rule) and cannot be compared with" in result.stderr
     macs = next(line for line in result.stdout.splitlines() if line.startswith("MACs"))
     assert macs.split()[:4] == ["MACs", "at", "least", f"{network('mv1', '11').macs - 1024 * 1000:,}"]
     assert "%" not in macs
@@ -384,7 +384,7 @@ def test_compare_and_the_report_hold_no_incomplete_count_against_the_derived_one
     without_linear_rules(monkeypatch)
     result = run("compare", "mv1", "mv2")
     assert result.exit_code == 2
-    assert "mv1: the count is incomplete (1 operation without a rule) and cannot be held" in result.stderr
+    assert "mv1: the count is incomplete (1 operation without a rule) and cannot be compared" in result.stderr
     with pytest.raises(uc.CostError, match="mv1: the count is incomplete"):
         counted_cost(uc.network_spec("mv1", resolution=(32, 64)))
 

@@ -110,7 +110,7 @@ def test_a_batch_that_does_not_fit_is_refused_before_it_runs(monkeypatch):
     monkeypatch.setattr(memory, "_available", lambda: N * 8 * 2 * FLOAT)
     require_memory_for(CHAIN, X, setting)
     monkeypatch.setattr(memory, "_available", lambda: N * 8 * 2 * FLOAT - 1)
-    with pytest.raises(DeviceError, match="192 bytes and 191 are free; take a smaller batch"):
+    with pytest.raises(DeviceError, match="192 bytes and 191 are free; a smaller batch is accepted"):
         require_memory_for(CHAIN, X, setting)
 
 

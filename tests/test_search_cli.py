@@ -106,7 +106,7 @@ def test_a_count_that_differs_is_an_error(monkeypatch):
     result = run("search", "mv2", "--layers", "16,17", "--resolutions", 96)
     assert result.exit_code == 2
     macs = uc.network_cost("mv2", resolution=96).macs
-    assert f"counted macs {macs:,} differ from those searched by" in result.stderr
+    assert f"counted macs {macs:,} differ from those of the search" in result.stderr
 
 
 def test_groups_of_mechanisms_are_accepted():
@@ -178,7 +178,10 @@ def test_a_budget_that_nothing_keeps_names_the_nearest():
         (("--widths", "0"), "width = 0"),
         (("--attention", "sse"), "unknown attention mechanism 'sse'"),
         (("--option", "reduction=4"), "unknown option of ulsam 'reduction'"),
-        (("--minimise", "macs", "--picture", "x.png"), "two metrics to minimise are accepted"),
+        (
+            ("--minimise", "macs", "--picture", "x.png"),
+            "--picture with --minimise macs: two metrics or more are accepted",
+        ),
         (("--measure", "1", "--device", "tpu"), "tpu"),
     ],
 )

@@ -10,7 +10,7 @@
     >>> timed = uc.measure(uc.build_attention("se", 64), torch.zeros(1, 64, 7, 7), device="cpu", repeats=3)  # measured
     >>> timed.network.runs
     3
-    >>> uc.crosscheck(source="ulsam").passes  # held against what the papers print
+    >>> uc.crosscheck(source="ulsam").passes  # compares the printed costs with the computed ones
     True
     >>> [name for name, convention in uc.CONVENTIONS.items() if convention.unit == "mult-adds"]  # each a counting rule
     ['torchinfo']

@@ -85,7 +85,7 @@ def a2(module, x):
         ({"map_size": 0}, r"map_size = 0: h, or \(h, w\)"),
         ({"stride": 0}, "stride = 0"),
     ],
-    not_in={"resnet101_fpn": "mhsa at lateral 2 of resnet101_fpn: it stands in place"},
+    not_in={"resnet101_fpn": "mhsa at lateral 2 of resnet101_fpn: it replaces"},
 )
 def mhsa(module, x):
     n, m, h, w = x.shape

@@ -6,7 +6,7 @@ from plain import adaptive_means, batch_norm, conv, conv_with, mean_of_map, relu
 
 from mechanisms.table import FLAG, MOBILE, REDUCTION, Formula, case, divisors, too_narrow
 
-NO_UNIT = "it stands in place of a spatial convolution with norm and activation, and there is none"
+NO_UNIT = "it replaces a spatial convolution with norm and activation, and there is none"
 
 
 @case(
@@ -53,14 +53,14 @@ NO_UNIT = "it stands in place of a spatial convolution with norm and activation,
     refused=[
         too_narrow(),
         ({"kernel": 2}, "kernel = 2: an odd one is accepted"),
-        ({"branches": 1}, "branches = 1: 2 or more are accepted"),
+        ({"branches": 1}, "branches = 1 leaves nothing to select: 2 or more are accepted"),
         ({"groups": 3}, "groups = 3 does not divide channels = 20; accepted are 1, 2, 4, 5, 10, 20"),
         ({"groups": 2.0}, "groups = 2.0"),
         ({"stride": 0}, "stride = 0"),
         ({"activation": "gelu"}, "activation = 'gelu': accepted are relu, relu6"),
     ],
     not_in={
-        "resnet101_fpn": "in place of a block's spatial convolution and there is none",
+        "resnet101_fpn": "it replaces the spatial convolution of a block, and there is none",
         **dict.fromkeys(("resnet18", "resnet34", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0"), NO_UNIT),
         "mobilenet_v3_large": "sk at 8 of mobilenet_v3_large: activation = 'hardswish': accepted are relu, relu6",
         "mobilenet_v3_small": "sk at 5 of mobilenet_v3_small: activation = 'hardswish'",
@@ -186,7 +186,7 @@ def aw(module, x):
     ],
     not_in={
         **dict.fromkeys(MOBILE, "does not divide channels"),
-        "resnet101_fpn": "psa at lateral 2 of resnet101_fpn: it stands in place of a block's spatial convolution",
+        "resnet101_fpn": "psa at lateral 2 of resnet101_fpn: it replaces the spatial convolution of a block",
     },
 )
 def psa(module, x):
@@ -241,7 +241,7 @@ def psa(module, x):
         ({"activation": "gelu"}, "activation = 'gelu': accepted are relu, relu6"),
     ],
     not_in={
-        "resnet101_fpn": "in place of a block's spatial convolution and there is none",
+        "resnet101_fpn": "it replaces the spatial convolution of a block, and there is none",
         **dict.fromkeys(("resnet18", "resnet34", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0"), NO_UNIT),
         **dict.fromkeys(MOBILE[:5], "radix x groups = .* does not divide channels ="),
         "efficientnet_b0": "activation = 'silu': accepted are relu, relu6",

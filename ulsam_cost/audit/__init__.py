@@ -8,10 +8,10 @@ stands as unexplained.
 
 from ulsam_cost.audit.finding import DIGIT_VERDICTS as DIGIT_VERDICTS
 from ulsam_cost.audit.finding import EXACT_VERDICTS as EXACT_VERDICTS
+from ulsam_cost.audit.finding import CellOrClaim as CellOrClaim
 from ulsam_cost.audit.finding import Computed as Computed
 from ulsam_cost.audit.finding import Finding as Finding
 from ulsam_cost.audit.finding import Reading as Reading
-from ulsam_cost.audit.finding import Subject as Subject
 from ulsam_cost.audit.finding import Verdict as Verdict
 from ulsam_cost.audit.judging import check_cell as check_cell
 from ulsam_cost.audit.judging import compute_cell as compute_cell

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ulsam_cost.audit.cells_file import check_cells
 from ulsam_cost.audit.claims import check_claim
-from ulsam_cost.audit.finding import Computed, Finding, Subject, Verdict
+from ulsam_cost.audit.finding import CellOrClaim, Computed, Finding, Verdict
 from ulsam_cost.audit.judging import check_cell
 from ulsam_cost.audit.outcomes import Outcome, outcome_of
 from ulsam_cost.errors import CostError, UnknownNameError
@@ -140,7 +140,7 @@ def _number(computed: Computed) -> int | float:
     return AtLeast(computed.number) if computed.left_out else plain_number(computed.number)
 
 
-def _chosen(subjects: Sequence[Subject], source: str | None, table: str | None) -> list[Subject]:
+def _chosen(subjects: Sequence[CellOrClaim], source: str | None, table: str | None) -> list[CellOrClaim]:
     """The printed numbers of a source and a table, of all where None stands.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from ulsam_cost.published import Cell, Claim
 
-Subject = TypeVar("Subject", Cell, Claim)
+CellOrClaim = TypeVar("CellOrClaim", Cell, Claim)
 
 
 class Verdict(StrEnum):
@@ -73,7 +73,7 @@ class Computed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding(Generic[Subject]):
+class Finding(Generic[CellOrClaim]):
     """A printed number's verdict, and the computed number that it rests on.
 
     `computed` is None where nothing can be computed for the printed number; `explanation` is empty where it comes out.
@@ -85,7 +85,7 @@ class Finding(Generic[Subject]):
         ('3.4M', 3504872, 'last digit')
     """
 
-    subject: Subject
+    subject: CellOrClaim
     verdict: Verdict
     computed: Computed | None
     explanation: str = ""

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from ulsam_cost.audit import readings  # noqa: F401  registers the built-in readings
 from ulsam_cost.audit.explanations import explanation_of
-from ulsam_cost.audit.finding import DIGIT_VERDICTS, EXACT_VERDICTS, Computed, Finding, Subject, Verdict
+from ulsam_cost.audit.finding import DIGIT_VERDICTS, EXACT_VERDICTS, CellOrClaim, Computed, Finding, Verdict
 from ulsam_cost.audit.registry import READINGS
 from ulsam_cost.published import Cell
 
@@ -23,7 +23,7 @@ def meets(printed: Fraction, resolution: Fraction, computed: Fraction) -> Verdic
     return Verdict.LAST_DIGIT if abs(rounded - target) == 1 else None
 
 
-def judge(subject: Subject, tried: Iterable[Computed]) -> Finding[Subject]:
+def judge(subject: CellOrClaim, tried: Iterable[Computed]) -> Finding[CellOrClaim]:
     """The best verdict that any computed number gives, the strictest reading first among equals.
 
     A number that is incomplete is not judged: where no other gives the printed one, the verdict is that.
@@ -75,7 +75,7 @@ def check_cell(cell: Cell) -> Finding[Cell]:
     return explained(judge(cell, compute_cell(cell)))
 
 
-def explained(finding: Finding[Subject]) -> Finding[Subject]:
+def explained(finding: Finding[CellOrClaim]) -> Finding[CellOrClaim]:
     """The finding, with the explanation of a number that is not reproduced, or only but for its last digit."""
     if finding.verdict in EXACT_VERDICTS:
         return finding

@@ -48,7 +48,11 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         help="Batch sizes, as in 1,8,64.  [default: 1, or that of the example inputs]",
     ),
     click.option(
-        "--dtype", "dtypes", default="float32", show_default=True, help="Data types, from float32,float16,bfloat16."
+        "--dtype",
+        "dtypes",
+        default="float32",
+        show_default=True,
+        help="Data types: one or more of float32,float16,bfloat16.",
     ),
     click.option(
         "--memory-format",
@@ -58,7 +62,11 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         help="Memory format of the maps.",
     ),
     click.option(
-        "--mode", "modes", default="eager", show_default=True, help="Modes, from eager,graph,compile,compile-graph."
+        "--mode",
+        "modes",
+        default="eager",
+        show_default=True,
+        help="Modes: one or more of eager,graph,compile,compile-graph.",
     ),
     click.option(
         "--train", is_flag=True, help="Measure a training step (forward, backward, SGD), not only a forward pass."
@@ -80,7 +88,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
     click.option(
         "--max-seconds", type=float, default=10.0, show_default=True, help="Longest time to measure each row."
     ),
-    click.option("--memory", is_flag=True, help="Measure peak memory, and give the least that the activations need."),
+    click.option("--memory", is_flag=True, help="Measure peak memory, and give the minimum that the activations need."),
     click.option("--layers", is_flag=True, help="Time each layer, and give the overhead of the hooks."),
     click.option(
         "--roofline",
@@ -88,10 +96,10 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         help="Time of each layer over its roofline estimate, which caches, fused kernels and padding can beat.",
     ),
     click.option("--recalibrate", is_flag=True, help="Measure the device's limits again."),
-    click.option("--picture", type=click.Path(path_type=Path), help="PNG of the layers on the roofline."),
-    click.option("--kernels", is_flag=True, help="Kernels and operators by module, from torch.profiler."),
-    click.option("--energy", is_flag=True, help="Energy per image, where NVIDIA's driver reports it."),
-    click.option("--output", type=click.Path(path_type=Path), help="JSON file, rewritten after each row."),
+    click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of the layers on the roofline."),
+    click.option("--kernels", is_flag=True, help="List kernels and operators by module, from torch.profiler."),
+    click.option("--energy", is_flag=True, help="Measure energy per image, where NVIDIA's driver reports it."),
+    click.option("--output", type=click.Path(path_type=Path), help="Write a JSON file, and rewrite it after each row."),
     format_option,
 )
 def command(
@@ -174,7 +182,7 @@ def _subjects(model: str, baseline: str | None, inputs: tuple[str, ...], network
 
     if network and model not in REGISTERED:
         options = ", ".join(f"--{key}" for key in network)
-        raise CostError(f"{options} with {model!r}: the options of a network are accepted beside its bare name")
+        raise CostError(f"{options} with {model!r}: these options are accepted only with a network's name alone")
     if inputs or not names_network(model):
         subject, plain = measure.measured_model(model, inputs=inputs), None
     else:

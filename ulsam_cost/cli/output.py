@@ -105,7 +105,7 @@ def _by_lines(stream: TextIO) -> TextIO:
 @contextmanager
 def _descriptor_to_stderr() -> Iterator[None]:
     try:
-        kept = os.dup(_STDOUT)
+        saved = os.dup(_STDOUT)
     except OSError:  # it is closed
         yield
         return
@@ -115,8 +115,8 @@ def _descriptor_to_stderr() -> Iterator[None]:
         yield
     finally:
         _flush_all()
-        os.dup2(kept, _STDOUT)
-        os.close(kept)
+        os.dup2(saved, _STDOUT)
+        os.close(saved)
 
 
 def _flush_all() -> None:

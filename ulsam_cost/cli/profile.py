@@ -34,7 +34,7 @@ def command(
     NETWORK is one of mv1, mv2, resnet18, resnet34, resnet50, resnet101, resnet152, resnext50_32x4d, resnext101_32x4d,
     resnext101_32x8d, mnasnet1_0, resnet101_fpn, mobilenet_v3_large, mobilenet_v3_small, efficientnet_b0,
     shufflenet_v2_x0_5, shufflenet_v2_x1_0; `ulsam-cost layers NETWORK` shows its layers. Parameters and MACs are
-    counted from the real network and held against the derived ones; latency is that of baseline and network,
+    counted from the real network and compared with the derived ones; latency is that of baseline and network,
     measured in turn. Where other programs kept the machine busy, the times are shown and no verdict is given.
     """
     spec = spec_of(network, given)

@@ -32,7 +32,7 @@ class Layers(click.ParamType):  # type: ignore[type-arg]
             match = _SPAN.fullmatch(part.strip())
             first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
             if first > last:
-                self.fail(f"{part.strip()!r} is no layer and no span of layers: 8-17 or 8,11,13-17 is accepted")
+                self.fail(f"{part.strip()!r} is neither a layer nor a range of layers: 8-17 or 8,11,13-17 is accepted")
             found |= dict.fromkeys(range(first, last + 1))
         return tuple(found)
 
@@ -51,15 +51,17 @@ class Layers(click.ParamType):  # type: ignore[type-arg]
     ),
     click.option("--layers", type=Layers(), help="Layers that may be replaced or followed: 8-17.  [default: all]"),
     click.option("--widths", type=Listed(click.FLOAT), help="Width multipliers: 0.75,1.0.  [default: 1]"),
-    click.option("--resolutions", type=Listed(SIZE), help="Of the input: 192,224 or 192x160.  [default: 224]"),
-    click.option("--option", "extra", multiple=True, metavar="NAME=VALUE", help="Of the mechanisms that have it."),
+    click.option("--resolutions", type=Listed(SIZE), help="Input sizes: 192,224 or 192x160.  [default: 224]"),
+    click.option(
+        "--option", "extra", multiple=True, metavar="NAME=VALUE", help="Option of the mechanisms that have it."
+    ),
     click.option(
         "--most", type=POSITIVE, default=20, show_default=True, help="Placements of the front to show and count."
     ),
     click.option("--measure", type=POSITIVE, metavar="N", help="Time the first N of the front against the plain one."),
-    click.option("--device", default="auto", show_default=True, help="Where they are timed: auto, cpu or cuda."),
-    click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Pairs of runs that are timed."),
-    click.option("--picture", type=click.Path(path_type=Path), help="PNG of all costs and the front."),
+    click.option("--device", default="auto", show_default=True, help="Where latency is measured: auto, cpu or cuda."),
+    click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Number of pairs of runs."),
+    click.option("--picture", type=click.Path(path_type=Path), help="Write a PNG of all costs and the front."),
     format_option,
 )
 def command(
@@ -143,7 +145,7 @@ def _require_picture(picture: Path, minimise: str) -> None:
     from ulsam_cost.report.files import require_file
 
     if "," not in minimise:
-        raise CostError(f"a picture of {minimise} alone: two metrics to minimise are accepted")
+        raise CostError(f"--picture with --minimise {minimise}: two metrics or more are accepted")
     require_file(picture)
 
 
@@ -186,7 +188,7 @@ def _count(answers: "tuple[Answer, ...]", rows: list[dict[str, Any]]) -> None:
         for way, cost in zip(("derived", "counted"), costs, strict=True):
             for name, value in zip(METRICS, metrics_of(cost), strict=True):
                 if value != answer.costs[name]:
-                    raise CostError(f"{way} {name} {value:,} differ from those searched by, {answer.costs[name]:,}")
+                    raise CostError(f"{way} {name} {value:,} differ from those of the search, {answer.costs[name]:,}")
         row["counted"] = True
 
 

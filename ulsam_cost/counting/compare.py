@@ -201,7 +201,7 @@ def _loaded(name: str, model: nn.Module | str, inputs: Any) -> LoadedModel:
 def compare_loaded(loaded: Sequence[LoadedModel], depth: int = DEPTH) -> Comparison:
     """Compare models with their inputs; errors as in `compare`."""
     if not 2 <= len(loaded) <= MOST_MODELS:
-        raise CostError(f"{len(loaded)} to compare: two to {MOST_MODELS} networks are accepted")
+        raise CostError(f"{len(loaded)} to compare: 2 to {MOST_MODELS} networks are accepted")
     counts = [count_loaded(each) for each in loaded]
     for each, counted in zip(loaded, counts, strict=True):
         _require_derived(each, counted)
@@ -231,7 +231,7 @@ def _require_derived(each: LoadedModel, counted: Count) -> None:
         return
     if not counted.complete:
         raise CostError(
-            f"{each.name}: the count is incomplete ({counted.left_out()}) and cannot be held against the derived cost"
+            f"{each.name}: the count is incomplete ({counted.left_out()}) and cannot be compared with the derived cost"
         )
     if layers_cost(network_layers(each.spec)) != counted.cost:
         raise CostError(f"{each.name}: the counted cost differs from the derived one")

@@ -191,7 +191,7 @@ def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = Tr
         A Count whose paths are the names of the model's submodules.
 
     Raises:
-        CostError: for what is no module, for a model that needs values where there are none, that exits the program
+        CostError: for what is not a module, for a model that needs values where there are none, that exits the program
             or uses up what cannot be copied (a generator), and for `train` where nothing requires gradients.
         Exception: whatever the model's forward raises, with a note that names the module.
 
@@ -245,7 +245,7 @@ def body_of(model: Any) -> nn.Module:
     """The module that really runs: what torch.compile or data parallelism wraps.
 
     Raises:
-        CostError: for what is no module.
+        CostError: for what is not a module.
     """
     if not isinstance(model, nn.Module):
         raise CostError(f"{type(model).__name__} is not a torch.nn.Module: a module is accepted")

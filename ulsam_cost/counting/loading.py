@@ -111,7 +111,7 @@ def _tensor(text: str, device: str) -> torch.Tensor:
     except Exception as error:
         if not says_too_large(error):
             raise
-        raise CostError(f"input {text!r} does not fit into the memory: a smaller shape is accepted") from error
+        raise CostError(f"input {text!r} does not fit into memory: a smaller shape is accepted") from error
 
 
 def _found(text: str) -> Any:

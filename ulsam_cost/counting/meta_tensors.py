@@ -127,7 +127,7 @@ class MetaTensors:
         if transforms.is_functorch_wrapped_tensor(tensor):
             return self._wrapped(tensor)
         if tensor.layout in SPARSE_LAYOUTS:
-            raise NeedsValuesError("what a sparse tensor stores is known for real only")
+            raise NeedsValuesError("the elements that a sparse tensor stores are not known on the meta device")
         found = self._made.get(id(tensor))
         if found is None:
             with without_dispatch(), nullcontext() if current_transform() is None else outside_transforms():
@@ -148,7 +148,7 @@ class MetaTensors:
         elif transforms.is_gradtrackingtensor(tensor):
             found = transforms._wrap_for_grad(inner, level)
         else:
-            raise NotImplementedError("a transform of torch.func's that no meta tensor goes through")
+            raise NotImplementedError("this transform of torch.func does not run on meta tensors")
         self._kept.append(found)
         if self.is_parameter(inner):
             self._parameter_of[id(found)] = self._parameter_of[id(inner)]

@@ -89,7 +89,7 @@ class Tracer:
         """
         outputs = [tensor for tensor in tensors_of(results) if tensor.requires_grad]
         if not outputs:
-            raise CostError("no result requires gradients: a model with a parameter that trains is accepted")
+            raise CostError("no result requires gradients: a model with a parameter that requires them is accepted")
         with self._within(self._own_modes):
             gradients = [torch.ones_like(output) for output in outputs]
             # Not as a torch function, which would be given meta tensors for the leaves that are real.

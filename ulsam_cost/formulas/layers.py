@@ -187,7 +187,7 @@ def group_norm_cost(path: str, x: Shape, groups: Any, *, module: str = "GroupNor
     n, c = x[:2]
     share = prod(x) // (n * groups)
     if not holds(n * share > 1):
-        raise SizeError("a group norm of one value: 2 values a group or more are accepted, maps of a batch together")
+        raise SizeError("a group norm over one value: 2 or more values in each group are accepted")
     return _single(
         path, OpKind.NORM, "group_norm", x, reads=prod(x) + 2 * c, params=2 * c, reduction=share, module=module
     )

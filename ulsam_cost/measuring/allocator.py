@@ -59,9 +59,9 @@ def resolve_allocator(name: str | None, device: torch.device) -> str:
         raise UnknownNameError.among("allocator", name, ALLOCATORS)
     can_keep = device.type != "cpu" or _glibc() is not None
     if name == SYSTEM and device.type != "cpu":
-        raise DeviceError(f"allocator {name!r}: on {device} PyTorch keeps what was freed: {KEEP} is accepted")
+        raise DeviceError(f"allocator {name!r}: on {device} PyTorch always keeps freed memory: {KEEP} is accepted")
     if name == KEEP and not can_keep:
-        raise DeviceError(f"allocator {name!r} is a setting of glibc, which is not here: {SYSTEM} is accepted")
+        raise DeviceError(f"allocator {name!r} needs glibc, which this system does not have: {SYSTEM} is accepted")
     return name or (KEEP if can_keep else SYSTEM)
 
 

@@ -87,7 +87,7 @@ def energy_counter(device: torch.device, nvml: Any = None) -> Iterator[Any]:
         DeviceError: for a device without such a counter, or without nvidia-ml-py.
     """
     if device.type != "cuda":
-        raise DeviceError(f"energy is counted by NVIDIA's driver, and the device is {device}: leave --energy out")
+        raise DeviceError(f"energy is reported by NVIDIA's driver, and the device is {device}: leave out --energy")
     with nvml_handle(device, nvml) as (found, handle):
 
         def joules() -> float:

@@ -111,9 +111,9 @@ def require_hooks(setting: Setting) -> None:
         CostError: for another mode than eager, or a training step.
     """
     if setting.mode != "eager":
-        raise CostError(f"layers are timed by hooks, which mode {setting.mode!r} does not run: take --mode eager")
+        raise CostError(f"layers are timed by hooks, which mode {setting.mode!r} does not run: use --mode eager")
     if setting.train:
-        raise CostError("layers are timed in the forward pass, and a step is more: leave --train or the layers out")
+        raise CostError("layers are timed in a forward pass only: leave out --train or the layers")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

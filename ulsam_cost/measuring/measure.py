@@ -73,7 +73,7 @@ def measure(
     """
     for each in (model, baseline):
         if not isinstance(each, nn.Module | None):
-            raise CostError(f"{type(each).__name__} is no torch.nn.Module: a module is accepted")
+            raise CostError(f"{type(each).__name__} is not a torch.nn.Module: a module is accepted")
     setting = make_setting(
         device=device, dtype=dtype, memory_format=memory_format, mode=mode, train=train, allocator=allocator
     )

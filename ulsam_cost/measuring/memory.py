@@ -115,7 +115,7 @@ def require_memory_for(model: nn.Module, inputs: Any, setting: Setting) -> None:
     if live is not None and live.bytes > free:
         raise DeviceError(
             f"the batch does not fit into the memory of cpu: its activations take {live.bytes:,} bytes and "
-            f"{free:,} are free; take a smaller batch"
+            f"{free:,} are free; a smaller batch is accepted"
         )
 
 

@@ -65,7 +65,7 @@ class Profile:
             return
         if not self.count.complete:
             left_out = self.count.left_out()
-            raise CostError(f"the count is incomplete ({left_out}) and cannot be held against the derived cost")
+            raise CostError(f"the count is incomplete ({left_out}) and cannot be compared with the derived cost")
         for unit in ("params", "macs"):
             counted, derived = getattr(self.count, unit), getattr(self.derived, unit)
             if counted != derived:

@@ -1,7 +1,7 @@
 """A roofline estimate of the time that counted work takes: what a device can compute and move in a second.
 
 Source: Williams, Waterman, Patterson, Roofline, CACM 2009. The two limits are measured once for a device, its
-driver and a version of PyTorch, and kept in the user's cache folder.
+driver and a version of PyTorch, and stored in the user's cache folder.
 """
 
 import hashlib
@@ -104,9 +104,9 @@ def device_roof(device: torch.device, dtype: torch.dtype, *, recalibrate: bool =
     key = _key(device, dtype)
     folder = cache_folder()
     path = folder / f"roof-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]}.json" if folder else None
-    kept = None if recalibrate or path is None else _read(path, key)
-    if kept is not None:
-        return kept
+    stored = None if recalibrate or path is None else _read(path, key)
+    if stored is not None:
+        return stored
     roof = _calibrate(device, dtype)
     if path is not None:
         _keep(path, key, roof)
@@ -123,7 +123,7 @@ def cache_folder() -> Path | None:
 
 
 def _keep(path: Path, key: Mapping[str, object], roof: Roof) -> None:
-    with suppress(OSError):  # a roof that cannot be kept is measured again
+    with suppress(OSError):  # a roof that cannot be stored is measured again
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(f".{os.getpid()}")
         beside.write_text(json.dumps({"key": key, "roof": roof.to_dict()}, indent=2), encoding="utf-8")
@@ -142,10 +142,10 @@ def _key(device: torch.device, dtype: torch.dtype) -> dict[str, str | int | bool
 
 
 def _read(path: Path, key: Mapping[str, object]) -> Roof | None:
-    """The roof that is kept, if it is one that a calibration could have written."""
+    """The roof that is stored, if it is one that a calibration could have written."""
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        roof = Roof(**kept["roof"]) if kept["key"] == key else None
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        roof = Roof(**stored["roof"]) if stored["key"] == key else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return roof if roof is not None and _is_possible(roof) else None

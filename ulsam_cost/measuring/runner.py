@@ -71,7 +71,7 @@ def make_setting(
 
     Raises:
         UnknownNameError: for a dtype, mode, memory format or allocator that does not exist.
-        DeviceError: for a device that is not there, a CUDA graph without CUDA, or an allocator that is not to be had.
+        DeviceError: for a device or allocator that this machine lacks, or a CUDA graph without CUDA.
     """
     place = resolve_device(str(device))
     if mode not in MODES:
@@ -204,7 +204,7 @@ def _forward(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], se
 def _step(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], setting: Setting) -> Run:
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     if not learned:
-        raise CostError("the model has no parameter to train: leave --train out")
+        raise CostError("the model has no parameter to train: leave out --train")
     optimizer = torch.optim.SGD(learned, lr=0.0)
     function = torch.compile(model, dynamic=False) if setting.mode in COMPILED else model
 

@@ -248,7 +248,7 @@ def make_effort(*, repeats: int | None = None, precision: float = 0.01, max_seco
     """A checked Effort.
 
     Raises:
-        SizeError: for repeats that are no positive whole number.
+        SizeError: for repeats that are not a positive whole number.
         CostError: for a precision or a time that is not positive.
     """
     if repeats is not None:

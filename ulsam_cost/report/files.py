@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and keep who may read them; what is no regular file is not replaced."""
+"""Files are written whole or not at all, and keep their permissions; only regular files are replaced."""
 
 import ctypes
 import os

@@ -39,7 +39,7 @@ def parse_budget(text: str) -> dict[str, int]:
     """Read `macs=240M,params=3M`.
 
     Raises:
-        CostError: for a metric that does not exist or is given twice, and for a limit that is no whole number above 0.
+        CostError: for an unknown or repeated metric, and for a limit that is not a whole number above 0.
     """
     budget: dict[str, int] = {}
     for item in text.split(","):

@@ -26,7 +26,7 @@ def as_counts(rows: Sequence[Sequence[int]]) -> Counts:
         CostError: for one that a sum in int64 has no room for.
     """
     if any(abs(value) >= MOST_SUM // 2**16 for row in rows for value in row):
-        raise CostError("costs above 7e13 of one layer have no room in a search: smaller sizes are accepted")
+        raise CostError("a layer that costs more than 7e13 is too large for a search: smaller sizes are accepted")
     return np.array(rows, dtype=np.int64)
 
 
@@ -42,8 +42,8 @@ def pareto(points: Counts) -> NDArray[np.intp]:
     ordered = points[order]
     new = np.ones(len(order), dtype=bool)
     new[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
-    kept: NDArray[np.intp] = order[new][_undominated(ordered[new])]
-    return kept
+    undominated: NDArray[np.intp] = order[new][_undominated(ordered[new])]
+    return undominated
 
 
 def _undominated(ordered: Counts) -> Any:
@@ -55,16 +55,16 @@ def _undominated(ordered: Counts) -> Any:
         keeps = np.ones(len(ordered), dtype=bool)
         keeps[1:] = ordered[1:, 1] < np.minimum.accumulate(ordered[:-1, 1])
         return keeps
-    kept = np.empty(0, dtype=np.intp)
+    undominated = np.empty(0, dtype=np.intp)
     start = 0
     while start < len(ordered):
-        block = np.arange(start, min(len(ordered), start + max(16, _PAIRS // (len(kept) + 256))))
+        block = np.arange(start, min(len(ordered), start + max(16, _PAIRS // (len(undominated) + 256))))
         start = block[-1] + 1
-        block = block[~_at_most(ordered[kept], ordered[block]).any(axis=0)]
+        block = block[~_at_most(ordered[undominated], ordered[block]).any(axis=0)]
         later = np.tri(len(block), k=-1, dtype=bool)
         below = _at_most(ordered[block], ordered[block]) & later.T
-        kept = np.concatenate([kept, block[~below.any(axis=0)]])
-    return kept
+        undominated = np.concatenate([undominated, block[~below.any(axis=0)]])
+    return undominated
 
 
 def _at_most(points: Counts, others: Counts) -> NDArray[np.bool_]:
@@ -95,9 +95,9 @@ def front_of_sums(tables: Sequence[Counts], limits: Counts | None = None) -> tup
         within = np.arange(len(sums))
         if limits is not None:
             within = within[(sums + still_to_come <= limits).all(axis=1)]
-        kept = within[pareto(sums[within])]
-        sums, choice = sums[kept], (kept % choices).astype(np.uint8)
-        chosen = np.concatenate([chosen[kept // choices], choice[:, None]], axis=1)
+        undominated = within[pareto(sums[within])]
+        sums, choice = sums[undominated], (undominated % choices).astype(np.uint8)
+        chosen = np.concatenate([chosen[undominated // choices], choice[:, None]], axis=1)
     return sums, chosen
 
 

@@ -208,8 +208,8 @@ def _front(space: Sequence[Branch], minimise: tuple[str, ...], budget: Mapping[s
     owners = np.repeat(np.arange(len(space)), [len(costs) for costs, _ in found])
     places = np.concatenate([np.arange(len(costs)) for costs, _ in found])
     order = np.lexsort(costs.T[::-1])
-    kept = order[pareto(costs[order, : len(minimise)])]
-    return tuple(_answer(space[owners[at]], found[owners[at]][1][places[at]]) for at in kept)
+    undominated = order[pareto(costs[order, : len(minimise)])]
+    return tuple(_answer(space[owners[at]], found[owners[at]][1][places[at]]) for at in undominated)
 
 
 def _branch_front(branch: Branch, metrics: Sequence[str], budget: Mapping[str, int]) -> tuple[Counts, Any]:

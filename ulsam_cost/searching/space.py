@@ -223,11 +223,11 @@ def _derived(
     for slot, count in product(slots, range(1, MOST_AFTER + 1)):
         modules = [costs[f"{slot.layer}:{place}"] for place in range(1, count + 1)]
         found[slot.layer, count] = tuple(map(sum, zip(*modules, strict=True)))
-    kept = [slot for slot in slots if slot.keeps_shape]
-    if kept:
-        replacing = Placement(replaced=tuple(slot.layer for slot in kept))
-        costs = _labelled(attended(plain, replacing, [mechanism] * len(kept), options))
-        for slot in kept:
+    replaceable = [slot for slot in slots if slot.keeps_shape]
+    if replaceable:
+        replacing = Placement(replaced=tuple(slot.layer for slot in replaceable))
+        costs = _labelled(attended(plain, replacing, [mechanism] * len(replaceable), options))
+        for slot in replaceable:
             label = str(slot.layer)
             found[slot.layer, 0] = tuple(now - was for now, was in zip(costs[label], by_layer[label], strict=True))
     return found

@@ -209,8 +209,8 @@ def trilinear(
     # Forward: [n, o] = sum over i, j of [n, i] * [o, i, j] * [n, j]. The first two, then the third; what only the
     # first two have is summed before the third comes.
     pair = broadcast_shapes(_spread(a, lacking_a), _spread(b, lacking_b))
-    kept = [1 if dim in summed and dim in lacking_c else size for dim, size in enumerate(pair)]
-    macs = prod(pair) + prod(broadcast_shapes(kept, _spread(c, lacking_c)))
+    summed_pair = [1 if dim in summed and dim in lacking_c else size for dim, size in enumerate(pair)]
+    macs = prod(pair) + prod(broadcast_shapes(summed_pair, _spread(c, lacking_c)))
     operands = (a, b, c)
     kind = OpKind.LINEAR if any(record.is_parameter(operand) for operand in operands) else OpKind.MATMUL
     reads, whole = sum(operand.numel() for operand in operands), broadcast_shapes(pair, _spread(c, lacking_c))

@@ -43,7 +43,7 @@ def a2_cost(
         bias: whether the convolutions have biases.
 
     Raises:
-        SizeError: if r is larger than m, or t is no positive whole number.
+        SizeError: if r is larger than m, or t is not a positive whole number.
     """
     x = (batch, channels, height, width)
     c, p = hidden_width(channels, reduction), height * width

@@ -125,9 +125,7 @@ def is_shared(values: Any) -> bool:
     """
     one = values == 1
     if hasattr(one, "any") and one.any() and not one.all():
-        raise SizeError(
-            "map_reduction equals the channels in some rows: sweeps in which it does in all or none accepted"
-        )
+        raise SizeError("map_reduction equals the channels in some rows of the sweep: all rows or none is accepted")
     return holds(one)
 
 

@@ -82,7 +82,7 @@ def _is_pooled(height: Any, width: Any, dh: int, dw: int) -> bool:
     if holds(height == dh) and holds(width == dw):
         return False
     if not holds((height != dh) | (width != dw)):
-        raise SizeError(f"size = {dh} x {dw} is that of some of the maps: that of all of them or of none is accepted")
+        raise SizeError(f"size = {dh} x {dw} equals the size of some of the maps: that of all or of none is accepted")
     return True
 
 

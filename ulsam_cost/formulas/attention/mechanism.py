@@ -42,7 +42,7 @@ class Term:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrintedFormula:
-    """The formulas of the ULSAM paper's Table 1: as text, and term by term, so that they can be held against a Cost."""
+    """The formulas of the ULSAM paper's Table 1: as text, and term by term, comparable with a Cost."""
 
     params_text: str
     macs_text: str
@@ -216,5 +216,5 @@ def require_several_positions(height: Any, width: Any) -> Any:
     """
     p = height * width
     if not holds(p > 1):
-        raise SizeError(f"a map of {height} x {width}: 2 positions or more are accepted, or there is no deviation")
+        raise SizeError(f"a map of {height} x {width} has no deviation: 2 positions or more are accepted")
     return p

@@ -103,7 +103,7 @@ def require_map_size(map_size: int | tuple[int, int] | None) -> tuple[int, int]:
     height, width = (None, None) if map_size is None else as_pair(map_size)
     for size in (height, width):
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise SizeError(f"map_size = {map_size}: h, or (h, w), of the maps to come is accepted")
+            raise SizeError(f"map_size = {map_size}: h, or (h, w), of the maps is accepted")
     return height, width  # type: ignore[return-value]
 
 

@@ -101,7 +101,7 @@ def require_sk_sizes(branches: int, kernel: int, stride: int, activation: str) -
         CostError: with those that it can.
     """
     if require_int("branches", branches) < 2:
-        raise SizeError(f"branches = {branches}: 2 or more are accepted, or there is nothing to select")
+        raise SizeError(f"branches = {branches} leaves nothing to select: 2 or more are accepted")
     require_odd_kernel(kernel)
     require_int("stride", stride)
     require_one_of("activation", activation, tuple(ACTIVATIONS))

@@ -18,7 +18,7 @@ def require_aw_options(attention: str, options: dict[str, Any]) -> None:
         CostError: with what is accepted.
     """
     if attention == "sk":
-        raise CostError("connection aw with sk: both stand in place of the same convolution, and one is accepted")
+        raise CostError("connection aw with sk: both replace the same convolution, and only one of them is accepted")
     require_size("aw_reduction", options.get("aw_reduction", 1))
 
 

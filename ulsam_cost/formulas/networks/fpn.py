@@ -55,8 +55,8 @@ def pyramid_sites(spec: NetworkSpec) -> Mapping[str, Site]:
         label, channels = site_label(part, level), level_channels(level) if part == "lateral" else CHANNELS
         if get_mechanism(spec.attention).places.where in ("unit", "instead"):
             raise PlacementError(
-                f"{spec.attention} at {label} of {spec.network}: it stands in place of a block's spatial convolution "
-                f"and there is none, another network is accepted"
+                f"{spec.attention} at {label} of {spec.network}: it replaces the spatial convolution of a block, "
+                f"and there is none; another network is accepted"
             )
         found[label] = Site(
             label=label,

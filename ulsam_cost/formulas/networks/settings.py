@@ -101,7 +101,9 @@ def _mixed(
     names, layers = [name.strip() for name in attention.split(MIX)], placement.layers
     chosen = [get_mechanism(name) for name in names]
     if sites or connection not in (None, "", "none"):
-        raise CostError(f"attention {attention!r}: several mechanisms stand at positions, without sites or connection")
+        raise CostError(
+            f"attention {attention!r}: several mechanisms are accepted at positions only, without sites or connection"
+        )
     if len(names) != len(layers):
         raise CostError(
             f"attention {attention!r} at positions {placement}: {len(names)} mechanisms and {len(layers)} positions; "
@@ -218,6 +220,6 @@ def _refuse_convolution_options(attention: str, options: dict[str, Any]) -> None
     for key in CONVOLUTION_OPTIONS.get(get_mechanism(attention).places.where, ()):
         if key in options:
             raise CostError(
-                f"{key} = {options[key]!r}: {attention} has the {key} of the convolution that it stands for, "
-                f"and none is accepted"
+                f"{key} = {options[key]!r}: {attention} takes the {key} of the convolution that it replaces, "
+                f"and the option is not accepted"
             )

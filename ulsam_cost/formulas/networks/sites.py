@@ -113,8 +113,8 @@ def _site_around(spec: NetworkSpec, slot: Slot, conv: Convolution, stride: int, 
     label = f"{slot.layer} {inner}" if inner else str(slot.layer)
     if side == "instead" and conv.in_channels != conv.out_channels:
         raise PlacementError(
-            f"{spec.attention} at {label} of {spec.network}: it stands in place of a convolution of as many channels, "
-            f"not of {conv.in_channels} to {conv.out_channels}; another network is accepted"
+            f"{spec.attention} at {label} of {spec.network}: it replaces a convolution that keeps the number of "
+            f"channels, not one from {conv.in_channels} to {conv.out_channels}; another network is accepted"
         )
     channels = conv.out_channels if side == "after" else conv.in_channels
     return Site(
@@ -146,8 +146,8 @@ def _chosen_places(spec: NetworkSpec, slot: Slot, standing: Mapping[int, Standin
         other = next(place for place in chosen if slot.convolution is None or place.name != slot.convolution.name)
         accepted = f"sites {slot.convolution.name}" if slot.convolution else "another network"
         raise PlacementError(
-            f"{spec.attention} at {place_label(str(slot.layer), other)} of {spec.network}: it stands in place of a "
-            f"spatial convolution with norm and activation, and there is none, {accepted} is accepted"
+            f"{spec.attention} at {place_label(str(slot.layer), other)} of {spec.network}: it replaces a spatial "
+            f"convolution with norm and activation, and there is none; {accepted} is accepted"
         )
     return [slot.convolution]
 

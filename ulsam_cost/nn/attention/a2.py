@@ -19,7 +19,7 @@ class DoubleAttention(nn.Module):
         bias: whether the convolutions have biases.
 
     Raises:
-        SizeError: if r is larger than m, or t is no positive whole number.
+        SizeError: if r is larger than m, or t is not a positive whole number.
     """
 
     def __init__(self, channels: int, reduction: int = 4, maps: int | None = None, bias: bool = False) -> None:

@@ -23,7 +23,7 @@ class GE(nn.Module):
         bias: whether the 1 x 1 convolutions of theta-plus have biases.
 
     Raises:
-        SizeError: for an extent that is no power of two, no map size where one is needed, or r larger than m;
+        SizeError: for an extent that is not a power of two, no map size where one is needed, or r larger than m;
             from `forward`, for a map that cannot hold the extent.
         CostError: for another style.
     """
