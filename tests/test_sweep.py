@@ -540,7 +540,7 @@ def swept(tmp_path, monkeypatch):
 def test_the_command_writes_a_page_and_a_picture(swept, tmp_path):
     result = swept("--page", "pages/sweep.md", "--picture", "sweep.png")
     assert result.exit_code == 0, result.output
-    assert "6 models, 1 of them without all of their costs." in result.stdout
+    assert "6 models: 5 with all their costs, 1 without." in result.stdout
     assert "mv9" in result.stdout
     assert all(len(line) <= 100 for line in result.stdout.splitlines())
     page = (tmp_path / "pages" / "sweep.md").read_text()

@@ -72,21 +72,17 @@ def _front(axis: Axes, front: Sequence[Point]) -> None:
         markersize=5,
         markerfacecolor="none",
     )
-    labelled = [front[at] for at in np.unique(np.linspace(0, len(front) - 1, min(len(front), MOST_LABELS)).astype(int))]
-    for point, height in zip(sorted(labelled, key=lambda each: -each.up), _heights(len(labelled)), strict=True):
-        axis.annotate(
-            plain_label(
-                point.model if len(point.model) <= MOST_LETTERS else f"{point.model[: MOST_LETTERS - 1]}\u2026"
-            ),
-            (point.across, point.up),
-            xytext=(1.03, height),
-            textcoords="axes fraction",
-            fontsize=7.5,
-            va="center",
-            color=CHANGED,
-            arrowprops={"arrowstyle": "-", "color": PLAIN, "linewidth": 0.5, "shrinkB": 3, "relpos": (0, 0.5)},
-        )
+    chosen = np.unique(np.linspace(0, len(front) - 1, min(len(front), MOST_LABELS)).astype(int))
+    lines = []
+    for number, point in enumerate((front[at] for at in chosen), 1):
+        axis.annotate(str(number), (point.across, point.up), xytext=(5, 5), textcoords="offset points", color=CHANGED)
+        lines.append(f"{number:>2}  {_label(point.model)}")
+    more = [f"     {len(front) - len(chosen):,} more on the line"] if len(chosen) < len(front) else []
+    said = "\n".join(["undercut by no other:", *lines, *more])
+    axis.text(1.02, 1, said, transform=axis.transAxes, va="top", fontsize=8, linespacing=1.6, color=CHANGED)
 
 
-def _heights(labels: int) -> Sequence[float]:
-    return [0.5] if labels == 1 else list(np.linspace(0.97, 0.03, labels))
+def _label(model: str) -> str:
+    """A model in few letters, without the file that it is in."""
+    name = model.rpartition(":")[2] if ":" in model.split(maxsplit=1)[0] else model
+    return plain_label(name if len(name) <= MOST_LETTERS else f"{name[: MOST_LETTERS - 1]}\u2026")

@@ -59,7 +59,10 @@ def _cut(text: str, width: int | None) -> str:
 def sentences(summary: Summary) -> str:
     """How many rows there are, how many failed, and what the counts lack."""
     failed = len(summary.failures)
-    lines = [f"{summary.rows:,} model{'s' * (summary.rows != 1)}, {failed:,} of them without all of their costs."]
+    without = f"{failed:,} without" if failed else "none without"
+    lines = [
+        f"{summary.rows:,} model{'s' * (summary.rows != 1)}: {summary.rows - failed:,} with all their costs, {without}."
+    ]
     if summary.incomplete:
         lower = "an operation that looks like a product has no rule"
         lines.append(f"{summary.incomplete:,} counts are lower bounds: {lower}.")
@@ -102,7 +105,7 @@ def page(summary: Summary, name: str, picture: str | None) -> str:
     if summary.families:
         parts += ["## By family", render(family_table(summary), "markdown")]
     if summary.failures:
-        parts += ["## Without all of their costs", render(failure_table(summary.failures), "markdown")]
+        parts += ["## Without all their costs", render(failure_table(summary.failures), "markdown")]
     return "\n\n".join(parts) + "\n"
 
 
