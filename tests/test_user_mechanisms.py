@@ -196,6 +196,38 @@ class TestCommands:
         assert (rows["1.5_attention"]["class"], rows["1.5_attention"]["macs"]) == ("SE", se)
         assert rows["1.11"]["output"] == [1, 16, 4, 6]
 
+    def test_profile_sets_it_beside_the_model_alone(self):
+        text = "net.py:net --attention mine.py:Gate --after 1.5 --replace 1.11 --option reduction=2"
+        profile = run_json("profile", text, "--device", "cpu", "--repeats", 6)
+        assert profile["delta"] == {"params": 2 * gate_cost(16, 2) - 16 * 16, "macs": 2 * gate_cost(16, 2) - CONV}
+        assert profile["derived"] == {"params": None, "macs": None}
+        said = {
+            key: profile[key] for key in ("network", "width", "batch", "attention", "after", "replace", "positions")
+        }
+        assert said == {
+            "network": "net.py:net", "width": None, "batch": 1, "attention": "mine.py:Gate", "after": "1.5",
+            "replace": "1.11", "positions": "none",
+        }  # fmt: skip
+        assert sum(layer["macs"] for layer in profile["layers"]) == profile["macs"]
+        rows = {layer["path"]: layer for layer in profile["layers"]}
+        assert (rows["1.5_attention"]["macs"], rows["1.5_attention"]["output"]) == (gate_cost(16, 2), [1, 16, 4, 6])
+        assert profile["latency"]["network"]["runs"] == 6
+        assert profile["memory"]["peak_bytes"] > 0
+        network = run_json("profile", "mv1 --width 0.5 --attention se --after features.3", "--no-latency")
+        assert (network["width"], network["resolution"], network["classes"]) == (0.5, 224, 1000)
+        beside = run("profile", text, "--groups", 2)
+        assert (beside.exit_code, beside.stdout) == (2, "")
+        assert "--groups beside" in beside.stderr
+
+    def test_measure_sets_it_beside_the_model_alone(self):
+        text = "net.py:net --attention se --after 1.5 --option reduction=8"
+        measured = run_json("measure", text, "--device", "cpu", "--repeats", 6, "--input", "2x3x8x8", "--layers")
+        assert (measured["model"], measured["baseline"]) == (text, "net.py:net")
+        [row] = measured["rows"]
+        assert row["batch"] == 2
+        assert row["ratio"]["median"] > 0
+        assert "1.5_attention" in {layer["layer"] for layer in row["layers"]["rows"]}
+
     def test_a_text_inserts_into_a_network_of_the_project(self):
         counted = run_json("count", "mv1 --width 0.5 --resolution 96 --attention mine.py:Gate --after features.[8-9]")
         plain = uc.network_cost("mv1", width=0.5, resolution=96)

@@ -10,7 +10,7 @@ from ulsam_cost.cli.options import POSITIVE, Listed, format_option, options, pro
 from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED, network_spec
-from ulsam_cost.formulas.networks.text import names_network, spec_from_text
+from ulsam_cost.formulas.networks.text import inserts, names_network, spec_from_text
 
 if TYPE_CHECKING:
     from ulsam_cost.measuring.sweep import Measurements
@@ -129,8 +129,9 @@ def command(
 ) -> None:
     """Measure a model's time and memory, and how far it is from the device's limit.
 
-    MODEL is a network's name, alone or with its options as in "resnet50 --attention se", or FILE.py:NAME. A
-    network with attention and the plain one are measured in turn, and their ratio is given pair by pair; --baseline
+    MODEL is a network's name, alone or with its options as in "resnet50 --attention se", or FILE.py:NAME, with
+    attention inserted or without, as in "net.py:net --attention se --after layers.5". A network with attention and the
+    plain one are measured in turn, and their ratio is given pair by pair; --baseline
     compares with any other model instead. If other programs kept the machine busy, the times are shown without a
     verdict.
     """
@@ -183,8 +184,11 @@ def _subjects(model: str, baseline: str | None, inputs: tuple[str, ...], network
     if network and model not in REGISTERED:
         options = ", ".join(f"--{key}" for key in network)
         raise CostError(f"{options} with {model!r}: these options are accepted only with a network's name alone")
-    if inputs or not names_network(model):
-        subject, plain = measure.measured_model(model, inputs=inputs), None
+    plain = None
+    if inserts(model):
+        subject, plain = measure.measured_inserted(model, inputs=inputs)
+    elif inputs or not names_network(model):
+        subject = measure.measured_model(model, inputs=inputs)
     else:
         spec = network_spec(model, **network) if network else spec_from_text(model)
         subject = measure.measured_network(spec)

@@ -9,9 +9,12 @@ import click
 from ulsam_cost.cli.networks import batch_options, network_options, spec_of
 from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar
 from ulsam_cost.cli.output import data_command, echo
+from ulsam_cost.errors import CostError
+from ulsam_cost.formulas.networks.text import inserts
 from ulsam_cost.report.formats import render, to_json
 
 if TYPE_CHECKING:
+    from ulsam_cost.counting.loading import Inserted
     from ulsam_cost.measuring.profile import Profile
 
 
@@ -33,17 +36,22 @@ def command(
 
     NETWORK is one of mv1, mv2, resnet18, resnet34, resnet50, resnet101, resnet152, resnext50_32x4d, resnext101_32x4d,
     resnext101_32x8d, mnasnet1_0, resnet101_fpn, mobilenet_v3_large, mobilenet_v3_small, efficientnet_b0,
-    shufflenet_v2_x0_5, shufflenet_v2_x1_0; `ulsam-cost layers NETWORK` shows its layers. Parameters and MACs are
-    counted from the real network and compared with the derived ones; latency is that of baseline and network,
-    measured in turn. Where other programs kept the machine busy, the times are shown and no verdict is given.
+    shufflenet_v2_x0_5, shufflenet_v2_x1_0; `ulsam-cost layers NETWORK` shows its layers. Or it is any MODEL with
+    attention inserted, as in "net.py:net --attention se --after layers.5", beside the same without. Parameters and MACs
+    are counted from the real network and compared with the derived ones, where there are any; latency is that of
+    baseline and network, measured in turn. Where other programs kept the machine busy, the times are shown and no
+    verdict is given.
     """
-    spec = spec_of(network, given)
+    spec = None if inserts(network) else spec_of(network, given)
     from ulsam_cost.measuring.device import resolve_device
-    from ulsam_cost.measuring.profile import profile_network
+    from ulsam_cost.measuring.profile import profile_inserted, profile_network
 
     if not no_latency:
         resolve_device(device)
-    profile = profile_network(spec)
+    if spec is None:
+        profile = profile_inserted(_inserted(network, given, measured=not no_latency))
+    else:
+        profile = profile_network(spec)
     try:
         for measured in () if no_latency else _measured(profile, device, repeats):
             profile = measured
@@ -54,6 +62,16 @@ def command(
     profile.require_derived()
 
 
+def _inserted(text: str, given: dict[str, Any], *, measured: bool) -> "Inserted":
+    """The model of a text that inserts attention; on the CPU, where it is measured from."""
+    from ulsam_cost.counting.loading import load_inserted
+
+    shape = given.pop("shape")
+    if beside := [f"--{name}" for name, value in given.items() if value]:
+        raise CostError(f"{beside[0]} beside {text!r}: options in the text are accepted, and --input")
+    return load_inserted(text, inputs=() if shape is None else (shape,), device="cpu" if measured else "meta")
+
+
 def _measured(profile: "Profile", device: str, repeats: int) -> Iterator["Profile"]:
     """The profile with its latency, then with its memory; on an interrupt, with the latency of the runs until then."""
     from ulsam_cost.measuring import networks
@@ -61,12 +79,12 @@ def _measured(profile: "Profile", device: str, repeats: int) -> Iterator["Profil
 
     try:
         with progress_bar("Measuring") as progress:
-            latency = networks.measure_against_plain(profile.spec, device=device, repeats=repeats, progress=progress)
+            latency = networks.measure_against_plain(profile.subject, device=device, repeats=repeats, progress=progress)
     except InterruptedMeasurement as interrupt:
         yield replace(profile, latency=interrupt.partial)
         raise
     yield (profile := replace(profile, latency=latency))
-    yield replace(profile, memory=networks.measure_network_memory(profile.spec, device=device))
+    yield replace(profile, memory=networks.measure_network_memory(profile.subject, device=device))
 
 
 def _print(profile: "Profile", layers: bool, style: str) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from ulsam_cost.counting.insert import insert
 from ulsam_cost.counting.loaded import LoadedModel, in_a_sentence
 from ulsam_cost.errors import CostError, UnknownNameError, says_too_large
 from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, network_spec
-from ulsam_cost.formulas.networks.text import ModelText, read_model
+from ulsam_cost.formulas.networks.text import Insertion, ModelText, read_model
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.nn.networks.meta import build_on_meta
 from ulsam_cost.nn.patterns import split_paths
@@ -40,33 +40,57 @@ def load_model(
             model without inputs, and attention that cannot stand there.
     """
     parts = read_model(text)
+    loaded = _plain(text, parts, inputs, otherwise, device)
+    return replace(_inserted(loaded, parts.insertion) if parts.insertion else loaded, name=text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inserted:
+    """A model with attention that its text inserts, and the same model without."""
+
+    insertion: Insertion
+    plain: LoadedModel
+    changed: LoadedModel
+
+
+def load_inserted(text: str, *, inputs: Sequence[str] = (), device: str = "meta") -> Inserted:
+    """The model of a text that inserts attention, with it and without; arguments and errors as in `load_model`."""
+    parts = read_model(text)
+    if parts.insertion is None:
+        raise CostError(f"{text!r} inserts nothing: --attention with --after or --replace is accepted")
+    plain = _plain(text, parts, inputs, (), device)
+    return Inserted(
+        insertion=parts.insertion, plain=plain, changed=replace(_inserted(plain, parts.insertion), name=text)
+    )
+
+
+def _plain(text: str, parts: ModelText, inputs: Sequence[str], otherwise: Sequence[str], device: str) -> LoadedModel:
     if inputs and parts.input:
         raise CostError(f"the input is given in {text!r} and as --input: one of the two is accepted")
     inputs = inputs or tuple(filter(None, [parts.input]))
     if parts.model in REGISTERED:
-        loaded = _network(parts, inputs, device)
-    else:
-        loaded = _code(parts.model, inputs, otherwise, device)
-    if parts.insertion is None:
-        return replace(loaded, name=text)
-    attention = parts.insertion
+        return _network(parts, inputs, device)
+    return _code(parts.model, inputs, otherwise, device)
+
+
+def _inserted(loaded: LoadedModel, insertion: Insertion) -> LoadedModel:
     with in_a_sentence(loaded.name):
         changed = insert(
             loaded.model,
             loaded.inputs,
-            attention.attention,
-            after=split_paths(attention.after),
-            replace=split_paths(attention.replace),
-            **dict(attention.options),
+            insertion.attention,
+            after=split_paths(insertion.after),
+            replace=split_paths(insertion.replace),
+            **dict(insertion.options),
         )
-    return replace(loaded, name=text, model=changed, spec=None)
+    return replace(loaded, model=changed, spec=None)
 
 
 def _network(parts: ModelText, inputs: Sequence[str], device: str) -> LoadedModel:
     spec = network_spec(parts.model, **dict(parts.options))
     model = build_on_meta(spec) if device == "meta" else _built(spec, device)
     given: Any = torch.empty(spec.input_shape, device=device) if not inputs else None
-    return LoadedModel(name=parts.model, model=model, inputs=_tensors(inputs, device) or given, spec=spec)
+    return LoadedModel(name=parts.model, model=model, inputs=_tensors(inputs, device) or given, spec=spec, shaped=True)
 
 
 def _code(text: str, inputs: Sequence[str], otherwise: Sequence[str], device: str) -> LoadedModel:

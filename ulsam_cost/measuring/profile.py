@@ -1,10 +1,16 @@
 """A network under a placement beside its plain form: counted, derived, layer by layer, and measured."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ulsam_cost.cost import Cost
-from ulsam_cost.counting.count import Count
+from torch import nn
+
+from ulsam_cost.cost import Cost, path_at
+from ulsam_cost.counting.calls import count_calls
+from ulsam_cost.counting.count import Count, body_of
+from ulsam_cost.counting.loaded import count_loaded, in_a_sentence
+from ulsam_cost.counting.loading import Inserted
 from ulsam_cost.counting.networks import count_network
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import get_mechanism
@@ -20,7 +26,12 @@ from ulsam_cost.formulas.networks import (
 )
 from ulsam_cost.measuring.memory import Memory
 from ulsam_cost.measuring.timing import PairTiming
+from ulsam_cost.nn.places import ModuleCall
+from ulsam_cost.placement import EMPTY
+from ulsam_cost.tensors import batch_size
 from ulsam_cost.units import at_least, difference
+
+DEPTH = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,10 +55,11 @@ class ProfiledLayer:
 class Profile:
     """The counts of a network and its plain form, the derived cost, and what was measured, if anything was.
 
-    `derived` is None for a mechanism of the reader's, which has no closed form.
+    `derived` is None where there is no closed form: for a mechanism of the reader's, and for attention that was
+    inserted into a model.
     """
 
-    spec: NetworkSpec
+    subject: NetworkSpec | Inserted
     count: Count
     baseline: Count
     derived: Cost | None
@@ -73,23 +85,10 @@ class Profile:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of `profile`."""
-        spec, counted, plain = self.spec, _costs(self.count), _costs(self.baseline)
-        options = dict(spec.attention_options)
-        if spec.attention != NO_ATTENTION and MIX not in spec.attention:
-            options = get_mechanism(spec.attention).options | options
+        counted, plain = _costs(self.count), _costs(self.baseline)
+        subject = self.subject
         return {
-            "network": spec.network,
-            "width": spec.width,
-            "resolution": spec.resolution[0] if len(set(spec.resolution)) == 1 else list(spec.resolution),
-            "classes": spec.classes,
-            "batch": spec.batch,
-            "positions": str(spec.placement),
-            "groups": options.get("groups"),
-            "attention": spec.attention,
-            "style": options.get("style"),
-            "variant": spec.variant or None,
-            "sites": spec.sites or None,
-            "connection": spec.connection or None,
+            **(_of_inserted(subject) if isinstance(subject, Inserted) else _of_network(subject)),
             **counted,
             "flops": at_least(self.count.number("flops"), unless=self.count.complete),
             "activations": at_least(self.count.activations, unless=self.count.complete),
@@ -101,6 +100,47 @@ class Profile:
             "memory": self.memory and self.memory.to_dict(),
             "latency": self.latency and self.latency.to_dict(),
         }
+
+
+def _of_network(spec: NetworkSpec) -> dict[str, Any]:
+    options = dict(spec.attention_options)
+    if spec.attention != NO_ATTENTION and MIX not in spec.attention:
+        options = get_mechanism(spec.attention).options | options
+    return {
+        "network": spec.network,
+        "width": spec.width,
+        "resolution": spec.resolution[0] if len(set(spec.resolution)) == 1 else list(spec.resolution),
+        "classes": spec.classes,
+        "batch": spec.batch,
+        "positions": str(spec.placement),
+        "groups": options.get("groups"),
+        "attention": spec.attention,
+        "style": options.get("style"),
+        "variant": spec.variant or None,
+        "sites": spec.sites or None,
+        "connection": spec.connection or None,
+        "after": None,
+        "replace": None,
+    }
+
+
+def _of_inserted(subject: Inserted) -> dict[str, Any]:
+    plain, insertion = subject.plain, subject.insertion
+    unknown = dict.fromkeys(("width", "resolution", "classes", "variant"))
+    options = get_mechanism(insertion.attention).options | dict(insertion.options)
+    return {
+        **(unknown if plain.spec is None else _of_network(plain.spec)),
+        "network": plain.name,
+        "batch": batch_size(plain.inputs),
+        "positions": EMPTY,
+        "groups": options.get("groups"),
+        "attention": insertion.attention,
+        "style": options.get("style"),
+        "sites": None,
+        "connection": None,
+        "after": insertion.after or None,
+        "replace": insertion.replace or None,
+    }
 
 
 def _costs(counted: Count) -> dict[str, Any]:
@@ -116,11 +156,42 @@ def profile_network(spec: NetworkSpec) -> Profile:
     """Everything about a network but what is measured."""
     counted, layers = count_network(spec), layer_parts(spec)
     return Profile(
-        spec=spec,
+        subject=spec,
         count=counted,
         baseline=count_network(spec.plain()),
         derived=None if spec.underived else layers_cost(layers),
         layers=_profiled(layers, counted),
+    )
+
+
+def profile_inserted(inserted: Inserted) -> Profile:
+    """The same about a model with attention that its text inserts, and the model without; layers are its modules."""
+    with in_a_sentence(inserted.changed.name):
+        counted, calls = count_calls(inserted.changed.model, inserted.changed.inputs)
+    return Profile(
+        subject=inserted,
+        count=counted,
+        baseline=count_loaded(inserted.plain),
+        derived=None,
+        layers=_modules(inserted.changed.model, counted, calls),
+    )
+
+
+def _modules(model: nn.Module, counted: Count, calls: Mapping[str, Sequence[ModuleCall]]) -> tuple[ProfiledLayer, ...]:
+    """The modules at a depth."""
+    body, costs = body_of(model), counted.cost.by_path(DEPTH)
+    incomplete = {path_at(operation.path, DEPTH) for operation in counted.uncounted_products}
+    return tuple(
+        ProfiledLayer(
+            layer=path or "(model)",
+            path=path,
+            kind=type(body.get_submodule(path)).__name__,
+            params=costs[path].params if path in costs else 0,
+            macs=at_least(costs[path].macs if path in costs else 0, unless=path not in incomplete),
+            output=calls[path][0].output or () if path in calls else (),
+            complete=path not in incomplete,
+        )
+        for path in dict.fromkeys((*costs, *incomplete))
     )
 
 

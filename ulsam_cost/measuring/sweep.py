@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from ulsam_cost.counting.count import count
-from ulsam_cost.counting.loading import load_model
+from ulsam_cost.counting.loaded import LoadedModel
+from ulsam_cost.counting.loading import load_inserted, load_model
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import LayerCost, NetworkSpec, layer_parts
 from ulsam_cost.formulas.networks.text import names_spec, spec_from_text
@@ -162,20 +163,35 @@ def measured_model(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence
     """A network with its options in one text, or anybody's model; arguments and errors as in `load_model`."""
     if names_spec(text) and not inputs:
         return measured_network(spec_from_text(text))
-    loaded = load_model(text, inputs=inputs, otherwise=otherwise, device="cpu")
+    return measured_loaded(load_model(text, inputs=inputs, otherwise=otherwise, device="cpu"))
+
+
+def measured_loaded(loaded: LoadedModel) -> MeasuredModel:
+    """A model that is loaded already."""
     example = _filled(loaded.inputs) if loaded.shaped else loaded.inputs
     return MeasuredModel(
-        name=text, build=lambda: loaded.model, inputs=partial(batch_of, example), example_batch=batch_size(example)
+        name=loaded.name,
+        build=lambda: loaded.model,
+        inputs=partial(batch_of, example),
+        example_batch=batch_size(example),
     )
 
 
-def _filled(tensors: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
-    """Tensors of which only the shapes were said: normal numbers where they are real, else zeros, as they are."""
+def measured_inserted(text: str, *, inputs: Sequence[str] = ()) -> tuple[MeasuredModel, MeasuredModel]:
+    """The model of a text that inserts attention, and the same model without; errors as in `load_model`."""
+    inserted = load_inserted(text, inputs=inputs, device="cpu")
+    return measured_loaded(inserted.changed), measured_loaded(inserted.plain)
+
+
+def _filled(inputs: Any) -> Any:
+    """Inputs of which only the shapes were said: normal numbers where they are real, else zeros, as they are."""
     generator = torch.Generator().manual_seed(0)
-    return tuple(
-        torch.randn(tensor.shape, generator=generator).to(tensor.dtype) if tensor.is_floating_point() else tensor
-        for tensor in tensors
-    )
+
+    def fill(tensor: torch.Tensor) -> torch.Tensor:
+        real = tensor.is_floating_point()
+        return torch.randn(tensor.shape, generator=generator).to(tensor.dtype) if real else tensor
+
+    return mapped(inputs, fill)
 
 
 def batch_of(example: Any, batch: int, device: str = "cpu") -> Any:

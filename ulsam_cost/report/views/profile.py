@@ -2,6 +2,7 @@
 
 from textwrap import fill
 
+from ulsam_cost.counting.loading import Inserted
 from ulsam_cost.formulas.networks import NO_ATTENTION, PAPERS_SITES
 from ulsam_cost.measuring.memory import Memory
 from ulsam_cost.measuring.profile import Profile
@@ -95,7 +96,9 @@ def latency_table(latency: PairTiming) -> Table:
 
 def title(profile: Profile) -> str:
     """What was profiled, in one line."""
-    spec = profile.spec
+    if isinstance(profile.subject, Inserted):
+        return profile.subject.changed.name
+    spec = profile.subject
     parts = [f"{spec.network} x{spec.width:g}", "x".join(map(str, (spec.batch, 3, *spec.resolution)))]
     if any(layer.kind == "classifier" for layer in profile.layers):
         parts.append(f"{spec.classes} classes")
