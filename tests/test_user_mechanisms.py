@@ -337,6 +337,14 @@ def test_it_has_no_derived_cost(tmp_path):
     assert model(torch.zeros(2, 3, 32, 32)).shape == (2, 1000)
 
 
+def test_a_network_keeps_the_values_that_a_readers_module_has_drawn(tmp_path):
+    drawn = "bias=False)\n        nn.init.constant_(self.up.weight, 7)\n\n    def forward"
+    (tmp_path / "mine.py").write_text(MINE.replace("bias=False)\n\n    def forward", drawn))
+    model = uc.build("mv1", positions="8:1", attention=f"{tmp_path}/mine.py:Gate", width=0.25, resolution=32)
+    assert model.get_submodule("features.Gate8_1.up").weight.unique().tolist() == [7]
+    assert len(model.classifier.weight.unique()) > 2
+
+
 def test_a_loaded_text_has_the_model_and_its_inputs(tmp_path):
     (tmp_path / "net.py").write_text(NET)
     loaded = load_model(f"{tmp_path}/net.py:net --attention eca --after 1")

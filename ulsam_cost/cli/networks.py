@@ -19,7 +19,7 @@ network_options = (
     ),
     click.option(
         "--attention",
-        help="Which mechanism, or one for each position: ulsam,se; none for the plain network."
+        help="Which mechanism, or FILE.py:NAME, or one for each position: ulsam,se; none for the plain network."
         "  [default: ulsam at positions]",
     ),
     click.option("--groups", type=POSITIVE, help="Subspaces g of ULSAM.  [default: 4]"),

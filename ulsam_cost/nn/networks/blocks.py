@@ -2,6 +2,9 @@
 
 from torch import nn
 
+from ulsam_cost.formulas.networks.sites import sites
+from ulsam_cost.formulas.networks.spec import NetworkSpec
+
 
 def conv_norm(
     in_channels: int, out_channels: int, activation: type[nn.Module], *, kernel: int, stride: int = 1, groups: int = 1
@@ -22,11 +25,18 @@ def place(model: nn.Module, path: str, module: nn.Module) -> None:
     model.add_module(name, module)
 
 
-def initialize(model: nn.Module) -> None:
-    """Draw the weights of convolutions and linear layers as torchvision's MobileNetV2 does; none on meta."""
+def initialize(model: nn.Module, spec: NetworkSpec) -> None:
+    """Draw the weights of convolutions and linear layers as torchvision's MobileNetV2 does; none on meta.
+
+    A reader's modules keep those that they have drawn themselves.
+    """
     if next(model.parameters()).is_meta:
         return
+    readers = [site.path for site in sites(spec).values() if spec.at(site.label).underived and not site.side]
+    kept = {part for path in readers for part in model.get_submodule(path).modules()}
     for module in model.modules():
+        if module in kept:
+            continue
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")
         elif isinstance(module, nn.Linear):

@@ -64,7 +64,7 @@ class ResNetFPN(nn.Module):
         super().__init__()
         self.body = Body(body_spec(spec), slots(spec), BODY)
         self.fpn = Pyramid(spec)
-        initialize(self)
+        initialize(self, spec)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """[n, 3, h, w] -> [n, 256, h', w'] at strides 4, 8, 16, 32 and 64."""

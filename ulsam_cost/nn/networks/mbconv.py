@@ -96,7 +96,7 @@ class MobileNetV3(nn.Module):
             )
         else:
             self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(head, spec.classes))
-        initialize(self)
+        initialize(self, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""

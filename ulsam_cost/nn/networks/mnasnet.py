@@ -81,7 +81,7 @@ class MnasNet(nn.Module):
                 for index, module in enumerate(_conv_layer(step.slot), start=int(name)):
                     place(self, f"{container}.{index}", module)
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(classifier.slot.in_channels, spec.classes))
-        initialize(self)
+        initialize(self, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""

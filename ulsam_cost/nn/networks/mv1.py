@@ -56,7 +56,7 @@ class MobileNetV1(nn.Module):
             place(self, step.path(spec.at(step.label).attention), module)
         self.pool = nn.AdaptiveAvgPool2d(1)
         self.classifier = nn.Linear(numbered[-1].out_channels, spec.classes)
-        initialize(self)
+        initialize(self, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""

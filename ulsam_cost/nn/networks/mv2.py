@@ -63,7 +63,7 @@ class MobileNetV2(nn.Module):
                 module = conv_norm(slot.in_channels, slot.out_channels, nn.ReLU6, kernel=kernel, stride=slot.stride)
             place(self, step.path(spec.at(step.label).attention), module)
         self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(classifier.slot.in_channels, spec.classes))
-        initialize(self)
+        initialize(self, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""

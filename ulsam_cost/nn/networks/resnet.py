@@ -117,7 +117,7 @@ class ResNet(Body):
         super().__init__(spec, numbered, "")
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = nn.Linear(numbered[-1].out_channels, spec.classes)
-        initialize(self)
+        initialize(self, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""

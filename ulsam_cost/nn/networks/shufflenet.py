@@ -77,7 +77,7 @@ class ShuffleNetV2(nn.Module):
             if step.attends and "." not in path:
                 self.after_head.append(path)
         self.fc = nn.Linear(classifier.slot.in_channels, spec.classes)
-        initialize(self)
+        initialize(self, spec)
 
     def forward(self, x: Tensor) -> Tensor:
         """[n, 3, h, w] -> [n, classes]."""

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.connections.aw import aw_sizes
-from ulsam_cost.formulas.networks.sites import link_at, options_at, sites
+from ulsam_cost.formulas.networks.sites import Site, link_at, options_at, sites
 from ulsam_cost.formulas.networks.spec import NetworkSpec
 from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.nn.attention.aw import AWConv2d
@@ -40,14 +40,19 @@ class AttentionModules:
     def _build(self, label: str, **convolution: Any) -> nn.Module:
         spec, site = self._spec.at(label), self._sites[label]
         options = {**options_at(spec, site), **convolution}
-        shape = (spec.batch, site.channels, *site.map_size(spec.resolution))
-        if shape not in self._checked:
-            self._checked.add(shape)
-            require_same_shape(get_mechanism(spec.attention), shape, **options)
+        if get_mechanism(spec.attention).code is not None:
+            return self._readers(spec, site, options)
         if spec.connection != "dca":
             return build_attention(spec.attention, site.channels, **options)
         link = link_at(spec, site, groups=convolution.get("groups", 1))
         return CONNECTED[spec.attention](site.channels, link, **options)
+
+    def _readers(self, spec: NetworkSpec, site: Site, options: dict[str, Any]) -> nn.Module:
+        shape = (spec.batch, site.channels, *site.map_size(spec.resolution))
+        if shape not in self._checked:
+            self._checked.add(shape)
+            require_same_shape(get_mechanism(spec.attention), shape, **options)
+        return build_attention(spec.attention, site.channels, **options)
 
 
 def put_at_convolutions(model: nn.Module, spec: NetworkSpec) -> None:
@@ -56,6 +61,8 @@ def put_at_convolutions(model: nn.Module, spec: NetworkSpec) -> None:
         if not site.side:
             continue
         options = options_at(spec, site)
+        shape = (spec.batch, site.channels, *site.map_size(spec.resolution))
+        require_same_shape(get_mechanism(spec.attention), shape, **options)
         if site.side == "instead":
             attention = build_attention(spec.attention, site.channels, **options, stride=site.shrinks)
             model.set_submodule(site.convolution, attention)
