@@ -383,16 +383,26 @@ def test_pictures_are_drawn(opened, page):
     assert min(widths) > 500
 
 
+PAPER = (718, 1046)  # pixels: A4 upright and lying, less the margins
+
+
 def test_it_prints(opened, scheme):
-    browser = opened()
+    browser = opened((PAPER[0], 1000))
     scheme("light", "print")
     shown = [browser.find_element(By.CSS_SELECTOR, what).is_displayed() for what in ("nav", ".dt-search", "table")]
     assert shown == [False, False, True]
-    assert browser.execute_script("return document.documentElement.scrollWidth") <= DESKTOP[0]
+    widths = browser.execute_script(
+        "return [...document.querySelectorAll('main table, main img')].map("
+        "e => [e.closest('.wide') !== null, e.getBoundingClientRect().width])"
+    )
+    assert {wide for wide, _ in widths} == {True, False}
+    assert [width for wide, width in widths if width > PAPER[wide]] == []
+    assert browser.execute_script("return getComputedStyle(document.querySelector('.wide')).page") == "landscape"
 
 
 def sheets(browser):
-    return base64.b64decode(browser.print_page()).count(b"/Type /Page\n")
+    paper = browser.execute_cdp_cmd("Page.printToPDF", {})["data"]  # print_page waits for ten seconds only
+    return base64.b64decode(paper).count(b"/Type /Page\n")
 
 
 def test_on_paper_nothing_is_folded_and_afterwards_all_is_as_it_was(opened):

@@ -2,11 +2,14 @@
 
 from collections import Counter
 from io import BytesIO
+from itertools import combinations
 
 import numpy as np
 import pytest
 from matplotlib import colors
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ulsam_cost.audit.outcomes import JUDGED, Outcome
 from ulsam_cost.formulas.attention import REGISTERED
@@ -19,9 +22,14 @@ from ulsam_cost.report.figures.audit import (
     outcomes_figure,
     pareto_front,
 )
+from ulsam_cost.report.figures.costs import layers_figure, overheads_figure
+from ulsam_cost.report.figures.measured import roofline_figure
 from ulsam_cost.report.figures.style import OUTCOME_COLOURS, PLAIN, mechanism_colour, same_picture
 from ulsam_cost.report.site.findings import run_audit
-from ulsam_cost.report.site.opening import audit_dots, trained_networks
+from ulsam_cost.report.site.networks import layers_pictures
+from ulsam_cost.report.site.opening import audit_dots, opening_pictures, trained_networks
+from ulsam_cost.report.site.table1 import records_of_table1
+from ulsam_cost.report.views.measured import Panel, Point
 
 
 def drawn(content, colour):
@@ -102,3 +110,73 @@ def test_every_cost_cell_is_a_dot():
     audit = run_audit()
     assert set(figures_audit.MARKERS) == set(JUDGED)
     assert len(audit_dots(audit)) == len(audit.cells) == 350
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """The figures that are written from now on, by their titles."""
+    written, save = {}, Figure.savefig
+
+    def note(figure, *args, **options):
+        written[figure._suptitle.get_text()] = figure
+        return save(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", note)
+    return written
+
+
+def words_of(figure):
+    """The words that a figure shows, each with its box; ticks beyond the ends of an axis are not shown."""
+    figure.draw_without_rendering()
+    beyond = set()
+    for axis in (side for axes in figure.axes for side in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            if not low * (1 - 1e-9) <= tick.get_loc() <= high * (1 + 1e-9):
+                beyond |= {tick.label1, tick.label2}
+    shown = [each for each in figure.findobj(Text) if each.get_visible() and each.get_text().strip()]
+    return [(each.get_text(), each.get_window_extent()) for each in shown if each not in beyond]
+
+
+def faults(figure):
+    """Words that cover one another, and words that leave the picture."""
+    words = words_of(figure)
+    assert len(words) > 5
+    found = [
+        (one, other)
+        for (one, a), (other, b) in combinations(words, 2)
+        if min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1
+    ]
+    width, height = figure.bbox.size
+    return found + [
+        text for text, box in words if min(box.x0, box.y0) < -1 or box.x1 > width + 1 or box.y1 > height + 1
+    ]
+
+
+def test_no_words_of_the_report_cover_others(figures):
+    opening_pictures(run_audit())
+    layers_pictures()
+    overheads_figure(records_of_table1(), "Table 1")
+    assert len(figures) > 20
+    assert {title: found for title, figure in figures.items() if (found := faults(figure))} == {}
+
+
+def test_no_names_under_a_roofline_cover_others_and_a_long_title_is_broken(figures):
+    points = [Point(f"layer {index}", "conv", 10 + 1.6 * index, 3e10 + 5e9 * (index % 3)) for index in range(9)]
+    roofline_figure([Panel("here", 1e11, 1e10, tuple(points))], "a network with a long name " * 4)
+    (title,) = figures
+    assert "\n" in title
+    assert faults(figures[title]) == []
+    named = ", ".join(text for text, _ in words_of(figures[title])).split(", ")
+    assert {f"layer {index}" for index in range(9)} <= {*named}
+
+
+def test_axes_are_in_thousands_millions_and_billions(figures):
+    opening_pictures(run_audit())
+    agreement = [text for text, _ in words_of(figures["Printed costs against computed ones"])]
+    assert {"1K", "100K", "10M", "1G", "10G", "0.1"} <= {*agreement}
+    layers = {"1": {"macs": 5_400_000_000, "params": 12}, "2": {"macs": 1_000_000, "params": 1_150}}
+    layers_figure({"plain": layers}, {"plain": PLAIN}, "layers")
+    assert {"0", "2G", "1K", "200"} <= {text for text, _ in words_of(figures["layers"])}
+    for figure in figures.values():
+        assert [text for text, _ in words_of(figure) if "10^" in text or "million" in text] == []

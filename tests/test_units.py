@@ -6,7 +6,7 @@ import pytest
 
 from ulsam_cost.errors import CostError
 from ulsam_cost.measuring.samples import Interval
-from ulsam_cost.units import format_count, format_mib, format_pct, format_ratio, parse_printed
+from ulsam_cost.units import format_count, format_mib, format_pct, format_ratio, format_tick, parse_printed
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,11 @@ def test_counts_are_printed_in_the_largest_unit():
     assert format_count(4_121_924_096, 3) == "4.122G"
     assert format_count(999) == "999"
     assert format_count(1000, 0) == "1K"
+
+
+def test_ticks_have_no_digits_that_say_nothing():
+    shown = [format_tick(value) for value in (0, 0.1, 999, 1e3, 2.5e6, 200e6, 1e9, -1.5e3, 0.1 + 0.2)]
+    assert shown == ["0", "0.1", "999", "1K", "2.5M", "200M", "1G", "-1.5K", "0.3"]
 
 
 def test_per_cents_are_signed():

@@ -97,11 +97,21 @@ def format_count(value: float, digits: int = 2) -> str:
     """A count in the largest unit that leaves at least 1 before the point: 517059072 -> '517.06M'."""
     if isinstance(value, AtLeast):
         return f"at least {format_count(int(value), digits)}"
-    size = abs(value)
-    suffix = next((s for s, f in reversed(DECIMAL_FACTORS.items()) if f > 1 and size >= f), "")
+    suffix = _suffix(value)
     if not suffix:
         return f"{value:,.{digits}f}" if isinstance(value, float) else str(value)
     return f"{value / FACTORS[suffix]:.{digits}f}{suffix}"
+
+
+def format_tick(value: float) -> str:
+    """A count at an axis, without digits that say nothing: 2500000 -> '2.5M'."""
+    suffix = _suffix(value)
+    return f"{value / FACTORS[suffix]:.6g}{suffix}"
+
+
+def _suffix(value: float) -> str:
+    """The largest unit that leaves at least 1 before the point; none below a thousand."""
+    return next((suffix for suffix, factor in reversed(DECIMAL_FACTORS.items()) if abs(value) >= factor), "")
 
 
 def format_pct(part: float, whole: float) -> str:

@@ -26,6 +26,7 @@ VERDICTS = ("outcome", "verdict")  # columns that stay visible, each value with 
 VERDICT_COLOURS = {
     **{slug(outcome.words): colour for outcome, colour in OUTCOME_COLOURS.items()},
     **dict.fromkeys(("within", "unchanged"), "#0f766e"),
+    "undecided": "#d9a520",
     **dict.fromkeys(("over", "changed", "new", "gone"), "#c81e1e"),
 }
 SCRIPTS = ("dataTables.min.js", "page.js")

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, LogLocator, NullFormatter
 
 from ulsam_cost.audit.outcomes import JUDGED, Outcome
 from ulsam_cost.report.figures.style import (
@@ -15,6 +14,7 @@ from ulsam_cost.report.figures.style import (
     PLAIN,
     STYLE,
     mechanism_colour,
+    set_counts,
     set_grid,
     set_heading,
     to_png,
@@ -91,6 +91,7 @@ def _agreement(axis: Axes, dots: Sequence[Dot], quantity: str) -> None:
     left_out = [(dot, ends[0]) for dot in dots if dot.computed is None]
     _by_outcome(axis, left_out)
     axis.set(xscale="log", yscale="log", xlim=ends, ylim=ends, title=f"{quantity}: {len(dots)} cells")
+    set_counts(axis.xaxis, axis.yaxis)
     if left_out:
         axis.annotate(
             f"{len(left_out)} not computed: on this edge",
@@ -194,9 +195,7 @@ def accuracy_figure(trained: Sequence[Trained], title: str) -> bytes:
             front = pareto_front([(getattr(each, unit), each.accuracy) for each in trained])
             axis.step(*zip(*front, strict=True), where="post", color="black", linewidth=0.8, zorder=1)
             axis.set(xscale="log", xlabel=label)
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_major_formatter(EngFormatter(sep=""))
-            axis.xaxis.set_minor_formatter(NullFormatter())
+            set_counts(axis.xaxis)
             set_grid(axis, "both")
         axes[0].set_ylabel("ImageNet-1K top-1 as printed, %")
         set_heading(figure, title)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from ulsam_cost.report.figures.style import STYLE, mechanism_colour, set_grid, set_heading, to_png
+from ulsam_cost.report.figures.style import STYLE, mechanism_colour, set_counts, set_grid, set_heading, to_png
 from ulsam_cost.units import format_count
 
 CROWDED = 30  # labels on one axis
@@ -34,6 +34,7 @@ def _overheads_panel(axis: Axes, records: Sequence[Mapping[str, float | str]], u
         axis.text(said, place - 0.2, f" {format_count(int(said), 1)}", va="center", fontsize=8)
         axis.text(done, place + 0.2, f" {format_count(int(done), 1)}", va="center", fontsize=8)
     axis.set_xscale("log")
+    set_counts(axis.xaxis)
     axis.set_xlim(right=max(printed + exact) * 8)
     axis.set_yticks(list(places), names)
     if not axis.yaxis_inverted():
@@ -56,14 +57,13 @@ def layers_figure(
     width = 0.76 / len(costs)
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(2, 1, figsize=(10, 5.6), layout="constrained", sharex=True)
-        for axis, unit, heading in zip(
-            axes, ("macs", "params"), ("MACs (millions)", "parameters (millions)"), strict=True
-        ):
+        for axis, unit, heading in zip(axes, ("macs", "params"), ("MACs", "parameters"), strict=True):
             for index, (name, layers) in enumerate(costs.items()):
-                heights = [layers.get(label, {}).get(unit, 0) / 1e6 for label in labels]
+                heights = [layers.get(label, {}).get(unit, 0) for label in labels]
                 places = [place + (index - (len(costs) - 1) / 2) * width for place in range(len(labels))]
                 axis.bar(places, heights, width, color=colours[name], label=name)
             axis.set_title(heading)
+            set_counts(axis.yaxis)
             set_grid(axis, "y")
         small = {"fontsize": 7, "rotation": 90} if len(labels) > CROWDED else {}
         axes[1].set_xticks(range(len(labels)), labels, **small)

@@ -4,7 +4,7 @@ from typing import Any
 
 from matplotlib import pyplot as plt
 
-from ulsam_cost.report.figures.style import CHANGED, STYLE, plain_label, set_grid, set_heading, to_png
+from ulsam_cost.report.figures.style import CHANGED, STYLE, plain_label, set_counts, set_grid, set_heading, to_png
 from ulsam_cost.units import AtLeast, at_least, format_count
 
 MOST_MODULES = 30
@@ -25,6 +25,7 @@ def count_figure(record: dict[str, Any]) -> bytes:
                 axis.text(value, place, f" {format_count(value, 1)}", va="center", fontsize=7)
             axis.set_xlim(right=1.25 * max(*values, 1))
             axis.set_title(f"{label}: {format_count(record[key])}")
+            set_counts(axis.xaxis)
             set_grid(axis, "x")
         axes[0].set_yticks(range(len(rows)), names, fontsize=8)
         axes[0].invert_yaxis()

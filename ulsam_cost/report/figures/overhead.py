@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from ulsam_cost.errors import SizeError
-from ulsam_cost.report.figures.style import STYLE, mechanism_colour, set_heading, to_png
+from ulsam_cost.report.figures.style import STYLE, mechanism_colour, set_counts, set_heading, to_png
 from ulsam_cost.report.views.overhead import swept_lines
 
 MOST_PANELS, MOST_MARKERS, MOST_TICKS = 6, 20, 9
@@ -61,5 +61,6 @@ def _sweep_panel(axis: Axes, records: Sequence[dict[str, Any]], unit: str) -> No
         axis.set_xticks(places)
     axis.xaxis.set_major_formatter(StrMethodFormatter("{x:.0f}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
+    set_counts(axis.yaxis)
     axis.grid(alpha=0.3)
     axis.set_axisbelow(True)

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from ulsam_cost.report.figures.audit import pareto_front
 from ulsam_cost.report.figures.style import (
@@ -14,6 +14,7 @@ from ulsam_cost.report.figures.style import (
     STYLE,
     numbered_colour,
     plain_label,
+    set_counts,
     set_grid,
     set_heading,
     to_png,
@@ -32,7 +33,6 @@ VERDICT_COLOURS = {
 SHOWN = ("macs", "params")
 MARKERS = "osD^vPX<>*"
 NAME_LENGTH = 34
-_ENGINEERING = EngFormatter(sep="")
 
 
 def budget_figure(review: Review) -> bytes:
@@ -104,7 +104,7 @@ def _value(each: Reviewed, metric: str) -> float:
 def _count_axis(axis: Any, is_time: bool = False) -> None:
     axis.set_major_locator(MaxNLocator(nbins=4))
     if not is_time:
-        axis.set_major_formatter(FuncFormatter(lambda value, _: _ENGINEERING(value).upper()))
+        set_counts(axis)
 
 
 def layers_figure(review: Review) -> bytes:

@@ -1,6 +1,7 @@
 """What the pictures share: the same colours for the same things in all of them, the same bytes on every run."""
 
 import io
+import textwrap
 from typing import Any, Literal
 
 import matplotlib
@@ -12,12 +13,12 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from ulsam_cost.audit.outcomes import Outcome
 from ulsam_cost.formulas.attention import REGISTERED
 from ulsam_cost.plain_text import visible_line
-from ulsam_cost.units import format_count
+from ulsam_cost.units import format_tick
 
 STYLE: Any = {
     "font.size": 10,
@@ -28,6 +29,7 @@ STYLE: Any = {
     "legend.frameon": False,
     "figure.dpi": 130,
 }
+HEADING_LETTERS = 10  # of a title, an inch
 PLAIN, CHANGED = "#9aa5b1", "#c2410c"
 # Paul Tol's muted scheme, which colour-blind readers tell apart; ULSAM has the accent, the plain network grey. Where
 # it ends it starts again, a third darker and then a third lighter.
@@ -72,12 +74,21 @@ def set_grid(axis: Axes, which: Literal["both", "x", "y"]) -> None:
     axis.set_axisbelow(True)
 
 
-def set_log_counts(axis: Axis) -> None:
-    """A logarithmic axis of counts, labelled in K, M and G at 1, 2 and 5 times the powers of ten."""
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})  # type: ignore[attr-defined]
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: format_count(value, 0)))
-    axis.set_minor_locator(NullLocator())
+class _Decades(LogLocator):
+    """Ticks at the powers of ten, and at 2 and 5 between them where these are few."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        self.set_params(subs=(1, 2, 5) if vmax < 1000 * vmin else (1,))
+        return super().tick_values(vmin, vmax)
+
+
+def set_counts(*sides: Axis) -> None:
+    """Ticks in K, M, G and T."""
+    for side in sides:
+        if side.get_scale() == "log":
+            side.set_major_locator(_Decades())
+        side.set_major_formatter(FuncFormatter(lambda value, _: format_tick(value)))
+        side.set_minor_formatter(NullFormatter())
 
 
 def plain_label(text: str) -> str:
@@ -86,8 +97,9 @@ def plain_label(text: str) -> str:
 
 
 def set_heading(figure: Figure, title: str) -> None:
-    """The title of a picture."""
-    figure.suptitle(plain_label(title), x=0.01, ha="left", fontweight="bold", fontsize=12)
+    """The title of a picture, in as many lines as it needs."""
+    lines = textwrap.fill(visible_line(title), width=int(figure.get_figwidth() * HEADING_LETTERS))
+    figure.suptitle(lines.replace("$", r"\$"), x=0.01, ha="left", fontweight="bold", fontsize=12)
 
 
 def to_png(figure: Figure) -> bytes:

@@ -12,9 +12,9 @@ from ulsam_cost.report.figures.style import (
     STYLE,
     numbered_colour,
     plain_label,
+    set_counts,
     set_grid,
     set_heading,
-    set_log_counts,
     to_png,
 )
 from ulsam_cost.report.views.sweep import heading
@@ -38,7 +38,8 @@ def sweep_figure(summary: Summary) -> bytes:
             _front(axis, [point for point in summary.front if point in points])
         for side, name in ((axis.xaxis, across), (axis.yaxis, up)):
             side.set_label_text(heading(name))
-            set_log_counts(side)
+        axis.set(xscale="log", yscale="log")
+        set_counts(axis.xaxis, axis.yaxis)
         set_grid(axis, "both")
         left_out = summary.rows - len(points)
         missing = f" ({left_out:,} without both, or with a cost of 0, are left out)" if left_out else ""
