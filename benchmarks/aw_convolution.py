@@ -68,7 +68,12 @@ def measured(name: str, kernel: int, size: int, *, device: str, dtype: str, trai
     for form, module in modules.items():
         pair = measure(module, x, baseline=modules["literal"], device=device, dtype=dtype, train=train)
         memory = measure_memory(module, x, setting=setting)
-        record = {"case": name, "form": form, "median_ms": pair.network.median_ms, "ratio": pair.ratio.median}
+        record = {
+            "case": name,
+            "form": form,
+            "median_ms": pair.network.median_ms,
+            "ratio": pair.ratio and pair.ratio.median,
+        }
         records.append(record | {"peak_mb": (memory.peak_bytes or 0) / 1e6} | derived(form, kernel, size))
     return records
 

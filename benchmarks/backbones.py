@@ -10,15 +10,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, network_layers, network_spec
+from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, layer_parts, network_layers, network_spec
 from ulsam_cost.formulas.networks.sites import sites
 from ulsam_cost.nn.networks.meta import build_on_meta
 
 ROUNDS = 15
 LIMITS_MS = {"derive": 5, "build": 500}  # medians
-KINDS = (
+KINDS: tuple[dict[str, Any], ...] = (
     {},
     {"attention": "se"},
     {"attention": "se", "connection": "dca"},
@@ -41,7 +42,7 @@ def median_ms(function: Callable[[NetworkSpec], object], spec: NetworkSpec) -> f
     """Median processor time of a call, which other programs do not prolong as they do wall time."""
     times = []
     for _ in range(ROUNDS):
-        network_layers.cache_clear()
+        layer_parts.cache_clear()
         sites.cache_clear()
         start = time.process_time()
         function(spec)

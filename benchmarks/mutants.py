@@ -43,7 +43,7 @@ TESTS = {
     "formulas/attention/aw.py": ("aw_convolution", "attention_formulas", "attention_bad_input", "attention"),
     "formulas/attention/ulsam.py": ("ulsam", "attention_formulas", "attention_bad_input", "attention"),
     "formulas/connections/": ("printed_networks", "network_attention"),
-    "formulas/networks/": ("printed_networks", "networks", "placement", "backbones", "network_attention"),
+    "formulas/networks/": ("printed_networks", "networks", "places", "backbones", "network_attention"),
     "formulas/networks/text.py": ("cells_file", "compare", "cli_sizes", "count_cli"),
     "conventions/": ("counter_kinds", "counter_conventions", "printed_networks", "crosscheck_cli"),
     "audit/": ("audit_expressions", "audit", "outcomes", "cells_file", "crosscheck_cli"),
@@ -248,7 +248,7 @@ def seconds_without_faults(runs: Runs, tests: Sequence[str]) -> dict[str, float]
     Raises:
         click.ClickException: with the test that fails.
     """
-    waiting, names, seconds = list(tests), {}, {}
+    waiting, names, seconds = list(tests), dict[int, str](), dict[str, float]()
     while waiting or names:
         while waiting and runs.free:
             names[runs.start(waiting[:1], limit=MOST_SECONDS, keeps_bytecode=True)] = waiting.pop(0)
@@ -263,7 +263,7 @@ def seconds_without_faults(runs: Runs, tests: Sequence[str]) -> dict[str, float]
 def outcomes(runs: Runs, sample: Sequence[Mutant], sources: dict[str, bytes]) -> Iterator[tuple[Mutant, Ended]]:
     """Each mutant with the run of its tests, as they end."""
     alone = seconds_without_faults(runs, sorted({path for mutant in sample for path in tests_of(mutant.file)}))
-    waiting, running = list(sample), {}
+    waiting, running = list(sample), dict[int, Mutant]()
     while waiting or running:
         while waiting and runs.free:
             mutant = waiting.pop(0)

@@ -11,7 +11,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import ulsam_cost as uc
-from ulsam_cost.formulas.networks import network_layers
+from ulsam_cost.formulas.networks import layer_parts
 
 ROUNDS = 15
 NETWORKS = [("mv1", "8:1,9:1,11"), ("mv2", "13,14,16,17")]
@@ -32,7 +32,7 @@ def main() -> None:
             x = torch.empty(1, 3, 224, 224)
 
         def derive(network: str = network, positions: str = positions) -> None:
-            network_layers.cache_clear()
+            layer_parts.cache_clear()
             uc.network_cost(network, positions=positions)
 
         def flop_counter(model: torch.nn.Module = model, x: torch.Tensor = x) -> None:
@@ -45,7 +45,7 @@ def main() -> None:
         def counted_slowly(model: torch.nn.Module = model, x: torch.Tensor = x) -> None:
             uc.count(model, x, fast=False)
 
-        calls = {
+        calls: dict[str, Callable[[], None]] = {
             "derived": derive,
             "counted": counted,
             "counted, fast path off": counted_slowly,

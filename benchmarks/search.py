@@ -7,10 +7,11 @@ Seconds are those of one core; it ends with 1 where a limit is exceeded.
 import resource
 import sys
 from time import process_time
+from typing import Any
 
 import numpy as np
 
-from ulsam_cost.formulas.networks import network_layers
+from ulsam_cost.formulas.networks import layer_parts
 from ulsam_cost.formulas.networks.sites import sites
 from ulsam_cost.searching.search import SearchResult, search
 
@@ -22,11 +23,11 @@ BUDGET = {"macs": 240_000_000, "params": 3_000_000}
 METRICS = ("macs", "params", "activations", "traffic")
 
 
-def searched(**options: object) -> SearchResult:
+def searched(**options: Any) -> SearchResult:
     """A search from the start: no layer is derived already."""
-    network_layers.cache_clear()
+    layer_parts.cache_clear()
     sites.cache_clear()
-    return search("mv2", attention=("ulsam", "se"), widths=WIDTHS, resolutions=RESOLUTIONS, **options)  # type: ignore[arg-type]
+    return search("mv2", attention=("ulsam", "se"), widths=WIDTHS, resolutions=RESOLUTIONS, **options)
 
 
 def evaluated_a_second() -> float:
@@ -47,7 +48,7 @@ def main() -> int:
     rate = evaluated_a_second()
     held = [rate >= LEAST_A_SECOND]
     print(f"{rate:,.0f} placements evaluated a second; at least {LEAST_A_SECOND:,} are wanted")
-    cases = {
+    cases: dict[str, dict[str, Any]] = {
         "one mechanism each, macs and params": {"budget": BUDGET},
         "one mechanism each, all four metrics": {"budget": BUDGET, "minimise": METRICS},
         "mixes, macs and params": {"budget": BUDGET, "mix": True},

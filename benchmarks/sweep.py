@@ -10,8 +10,9 @@ import argparse
 import multiprocessing
 import pickle
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -110,7 +111,10 @@ def main() -> int:
     ratios = []
     with TemporaryDirectory() as scratch:
         for turn in range(options.rounds):
-            pair = [plain_seconds, lambda texts: sweep_seconds(texts, Path(scratch))]
+            pair: dict[int, Callable[[Sequence[str]], float]] = {
+                0: plain_seconds,
+                1: partial(sweep_seconds, folder=Path(scratch)),
+            }
             seconds = {which: pair[which](texts) for which in ((0, 1) if turn % 2 else (1, 0))}
             ratios.append(seconds[1] / seconds[0])
             print(f"{len(texts)} models: sweep {seconds[1]:.1f} s, {WORKERS} plain processes {seconds[0]:.1f} s")
