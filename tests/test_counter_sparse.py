@@ -130,4 +130,4 @@ def test_without_values_a_sparse_product_is_refused():
         layer = nn.Linear(6, 3)
     model = nn.Sequential(Call(lambda x: LAYOUTS["coo"]() @ x.T), layer)
     with pytest.raises(uc.CostError, match=r"sparse tensor .* on the meta device"):
-        uc.count(model, torch.ones(5, 6))
+        uc.count(model, torch.ones(5, 6, device="meta"))

@@ -129,3 +129,17 @@ def test_storages_and_sparse_values():
         assert private.storage_key(one.untyped_storage()) != private.storage_key(other.untyped_storage())
     twice = torch.sparse_coo_tensor(torch.tensor([[0, 0]]), torch.ones(2), (3,))
     assert private.stored_values(twice).numel() == 2
+
+
+def test_sequences_are_packed_by_what_torch_calls():
+    seen = []
+
+    class Where(torch.overrides.TorchFunctionMode):
+        def __torch_function__(self, func, types, args=(), kwargs=None):
+            seen.append(func)
+            return func(*args, **(kwargs or {}))
+
+    with Where():
+        packed = torch.nn.utils.rnn.pack_padded_sequence(torch.ones(7, 2, 3), torch.tensor([7, 2]))
+        torch.nn.utils.rnn.pad_packed_sequence(packed)
+    assert {private.pack_sequence, private.pad_sequence} <= set(seen)

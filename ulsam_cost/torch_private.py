@@ -47,6 +47,9 @@ without_functions = torch._C.DisableTorchFunction
 # A parameter of any class on the memory of another tensor: the constructors of subclasses take other arguments.
 as_subclass = torch.Tensor._make_subclass
 
+# What torch.nn.utils.rnn calls to pack sequences and to undo that; they look at lengths.
+pack_sequence, pad_sequence = torch._pack_padded_sequence, torch._pad_packed_sequence
+
 # Under torch.func's transforms tensors hide dimensions, and a meta tensor is made inside of the wrapping.
 transforms = torch._C._functorch
 current_transform = transforms.maybe_current_level

@@ -62,7 +62,8 @@ class Count(Framed):
     always whole.
 
     `cost` has every operation, and the parameters that none uses; `backward` is the part of it that is the backward
-    pass. `real_run` is empty where nothing was computed, else the reason for which a copy of the model really ran.
+    pass. `real_run` is empty unless a copy of the model really ran, and then says why. `inputs_read` is the first
+    operation that looked at the inputs' values, empty where none did: the count holds for inputs of these values.
     `outputs` are the shapes of the tensors that the model returns.
 
     As a table (`to_frame()`) it has a row an operation, as a Cost has, and behind them one for each row of `uncounted`:
@@ -87,6 +88,7 @@ class Count(Framed):
     uncounted: tuple[Uncounted, ...]
     real_run: str = ""
     outputs: Shapes = ()
+    inputs_read: str = ""
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """A row an operation, and one for each that is not counted."""
@@ -183,7 +185,8 @@ def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = Tr
             of, such as threads.
         inputs: a tuple of positional arguments, a dict of keyword arguments, or the only argument. Tensors may stand
             in lists, tuples, named tuples, dicts and dataclasses, beside None and plain numbers; only their shapes
-            and dtypes are looked at, unless the model itself looks at values.
+            and dtypes are looked at, unless the model itself looks at values. A model on the meta device may look at
+            the values of small inputs that are on a CPU or GPU, such as token ids and masks.
         train: whether the backward pass follows.
         fast: whether the common functions are answered from shapes; the count is the same.
 
@@ -352,4 +355,5 @@ def _result(tracer: Tracer, forward: int, outputs: Shapes, real_run: str = "") -
         uncounted=uncounted,
         real_run=real_run,
         outputs=outputs,
+        inputs_read=tracer.record.inputs_read,
     )

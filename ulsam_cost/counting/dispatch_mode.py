@@ -8,10 +8,19 @@ import torch
 
 from ulsam_cost.counting.checks import CHECKS
 from ulsam_cost.counting.meta_kernels import run_on_meta
-from ulsam_cost.counting.meta_tensors import META, MOST_CONSTANT, MetaTensors
+from ulsam_cost.counting.meta_tensors import META, MetaTensors
 from ulsam_cost.counting.recorder import Recorder
 from ulsam_cost.counting.rules import FREE, SPARSE, VIEWS, Rule, name_of, rule_of
 from ulsam_cost.counting.scope import Scope
+from ulsam_cost.counting.values import (
+    SHAPED,
+    asks_for_values,
+    looked_at_by,
+    may_be_small,
+    on_device,
+    sizes_of_results,
+    written_by,
+)
 from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import is_plain, tensors_of
 from ulsam_cost.torch_private import (
@@ -25,7 +34,8 @@ from ulsam_cost.torch_private import (
     without_functions,
 )
 
-aten = torch.ops.aten
+CPU = torch.device("cpu")
+UNKNOWN: Any = object()
 Origin = tuple[str, str, bool]  # path, torch.nn class of a leaf, whether a parameter was an operand
 # Kernels that tools tell from the function that called them.
 KERNELS = frozenset({"mv", "dot", "vdot", "addmv"})
@@ -60,12 +70,7 @@ class DispatchMode(TorchDispatchMode):
                 result = operator.decompose(*args, **kwargs)
             if result is not NotImplemented:
                 return result
-        if not self._values:
-            args, kwargs = self._without_values(operator, args, kwargs)
-            check = CHECKS.get(operator.overloadpacket)
-            if check is not None:
-                check(*args, **kwargs)
-        out = operator(*args, **kwargs) if self._values else run_on_meta(operator, args, kwargs)
+        out = operator(*args, **kwargs) if self._values else self._without_values(operator, rule, args, kwargs)
         with self._in_its_place(args):
             self._observe(operator.overloadpacket, rule, args, _without_results(operator, kwargs), out)
         return out
@@ -90,25 +95,53 @@ class DispatchMode(TorchDispatchMode):
         finally:
             scope.path, scope.module, record.learned, record.operator = before
 
-    def _without_values(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """The arguments on the meta device, save where small constants of the run are all that there is."""
-        random = torch.Tag.nondeterministic_seeded in operator.tags
-        if random or schema_of(operator).is_mutable:
-            self._tensors.forget_constants(args, made_here=random)
-        if self._tensors.are_constants(args, kwargs):
-            if random or ("device" in kwargs and next(tensors_of(args), None) is None):
-                kwargs = _small_or_meta(operator, args, kwargs, random=random)
-            return self._tensors.with_own_values(args), self._tensors.with_own_values(kwargs)
-        self._refuse_values(operator, args)
-        return self._tensors.on_meta(args), _meta_options(self._tensors.on_meta(kwargs))
+    def _without_values(self, operator: Any, rule: Rule | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result on the meta device, save where tensors whose values are known are all that there is."""
+        tensors, written = self._tensors, written_by(operator, args, kwargs)
+        is_random = torch.Tag.nondeterministic_seeded in operator.tags
+        if not is_random and tensors.are_known(args, kwargs) and tensors.are_of_the_run(written):
+            out = self._computed(operator, rule, args, kwargs)
+            if out is not UNKNOWN:
+                return out
+        tensors.forget(written)
+        if asks_for_values(operator, args):
+            return self._shaped(operator, args)
+        args, kwargs = tensors.on_meta(args), on_device(tensors.on_meta(kwargs), META)
+        check = CHECKS.get(operator.overloadpacket)
+        if check is not None:
+            check(*args, **kwargs)
+        return run_on_meta(operator, args, kwargs)
 
-    def _refuse_values(self, operator: Any, args: tuple[Any, ...]) -> None:
-        tags, packet = operator.tags, operator.overloadpacket
-        if torch.Tag.dynamic_output_shape not in tags and torch.Tag.data_dependent_output not in tags:
-            return
-        masks = (torch.bool, torch.uint8)
-        if packet is not aten.index or any(tensor.dtype in masks for tensor in tensors_of(args[1])):
+    def _computed(self, operator: Any, rule: Rule | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The result of an operation on tensors whose values are known, UNKNOWN where it is not computed."""
+        tensors, known = self._tensors, self._tensors.known
+        is_made_of_nothing = next(tensors_of(args, kwargs), None) is None
+        if is_made_of_nothing and kwargs.get("device") == META and not tensors.computes:
+            return UNKNOWN
+        if not (may_be_small(operator, rule, args) or known.have_room_for(*sizes_of_results(operator, args, kwargs))):
+            return UNKNOWN
+        try:
+            out = operator(*tensors.with_own_values(args), **on_device(tensors.with_own_values(kwargs), CPU))
+        except Exception:  # it may run on the meta device, which does not look at values
+            return UNKNOWN
+        given = known.are_given(args, kwargs)
+        if given and asks_for_values(operator, args):
+            self._record.looks_at_inputs(f"aten::{operator.overloadpacket.__name__}")
+        return tensors.with_known_results(out, given=given)
+
+    def _shaped(self, operator: Any, args: tuple[Any, ...]) -> Any:
+        """The result on the meta device of an operation that asks for the values of some of its operands.
+
+        Raises:
+            NeedsValuesError: where these are not known.
+        """
+        packet = operator.overloadpacket
+        shape = SHAPED.get(packet)
+        if shape is None or not self._tensors.are_known(looked_at_by(operator, args)):
             self._record.refuse(f"aten::{packet.__name__}")
+        if self._tensors.known.are_given(looked_at_by(operator, args)):
+            self._record.looks_at_inputs(f"aten::{packet.__name__}")
+        return shape(self._tensors, *args)
 
     def _observe(self, packet: Any, rule: Rule | None, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         record = self._record
@@ -132,7 +165,7 @@ class DispatchMode(TorchDispatchMode):
         """The rule of an operation on tensors that are not plain; what a sparse one stores is known for real only."""
         if any(tensor.is_nested for tensor in tensors_of(*tensors)):
             return None
-        if not self._values and not self._tensors.are_constants(*tensors):
+        if not self._values and not self._tensors.are_known(*tensors):
             self._record.refuse(f"{qualified_name(packet)} of a sparse tensor")
         return SPARSE.get(packet)
 
@@ -148,18 +181,3 @@ def _without_results(operator: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
 def _are_plain(*values: Any) -> bool:
     """Whether no tensor is nested or sparse: rules and decompositions do not hold for those."""
     return all(map(is_plain, tensors_of(*values)))
-
-
-def _meta_options(kwargs: dict[str, Any]) -> dict[str, Any]:
-    options = dict(kwargs)
-    if options.get("device") is not None:
-        options["device"] = META
-    if options.get("generator") is not None:
-        options["generator"] = None
-    return options
-
-
-def _small_or_meta(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any], *, random: bool) -> dict[str, Any]:
-    """The options of a tensor that the run makes of nothing: it keeps its values if it is small and not random."""
-    on_meta = _meta_options({**kwargs, "device": META})
-    return kwargs if not random and operator(*args, **on_meta).numel() <= MOST_CONSTANT else on_meta

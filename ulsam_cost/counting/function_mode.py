@@ -21,6 +21,8 @@ from ulsam_cost.torch_private import (
     OpOverloadPacket,
     current_transform,
     has_global_hooks,
+    pack_sequence,
+    pad_sequence,
     qualified_name,
     without_dispatch,
     without_functions,
@@ -80,6 +82,20 @@ VIEWS = frozenset(
     }
 )
 VIEWS_IF_IN_ORDER = frozenset({Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape, Tensor.contiguous})
+# Functions that look at the values of some operands, and those that look at nothing but the shape of one.
+LOOKS = frozenset(
+    {
+        *(Tensor.__getitem__, Tensor.masked_select, torch.masked_select),
+        *(Tensor.repeat_interleave, torch.repeat_interleave, pack_sequence, pad_sequence),
+        *(Tensor.to, Tensor.type_as, Tensor.expand_as, Tensor.view_as, Tensor.reshape_as),
+    }
+)
+RECURRENT = frozenset({torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu})
+# Functions that take a tensor for its dtype, and whether for its shape, too.
+FILLED = {
+    **dict.fromkeys((torch.zeros_like, torch.ones_like, torch.full_like), True),
+    **dict.fromkeys((Tensor.new_zeros, Tensor.new_ones, Tensor.new_full), False),
+}
 # Functions written in Python whose pieces are recorded one by one.
 OPEN = frozenset({F.multi_head_attention_forward, torch.autograd.grad})
 
@@ -132,7 +148,7 @@ class FunctionMode(TorchFunctionMode):
             return answer if isinstance(answer, Tensor) else self._new(answer, x.dtype)
 
     def _answer(self, entry: Fast, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if is_grad_enabled() or _is_transformed() or not _has_meta(args):
+        if is_grad_enabled() or _is_transformed() or not self._have_no_values(args):
             return UNANSWERED
         record = self._record
         record.operator = entry.operator
@@ -152,6 +168,13 @@ class FunctionMode(TorchFunctionMode):
                 return in_order_of(args[0], result)
         return result
 
+    def _have_no_values(self, args: tuple[Any, ...]) -> bool:
+        """Whether an operand of the first two has none: what is computed of known ones is not answered for."""
+        if not args or args[0].is_meta:
+            return bool(args)
+        other = args[1] if len(args) > 1 else None
+        return isinstance(other, Tensor) and (other.is_meta or self._tensors.is_parameter(other))
+
     def _new(self, shape: Shape, dtype: torch.dtype) -> Tensor:
         """A new meta tensor; detaching one of the same kind is the quickest way to it."""
         with without_dispatch():
@@ -168,6 +191,9 @@ class FunctionMode(TorchFunctionMode):
             return self._read(function, name, args, kwargs)
         if function in EXITS:
             self._record.without_rule(f"Tensor.{name}", [args[0]], [])
+        if function in FILLED and not self._values and args and args[0].is_meta and not _is_transformed():
+            blank = self._tensors.blank(args[0], of_its_shape=FILLED[function])
+            args = args if blank is None else (blank, *args[1:])
         if self._is_view(function, args):
             return self._view(function, args, kwargs)
         if function in OPEN:
@@ -185,7 +211,9 @@ class FunctionMode(TorchFunctionMode):
     def _is_view(self, function: Any, args: tuple[Any, ...]) -> bool:
         if not self._fast or not args or not isinstance(args[0], Tensor) or not args[0].is_meta or _is_transformed():
             return False
-        return function in VIEWS or (function in VIEWS_IF_IN_ORDER and args[0].is_contiguous())
+        if function in VIEWS or (function in VIEWS_IF_IN_ORDER and args[0].is_contiguous()):
+            return _has_plain_sizes(args)
+        return False
 
     def _view(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with without_dispatch():
@@ -197,11 +225,15 @@ class FunctionMode(TorchFunctionMode):
         value = function(*args, **kwargs)
         if isinstance(value, Tensor):
             self._tensors.alias(args[0], value)
+        elif isinstance(value, torch.device) and self._tensors.is_on_meta and not self._values:
+            return value if self._tensors.known.is_on_cpu(args[0]) else META
         return value
 
     def _read(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not self._tensors.is_untouched(args[0]):
             self._record.refuse(f"Tensor.{name}")
+        if self._tensors.known.are_given(args[0]):
+            self._record.looks_at_inputs(f"Tensor.{name}")
         if function in EXITS or self._tensors.has_own_values(args[0]):  # what NumPy is given can be written to
             args = self._tensors.with_own_values(args)
         with without_dispatch():
@@ -209,13 +241,13 @@ class FunctionMode(TorchFunctionMode):
 
     def _run_open(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function that is written in Python so that the functions which it calls are seen one by one."""
-        args, kwargs = self._prepared(args, kwargs)
+        args, kwargs = self._prepared(function, args, kwargs)
         with self:
             return seen_through(function)(*args, **kwargs)
 
     def _run(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function; what the dispatcher shows of it is recorded under its name."""
-        args, kwargs = self._prepared(args, kwargs)
+        args, kwargs = self._prepared(function, args, kwargs)
         record, first = self._record, len(self._record.ops)
         record.operator = name
         try:
@@ -237,7 +269,7 @@ class FunctionMode(TorchFunctionMode):
         in_order: bool = False,
     ) -> Any:
         """Run a function that is recorded by a rule of its own, whatever the dispatcher shows."""
-        args, kwargs = self._prepared(args, kwargs)
+        args, kwargs = self._prepared(function, args, kwargs)
         record = self._record
         record.muted = True
         try:
@@ -253,16 +285,23 @@ class FunctionMode(TorchFunctionMode):
         record.operator = ""
         return self._made(result)
 
-    def _prepared(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _prepared(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._values:
             return args, kwargs
         tensors = self._tensors
-        place = tensors.with_own_values if tensors.are_constants(args, kwargs) else tensors.on_meta
+        tensors.computes = tensors.are_known(args, kwargs)
+        if tensors.computes:
+            return tensors.with_own_values(args), tensors.with_own_values(kwargs)
+        if function in RECURRENT and isinstance(args[1], Tensor):  # which says how the sequence is packed
+            first, second = tensors.on_meta(args[0]), tensors.on_meta_unless_known(args[1])
+            return (first, second, *tensors.on_meta(args[2:])), tensors.on_meta(kwargs)
+        looks = function in LOOKS or isinstance(function, OpOverloadPacket)
+        place = tensors.on_meta_unless_known if looks else tensors.on_meta_save_numbers
         return place(args), place(kwargs)
 
     def _made(self, result: Any) -> Any:
         if not self._values:
-            self._tensors.keep_constant(result)
+            self._tensors.known.keep(result)
         return result
 
 
@@ -279,9 +318,12 @@ def _is_transformed() -> bool:
     return current_transform() is not None
 
 
-def _has_meta(args: tuple[Any, ...]) -> bool:
-    """Whether an operand of the first two is on the meta device: constants of the run are not answered for."""
-    return bool(args) and (args[0].is_meta or (len(args) > 1 and isinstance(args[1], Tensor) and args[1].is_meta))
+def _has_plain_sizes(args: tuple[Any, ...]) -> bool:
+    """Whether no operand but the first is a tensor, whose value would be read unseen."""
+    for arg in args[1:]:
+        if isinstance(arg, Tensor) or (isinstance(arg, tuple | list) and Tensor in map(type, arg)):
+            return False
+    return True
 
 
 def in_order_of(x: Tensor, result: Tensor) -> Tensor:

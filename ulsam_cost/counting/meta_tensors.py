@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from ulsam_cost.cost import is_under
+from ulsam_cost.counting.known import MOST_CONSTANT, KnownTensors, copied, may_be_known
 from ulsam_cost.counting.model_index import ModelIndex
 from ulsam_cost.counting.twin import Twins
-from ulsam_cost.tensors import SPARSE_LAYOUTS, mapped, stored_elements, tensors_of
+from ulsam_cost.tensors import SPARSE_LAYOUTS, is_plain, mapped, stored_elements, tensors_of
 from ulsam_cost.torch_private import current_transform, outside_transforms, transforms, without_dispatch
 
 META = torch.device("meta")
-MOST_CONSTANT = 4096  # elements of a tensor whose values are kept
 
 
 class NeedsValuesError(RuntimeError):
@@ -28,7 +28,9 @@ class MetaTensors:
         self._gradients = gradients
         self._made: dict[int, Tensor] = {}
         self._own_values: dict[int, Tensor] = {}
-        self._constants: set[int] = set()
+        self._known = KnownTensors()
+        self.computes = False  # whether the function that runs has no operand without values
+        self.is_on_meta = any(parameter.is_meta for _, parameter in index.parameters.values())
         self._kept: list[Tensor] = []  # ids stay unique while their tensors live
         self._indexed, self._memo = index.parameters, twins.memo
         self._unclaimed = dict(index.parameters)
@@ -72,27 +74,35 @@ class MetaTensors:
                 self._parameter_of[id(view)] = parameter
                 self._kept.append(view)
 
+    @property
+    def known(self) -> KnownTensors:
+        """The tensors of the run that have values."""
+        return self._known
+
     def is_untouched(self, tensor: Any) -> bool:
         """Whether a tensor still has the values with which the run began, or which the run gave it as a constant."""
+        if id(tensor) in self._known:
+            return self._known.has(tensor)
         return not tensor.is_meta and id(tensor) not in self._made
 
-    def keep_constant(self, result: Any) -> None:
-        """Remember the real tensors that a function gave: they were made in the run, of nothing but constants."""
-        for tensor in tensors_of(result):
-            if not tensor.is_meta:
-                self._constants.add(id(tensor))
-                self._kept.append(tensor)
+    def forget(self, written: Iterable[Tensor]) -> None:
+        """These are about to be written to, and with what is not known."""
+        for tensor in written:
+            self._known.forget(tensor)
+            self.on_meta(tensor)
 
-    def forget_constants(self, *values: Any, made_here: bool) -> None:
-        """These are about to be written to: the model's own are not, and random numbers are not, for real."""
-        for tensor in tensors_of(*values):
-            if made_here or id(tensor) not in self._constants:
-                self._constants.discard(id(tensor))
-                self.on_meta(tensor)
+    def are_known(self, *values: Any) -> bool:
+        """Whether all tensors among the values have values: those of the run, and small ones of the model's."""
+        return all(map(self._is_known, tensors_of(*values)))
 
-    def are_constants(self, *values: Any) -> bool:
-        """Whether all tensors among the values have values: those that the run made, and small ones of the model's."""
-        return all(id(tensor) in self._constants or self._is_small_constant(tensor) for tensor in tensors_of(*values))
+    def are_of_the_run(self, tensors: Iterable[Tensor]) -> bool:
+        """Whether none of these is the model's own, which is not written to."""
+        return all(id(tensor) in self._known for tensor in tensors)
+
+    def _is_known(self, tensor: Tensor) -> bool:
+        if id(tensor) in self._known:
+            return self._known.has(tensor)
+        return self.is_untouched(tensor) and not self.is_parameter(tensor) and tensor.numel() <= MOST_CONSTANT
 
     def has_own_values(self, tensor: Tensor) -> bool:
         """Whether a tensor of the model's was computed with, and so may have changed, in a copy."""
@@ -103,18 +113,67 @@ class MetaTensors:
         return mapped(value, self._with_own_values)
 
     def _with_own_values(self, tensor: Tensor) -> Tensor:
-        if tensor.is_meta or id(tensor) in self._constants:
+        if tensor.is_meta or id(tensor) in self._known:
             return tensor
         own = self._own_values.get(id(tensor))
         if own is None:
             with without_dispatch():
                 own = self._own_values[id(tensor)] = tensor.detach().clone()
             self._kept.append(tensor)
-            self.keep_constant(own)
+            self._known.keep(own)
         return own
 
-    def _is_small_constant(self, tensor: Tensor) -> bool:
-        return self.is_untouched(tensor) and not self.is_parameter(tensor) and tensor.numel() <= MOST_CONSTANT
+    def of_inputs(self, value: Any) -> Any:
+        """The inputs as the run sees them: on the meta device, save small ones of a model that cannot really run."""
+        self.is_on_meta = self.is_on_meta or any(tensor.is_meta for tensor in tensors_of(value))
+        if not self.is_on_meta:
+            return self.on_meta(value)
+        copies: dict[int, Any] = {}
+        return mapped(value, lambda tensor: self._of_input(tensor, copies))
+
+    def _of_input(self, tensor: Tensor, copies: dict[int, Any]) -> Tensor:
+        if not may_be_known(tensor) or self.is_parameter(tensor):
+            return self._on_meta(tensor)
+        own: Tensor | None = copies.get(id(tensor))
+        if own is None:
+            own = copies[id(tensor)] = copied(tensor, copies)
+            self._known.keep(own, given=True)
+        return own
+
+    def with_known_results(self, results: Any, *, given: bool) -> Any:
+        """The results of an operation on known tensors, on the meta device where they are too large to be kept."""
+
+        def kept(tensor: Tensor) -> Tensor:
+            if id(tensor) not in self._known and not self._known.have_room_for(tensor.numel()):
+                return self._on_meta(tensor)
+            self._known.keep(tensor, given=given)
+            return tensor
+
+        return mapped(results, kept)
+
+    def blank(self, tensor: Tensor, *, of_its_shape: bool) -> Tensor | None:
+        """A known tensor for one of which only shape and dtype are asked, None where it is too large."""
+        if not of_its_shape:
+            found = torch.empty(0, dtype=tensor.dtype)
+        elif is_plain(tensor) and self._known.have_room_for(tensor.numel()):
+            found = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype)
+        else:
+            return None
+        self._known.keep(found)
+        return found
+
+    def on_meta_unless_known(self, value: Any) -> Any:
+        """The value with a meta tensor for every real tensor whose values are not known."""
+        return mapped(value, lambda tensor: tensor if self._known.has(tensor) else self._on_meta(tensor))
+
+    def on_meta_save_numbers(self, value: Any) -> Any:
+        """The value with a meta tensor for every real tensor but known numbers: a tensor may stand for a size."""
+        return mapped(value, self._on_meta_save_number)
+
+    def _on_meta_save_number(self, tensor: Tensor) -> Tensor:
+        if tensor.is_meta:
+            return tensor
+        return tensor if not tensor.dim() and self._known.has(tensor) else self._meta(tensor)
 
     def on_meta(self, value: Any) -> Any:
         """The value with a meta tensor for every real tensor in plain tuples, lists and dicts."""
@@ -130,12 +189,15 @@ class MetaTensors:
             raise NeedsValuesError("the elements that a sparse tensor stores are not known on the meta device")
         found = self._made.get(id(tensor))
         if found is None:
-            with without_dispatch(), nullcontext() if current_transform() is None else outside_transforms():
+            outside = nullcontext() if current_transform() is None else outside_transforms()
+            with without_dispatch(), torch.inference_mode(False), outside:
                 found = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
             if self._gradients and tensor.requires_grad:
                 found.requires_grad_()
             self._kept.append(tensor)
             self._made[id(tensor)] = found
+            if id(tensor) in self._known:
+                self._known.stands_for(found, tensor)
             if self.is_parameter(tensor):
                 self._parameter_of[id(found)] = self._parameter_of[id(tensor)]
         return found

@@ -29,6 +29,7 @@ class Recorder:
         self.ops: list[OpCost] = []
         self.uncounted: Counter[tuple[str, str, Shapes, Shapes, str]] = Counter()  # the last: what its rule raised
         self.needs = ""  # the operation that asked for values which are not there
+        self.inputs_read = ""  # the first operation that looked at the inputs' values
         self.operator = ""
         self.muted = False
         self.learned = False  # whether what runs is the backward of a product with a parameter
@@ -84,6 +85,7 @@ class Recorder:
         self.ops += other.ops
         self.uncounted += other.uncounted
         self.needs = self.needs or other.needs
+        self.looks_at_inputs(other.inputs_read)
 
     def bias(self, output: Sequence[int], bias: Any) -> None:
         """Record the addition of a bias; the product that it belongs to has written the result."""
@@ -117,6 +119,10 @@ class Recorder:
         """Record an operation that has no rule, or whose rule raised an error."""
         shapes, made = tuple(map(shape_of, operands)), tuple(map(shape_of, results))
         self.uncounted[(operator, self._scope.path, shapes, made, raised)] += 1
+
+    def looks_at_inputs(self, operation: str) -> None:
+        """Remember that what runs depends on the inputs' values."""
+        self.inputs_read = self.inputs_read or operation
 
     def refuse(self, operation: str) -> NoReturn:
         """Stop the run: it asks for values.

@@ -56,7 +56,7 @@ class Tracer:
     def run(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run the model under both modes."""
         if not self._values:
-            args, kwargs = self.tensors.on_meta(args), self.tensors.on_meta(kwargs)
+            args, kwargs = self.tensors.of_inputs((args, kwargs))
         with self._within(self._own_modes):
             return model(*args, **kwargs)
 
@@ -92,5 +92,8 @@ class Tracer:
             raise CostError("no result requires gradients: a model with a parameter that requires them is accepted")
         with self._within(self._own_modes):
             gradients = [torch.ones_like(output) for output in outputs]
+            if not self._values:
+                gradients = self.tensors.on_meta(gradients)
+            self.tensors.computes = False
             # Not as a torch function, which would be given meta tensors for the leaves that are real.
             seen_through(torch.autograd.grad)(outputs, self.tensors.leaves(inputs), gradients, allow_unused=True)

@@ -36,6 +36,7 @@ def count_record(loaded: LoadedModel, counted: Count, depth: int) -> dict[str, A
         "layers": tree_records(module_classes(loaded.model), counted, depth),
         "uncounted": [asdict(operation) for operation in counted.uncounted],
         "real_run": _real_run(counted.real_run),
+        "inputs_read": _inputs_read(counted.inputs_read),
     }
 
 
@@ -43,6 +44,11 @@ def _real_run(reason: str) -> str:
     """What it means that a copy of the model really ran, and why it did; empty where none did."""
     sentence = "This count holds for these inputs; another input may take another way. A copy of the model really ran"
     return f"{sentence}: {reason}" if reason else ""
+
+
+def _inputs_read(operation: str) -> str:
+    """What it means that the inputs' values were looked at; empty where they were not."""
+    return f"This count holds for inputs of these values: {operation} looks at them" if operation else ""
 
 
 def totals(cost: Cost, counted: Count) -> dict[str, Any]:
@@ -157,6 +163,8 @@ def head_lines(record: dict[str, Any]) -> str:
         lines += [f"{macs} (incomplete: {record['left_out']}, see below)", activations]
     if record["real_run"]:
         lines.append(fill(record["real_run"], 98))
+    if record["inputs_read"]:
+        lines.append(fill(record["inputs_read"], 98))
     return "\n".join(lines)
 
 
