@@ -19,6 +19,7 @@ from ulsam_cost.counting.values import (
     may_be_small,
     on_device,
     sizes_of_results,
+    traits_of,
     written_by,
 )
 from ulsam_cost.errors import CostError
@@ -97,13 +98,14 @@ class DispatchMode(TorchDispatchMode):
 
     def _without_values(self, operator: Any, rule: Rule | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result on the meta device, save where tensors whose values are known are all that there is."""
-        tensors, written = self._tensors, written_by(operator, args, kwargs)
-        is_random = torch.Tag.nondeterministic_seeded in operator.tags
-        if not is_random and tensors.are_known(args, kwargs) and tensors.are_of_the_run(written):
+        tensors, traits = self._tensors, traits_of(operator)
+        written = written_by(operator, args, kwargs) if traits.writes else ()
+        if not traits.is_random and tensors.are_known(args, kwargs) and tensors.are_of_the_run(written):
             out = self._computed(operator, rule, args, kwargs)
             if out is not UNKNOWN:
                 return out
-        tensors.forget(written)
+        for tensor in written:  # with what is not known
+            tensors.known.forget(tensor)
         if asks_for_values(operator, args):
             return self._shaped(operator, args)
         args, kwargs = tensors.on_meta(args), on_device(tensors.on_meta(kwargs), META)
@@ -115,9 +117,8 @@ class DispatchMode(TorchDispatchMode):
     def _computed(self, operator: Any, rule: Rule | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of an operation on tensors whose values are known, UNKNOWN where it is not computed."""
         tensors, known = self._tensors, self._tensors.known
-        is_made_of_nothing = next(tensors_of(args, kwargs), None) is None
-        if is_made_of_nothing and kwargs.get("device") == META and not tensors.computes:
-            return UNKNOWN
+        if kwargs.get("device") == META and not tensors.computes and next(tensors_of(args, kwargs), None) is None:
+            return UNKNOWN  # made of nothing, and by a function that has operands without values
         if not (may_be_small(operator, rule, args) or known.have_room_for(*sizes_of_results(operator, args, kwargs))):
             return UNKNOWN
         try:

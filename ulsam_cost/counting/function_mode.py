@@ -301,7 +301,9 @@ class FunctionMode(TorchFunctionMode):
 
     def _made(self, result: Any) -> Any:
         if not self._values:
-            self._tensors.known.keep(result)
+            for tensor in (result,) if isinstance(result, Tensor) else tensors_of(result):
+                if not tensor.is_meta:
+                    self._tensors.known.keep(tensor)
         return result
 
 

@@ -47,15 +47,15 @@ class KnownTensors:
             return False
         return True
 
-    def keep(self, results: Any, *, given: bool = False) -> None:
-        """Remember real tensors, and whether they come from the inputs."""
-        for tensor in tensors_of(results):
-            if not tensor.is_meta and id(tensor) not in self._memory:
-                self._memory[id(tensor)] = _memory_of(tensor)
-                self._kept.append(tensor)
-                self._room -= tensor.numel()
-            if given and id(tensor) in self._memory:
-                self._given.add(self._memory[id(tensor)])
+    def keep(self, tensor: Tensor, *, given: bool = False) -> None:
+        """Remember a real tensor, and whether it comes from the inputs."""
+        memory = self._memory.get(id(tensor))
+        if memory is None:
+            memory = self._memory[id(tensor)] = _memory_of(tensor)
+            self._kept.append(tensor)
+            self._room -= tensor.numel()
+        if given:
+            self._given.add(memory)
 
     def have_room_for(self, *elements: int) -> bool:
         """Whether results of these sizes are kept with their values."""

@@ -85,12 +85,6 @@ class MetaTensors:
             return self._known.has(tensor)
         return not tensor.is_meta and id(tensor) not in self._made
 
-    def forget(self, written: Iterable[Tensor]) -> None:
-        """These are about to be written to, and with what is not known."""
-        for tensor in written:
-            self._known.forget(tensor)
-            self.on_meta(tensor)
-
     def are_known(self, *values: Any) -> bool:
         """Whether all tensors among the values have values: those of the run, and small ones of the model's."""
         return all(map(self._is_known, tensors_of(*values)))
@@ -100,9 +94,12 @@ class MetaTensors:
         return all(id(tensor) in self._known for tensor in tensors)
 
     def _is_known(self, tensor: Tensor) -> bool:
-        if id(tensor) in self._known:
+        if tensor.is_meta:
+            return False
+        key = id(tensor)
+        if key in self._known:
             return self._known.has(tensor)
-        return self.is_untouched(tensor) and not self.is_parameter(tensor) and tensor.numel() <= MOST_CONSTANT
+        return key not in self._made and key not in self._parameter_of and tensor.numel() <= MOST_CONSTANT
 
     def has_own_values(self, tensor: Tensor) -> bool:
         """Whether a tensor of the model's was computed with, and so may have changed, in a copy."""
@@ -144,7 +141,7 @@ class MetaTensors:
         """The results of an operation on known tensors, on the meta device where they are too large to be kept."""
 
         def kept(tensor: Tensor) -> Tensor:
-            if id(tensor) not in self._known and not self._known.have_room_for(tensor.numel()):
+            if tensor.is_meta or (id(tensor) not in self._known and not self._known.have_room_for(tensor.numel())):
                 return self._on_meta(tensor)
             self._known.keep(tensor, given=given)
             return tensor

@@ -3,8 +3,9 @@
 from __future__ import annotations  # OpOverload takes no type arguments in older releases of PyTorch
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,12 +22,31 @@ MASKS = (torch.bool, torch.uint8)
 _LONG = tuple(f"ulsam_cost.counting.rules.{name}" for name in ("attention", "fourier", "linalg", "products", "vision"))
 
 
+class Traits(NamedTuple):
+    """What is asked of an operator in each call: does it draw random numbers, does it write, may it ask for values."""
+
+    is_random: bool
+    writes: bool
+    asks: bool
+
+
+@cache
+def traits_of(operator: Any) -> Traits:
+    """What an operator's tags and its schema say."""
+    tags = operator.tags
+    asks = torch.Tag.dynamic_output_shape in tags or torch.Tag.data_dependent_output in tags
+    return Traits(
+        is_random=torch.Tag.nondeterministic_seeded in tags,
+        writes=schema_of(operator).is_mutable,
+        asks=asks or operator.overloadpacket in SHAPED,
+    )
+
+
 def asks_for_values(operator: Any, args: tuple[Any, ...]) -> bool:
     """Whether the values of an operand say what comes of an operation."""
-    tags, packet = operator.tags, operator.overloadpacket
-    if packet in SHAPED:
-        return packet is not aten.index or any(tensor.dtype in MASKS for tensor in tensors_of(args[1]))
-    return torch.Tag.dynamic_output_shape in tags or torch.Tag.data_dependent_output in tags
+    if not traits_of(operator).asks:
+        return False
+    return operator.overloadpacket is not aten.index or any(tensor.dtype in MASKS for tensor in tensors_of(args[1]))
 
 
 def looked_at_by(operator: Any, args: tuple[Any, ...]) -> Any:
@@ -68,10 +88,7 @@ SHAPED: dict[Any, Callable[..., Any]] = {
 
 def written_by(operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
     """The operands that an operation writes to."""
-    schema = schema_of(operator)
-    if not schema.is_mutable:
-        return []
-    return list(tensors_of(*_written(schema, args, kwargs)))
+    return list(tensors_of(*_written(schema_of(operator), args, kwargs)))
 
 
 def _written(schema: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
@@ -82,12 +99,11 @@ def _written(schema: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iter
 
 def may_be_small(operator: Any, rule: Rule | None, args: tuple[Any, ...]) -> bool:
     """Whether it is clear without a run on the meta device that an operation takes little time and gives little."""
-    operands = list(tensors_of(args))
-    if not operands:
-        return False
     if operator.overloadpacket in VIEWS:
         return True
-    elements = [operand.numel() for operand in operands]
+    elements = [operand.numel() for operand in tensors_of(args)]
+    if not elements:
+        return False
     if rule is not None and rule.__module__ in _LONG and sum(elements) > MOST_CONSTANT:
         return False
     factors = [abs(number) + 1 for number in _numbers(args)]
