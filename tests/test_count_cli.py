@@ -170,3 +170,75 @@ def test_training_is_three_times_the_forward_less_the_first_layers_input():
     stem = 16 * 16 * 8 * 3 * 3 * 3
     assert training["macs"] == 3 * forward["macs"] - stem
     assert run("mv1", "--train", "--peers").exit_code == 2
+
+
+TWICE = """
+import torch
+from torch import nn
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.head = nn.Sequential(nn.Conv2d(4, 2, 1), nn.ReLU())
+        self.unused = nn.Linear(2, 2)
+    def forward(self, x):
+        y = self.conv(x)
+        z = self.conv(nn.functional.avg_pool2d(y, 2))
+        return self.head(y).sum() + self.head(z).sum() + self.head(z).sum()
+
+def twice(): return Twice(), torch.zeros(1, 4, 8, 8)
+def looks(): return Looks(), torch.ones(1, 4, 8, 8)
+
+class Looks(Twice):
+    def forward(self, x):
+        return super().forward(x) if x.sum() > 0 else x
+"""
+
+
+@pytest.fixture
+def twice(tmp_path):
+    path = tmp_path / "twice.py"
+    path.write_text(TWICE)
+    return f"{path}:twice"
+
+
+@pytest.mark.parametrize("name", ["twice", "looks"])  # counted without values, and by a real run
+def test_each_call_of_a_module_is_a_row(name, twice):
+    model = twice.replace(":twice", f":{name}")
+    data = json.loads(CliRunner().invoke(main, ["count", model, "--by", "call", "--format", "json"]).stdout)
+    assert bool(data["real_run"]) == (name == "looks")
+    rows = {(row["path"], row["call"]): row for row in data["calls"]}
+    large, small = 8 * 8, 4 * 4
+    macs = {
+        ("", 1): (large + small) * 4 * 4 * 9 + (large + 2 * small) * 4 * 2,
+        ("conv", 1): large * 4 * 4 * 9,
+        ("conv", 2): small * 4 * 4 * 9,
+        **{("head", call): pixels * 4 * 2 for call, pixels in ((1, large), (2, small), (3, small))},
+        **{("head.0", call): pixels * 4 * 2 for call, pixels in ((1, large), (2, small), (3, small))},
+        **{("head.1", call): 0 for call in (1, 2, 3)},
+    }
+    assert {key: row["macs"] for key, row in rows.items()} == macs
+    assert [rows["conv", call]["params"] for call in (1, 2)] == [4 * 4 * 9 + 4, 0]
+    assert rows["conv", 2]["inputs"] == rows["conv", 2]["outputs"] == [[1, 4, 4, 4]]
+    assert rows["head", 3]["activations"] == 2 * small
+
+
+def test_a_module_that_is_called_with_different_shapes_is_said_to_be(twice):
+    result = CliRunner().invoke(main, ["count", twice])
+    said = "conv, head.0 are called with different shapes: the numbers are sums over all calls; --by call shows each."
+    assert said in " ".join(result.stdout.split())
+    assert "1 of 2" in CliRunner().invoke(main, ["count", twice, "--by", "call"]).stdout
+    assert "different shapes" not in CliRunner().invoke(main, ["count", "mv1"]).stdout
+
+
+def test_calls_stand_within_100_columns(twice):
+    for model in (twice, "mv2"):
+        result = CliRunner().invoke(main, ["count", model, "--by", "call", "--depth", "3"])
+        assert max(map(len, result.stdout.splitlines())) <= 100
+
+
+def test_calls_are_of_a_forward_pass(twice):
+    result = CliRunner().invoke(main, ["count", twice, "--by", "call", "--train"])
+    assert result.exit_code == 2
+    assert "--by call or --train is accepted, not both" in result.stderr

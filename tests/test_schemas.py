@@ -99,6 +99,7 @@ CALLS = [
     ("sweep", "MODELS", "--out", "OUT", "--derive", "--workers", "1"),
     ("count", "OWN:odd"),
     ("count", "OWN:plain", "--peers"),
+    ("count", "OWN:odd", "--by", "call"),
     ("count", "mv1", "--depth", "1"),
     ("conventions",),
     ("crosscheck", "--source", "ulsam_poster"),

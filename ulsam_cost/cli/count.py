@@ -1,7 +1,7 @@
 """`ulsam-cost count`."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -9,6 +9,10 @@ from ulsam_cost.cli.options import POSITIVE, format_option, options
 from ulsam_cost.cli.output import data_command, echo, say
 from ulsam_cost.errors import CostError
 from ulsam_cost.report.formats import prose, render
+
+if TYPE_CHECKING:
+    from ulsam_cost.counting.calls import Calls
+    from ulsam_cost.counting.loaded import LoadedModel
 
 
 @data_command("count")
@@ -18,7 +22,7 @@ from ulsam_cost.report.formats import prose, render
     click.option("--depth", type=POSITIVE, default=2, show_default=True, help="Depth of the module tree."),
     click.option(
         "--by",
-        type=click.Choice(("module", "kind", "operator")),
+        type=click.Choice(("module", "call", "kind", "operator")),
         default="module",
         show_default=True,
         help="How the rows are grouped.",
@@ -53,6 +57,7 @@ def command(
     """
     from ulsam_cost.counting.loaded import count_loaded
     from ulsam_cost.counting.loading import load_model
+    from ulsam_cost.counting.modules import module_classes
     from ulsam_cost.peers import peer_numbers
     from ulsam_cost.report.figures.count import count_figure
     from ulsam_cost.report.files import require_file, write_file
@@ -60,11 +65,16 @@ def command(
 
     if train and peers:
         raise CostError("--peers or --train is accepted, not both: the other tools count a forward pass")
+    if train and by == "call":
+        raise CostError("--by call or --train is accepted, not both: a backward pass has no calls of modules")
     if figure is not None:
         require_file(figure)
     loaded = load_model(model, inputs=inputs, device="cpu" if peers else "meta")
-    counted = count_loaded(loaded, train=train)
+    calls = _calls(loaded) if by == "call" else None
+    counted = calls.counted if calls else count_loaded(loaded, train=train)
     record = count.count_record(loaded, counted, depth)
+    if calls:
+        record["calls"] = count.call_records(module_classes(loaded.model), calls, depth)
     numbers = peer_numbers(loaded.model, loaded.inputs, counted.cost) if peers else []
     if figure is not None:
         write_file(figure, count_figure(record))
@@ -75,11 +85,21 @@ def command(
     return 0
 
 
+def _calls(loaded: "LoadedModel") -> "Calls":
+    from ulsam_cost.counting.calls import count_calls
+    from ulsam_cost.counting.loaded import in_a_sentence
+
+    with in_a_sentence(loaded.name):
+        return count_calls(loaded.model, loaded.inputs)
+
+
 def _print(record: dict[str, Any], counted: Any, by: str, numbers: list[Any], style: str) -> None:
     from ulsam_cost.report.views import count
 
     if by == "module":
         rows = (count.flat_table if style == "csv" else count.tree_table)(record["layers"])
+    elif by == "call":
+        rows = count.call_table(record["calls"])
     else:
         rows = count.group_table(counted, by)
     if style == "json":
@@ -90,7 +110,10 @@ def _print(record: dict[str, Any], counted: Any, by: str, numbers: list[Any], st
         echo(render(count.peers_table(numbers, counted) if numbers else rows, style))
         return
     parts = [count.head_lines(record)] if style == "table" else []
-    parts += [render(rows, style), render(count.totals_table(record), style)]
+    parts += [render(rows, style)]
+    if record["different_shapes"] and by == "module":
+        parts += [prose(count.different_shapes_sentence(record["different_shapes"]), style)]
+    parts += [render(count.totals_table(record), style)]
     if numbers:
         parts += [render(count.peers_table(numbers, counted), style)]
         parts += [prose(count.peers_text(numbers, counted), style)]

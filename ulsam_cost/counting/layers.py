@@ -68,7 +68,7 @@ def model_layers(loaded: LoadedModel) -> tuple[Layer, ...]:
         CostError: for a model that does not run on its inputs.
     """
     with in_a_sentence(loaded.name):
-        counted, calls = count_calls(loaded.model, loaded.inputs)
+        counted, calls, _ = count_calls(loaded.model, loaded.inputs)
     macs: Counter[str] = Counter()
     params: Counter[str] = Counter()
     for op in counted.cost:

@@ -4,8 +4,16 @@ from collections import Counter
 
 from torch import nn
 
+from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.counting.packed import packed_parameters
 from ulsam_cost.tensors import stored_elements
+
+# classes that run one operation of a kind in each call, and the beginnings of their names
+_ONE_A_CALL = {
+    OpKind.CONV: ("Conv",),
+    OpKind.LINEAR: ("Linear",),
+    OpKind.NORM: ("BatchNorm", "LayerNorm", "GroupNorm"),
+}
 
 
 def module_classes(model: nn.Module) -> dict[str, str]:
@@ -29,3 +37,12 @@ def split_params(model: nn.Module) -> dict[str, int]:
         split["trainable" if parameter.requires_grad else "frozen"] += size
         split["shared"] += size if names[id(parameter)] > 1 else 0
     return split
+
+
+def called_with_different_shapes(cost: Cost) -> tuple[str, ...]:
+    """The paths of convolutions, linear layers and norms whose calls gave different shapes, in the order they ran."""
+    outputs: dict[str, set[tuple[int, ...]]] = {}
+    for op in cost:
+        if op.kind in _ONE_A_CALL and op.module.startswith(_ONE_A_CALL[op.kind]):
+            outputs.setdefault(op.path, set()).add(op.output)
+    return tuple(path for path, shapes in outputs.items() if len(shapes) > 1)

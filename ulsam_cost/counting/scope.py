@@ -15,7 +15,7 @@ from ulsam_cost.counting.model_index import leaf_class
 from ulsam_cost.torch_private import COMPILED_CALL, call_uncompiled
 
 UNANSWERED: Any = object()
-Heard = Callable[[str, tuple[Any, ...], dict[str, Any], Any], None]
+Heard = Callable[[str, tuple[Any, ...], dict[str, Any], Any, slice], None]
 _running: dict[int, "Scope"] = {}  # by thread
 _lock = threading.Lock()
 _entered = 0
@@ -25,7 +25,7 @@ def _no_answer(module: nn.Module, x: Any) -> Any:
     return UNANSWERED
 
 
-def not_heard(path: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any) -> None:
+def not_heard(path: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, ran: slice) -> None:
     """Take no notice of a call."""
 
 
@@ -39,7 +39,8 @@ class Scope:
     A module that stands in the model under several names goes by its first; one that does not stand in the
     model goes by the path of its caller. `answer` may give the result of a leaf in place of running it;
     `in_another_thread` runs a module of the model that another thread calls. `heard` is told of each call that is
-    run here: the path of its module, its arguments and its result.
+    run here: the path of its module, its arguments, its result, and the places of its operations among those that
+    `recorded` tells the number of.
     After an exception, `failed(error)` is the path at which it was raised.
     """
 
@@ -48,6 +49,7 @@ class Scope:
         self.answer: Callable[[nn.Module, Any], Any] = _no_answer
         self.in_another_thread: Callable[[nn.Module, Any, Any], Any] = _run_plainly
         self.heard = heard
+        self.recorded: Callable[[], int] = int
         self.names = names
         self._failure: tuple[BaseException, str] | None = None
 
@@ -67,7 +69,7 @@ class Scope:
     ) -> None:
         global _entered  # noqa: PLW0603
         # They refer to this scope: what was recorded would live until it is collected.
-        self.answer, self.in_another_thread = _no_answer, _run_plainly
+        self.answer, self.in_another_thread, self.recorded = _no_answer, _run_plainly, int
         with _lock:
             if self._outer is None:
                 del _running[self._thread]
@@ -83,7 +85,7 @@ class Scope:
 
     def run(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a module under its name."""
-        path, leaf = self.path, self.module
+        path, leaf, before = self.path, self.module, self.recorded()
         own = self.names.get(id(module))
         self.path, self.module = own or (path, leaf_class(module))
         try:
@@ -94,7 +96,7 @@ class Scope:
             raise
         else:
             if own is not None:
-                self.heard(self.path, args, kwargs, result)
+                self.heard(self.path, args, kwargs, result, slice(before, self.recorded()))
             return result
         finally:
             self.path, self.module = path, leaf

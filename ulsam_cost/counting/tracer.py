@@ -50,6 +50,7 @@ class Tracer:
         self.tensors = MetaTensors(index, twins, gradients=gradients)
         self.scope = Scope({id(twins.memo[key]): name for key, name in index.names.items()}, heard)
         self.record = Recorder(self.scope, self.tensors)
+        self.scope.recorded = self.record.ops.__len__
         self._values, self._fast = values, fast
         self._own_modes = self._modes(self.scope, self.record)
 

@@ -1,5 +1,6 @@
 """A counted model: its totals, its module tree, its kinds and operators, and what other tools say of it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from textwrap import fill
@@ -7,9 +8,10 @@ from typing import Any
 
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import PRODUCT_KINDS, Cost
+from ulsam_cost.counting.calls import Calls
 from ulsam_cost.counting.count import Count, Uncounted
 from ulsam_cost.counting.loaded import LoadedModel
-from ulsam_cost.counting.modules import module_classes, split_params
+from ulsam_cost.counting.modules import called_with_different_shapes, module_classes, split_params
 from ulsam_cost.peers import PeerNumber
 from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, fixed, number, words
 from ulsam_cost.units import AtLeast, at_least
@@ -37,6 +39,7 @@ def count_record(loaded: LoadedModel, counted: Count, depth: int) -> dict[str, A
         "uncounted": [asdict(operation) for operation in counted.uncounted],
         "real_run": _real_run(counted.real_run),
         "inputs_read": _inputs_read(counted.inputs_read),
+        "different_shapes": list(called_with_different_shapes(counted.cost)),
     }
 
 
@@ -109,6 +112,62 @@ def tree_table(records: Sequence[dict[str, Any]]) -> Table:
     return Table(columns=columns, records=shown)
 
 
+def call_records(classes: Mapping[str, str], calls: Calls, depth: int) -> list[dict[str, Any]]:
+    """A record a call of each module down to a depth, what it calls included, in the model's order."""
+    incomplete = {path for operation in calls.counted.uncounted_products for path in _above(operation.path, depth)}
+    return [
+        {
+            "path": path,
+            "module": kind,
+            "call": number,
+            "inputs": call.taken,
+            "outputs": call.given,
+            **{key: getattr(cost, key) for key in TOTALS},
+            "complete": path not in incomplete,
+        }
+        for path, kind in classes.items()
+        if len(path.split(".") if path else ()) <= depth
+        for number, call in enumerate(calls.of.get(path, ()), 1)
+        for cost in (calls.cost(path, number - 1),)
+    ]
+
+
+def call_table(records: Sequence[dict[str, Any]]) -> Table:
+    """Each call of each module; parameters stand with the call that uses them first."""
+    several = Counter(record["path"] for record in records)
+    shown = [
+        record
+        | {
+            "name": _branch(record["path"]) + f" {record['module']}",
+            "which": f"{record['call']} of {several[record['path']]}" if several[record["path"]] > 1 else None,
+            **{key: at_least(record[key], unless=record["complete"]) for key in ("macs", "activations")},
+        }
+        for record in records
+    ]
+    columns = (
+        words("name", "module"),
+        words("which", "call"),
+        *(number(key, key, _first_shapes) for key in ("inputs", "outputs")),
+        *(number(key, {"macs": "MACs"}.get(key, key)) for key in TOTALS),
+    )
+    return Table(columns=columns, records=shown)
+
+
+def _shapes(shapes: Sequence[Sequence[int]]) -> str:
+    return " ".join("x".join(map(str, shape)) for shape in shapes)
+
+
+def _first_shapes(shapes: Sequence[Sequence[int]]) -> str:
+    return _shapes(shapes) if len(shapes) <= 2 else f"{_shapes(shapes[:1])} and {len(shapes) - 1} more"
+
+
+def different_shapes_sentence(paths: Sequence[str]) -> str:
+    """Which modules' numbers are sums over calls that differ."""
+    named = ", ".join(paths[:3]) + (f" and {len(paths) - 3:,} more" if len(paths) > 3 else "")
+    are = "are" if len(paths) > 1 else "is"
+    return f"{named} {are} called with different shapes: the numbers are sums over all calls; --by call shows each."
+
+
 def flat_table(records: Sequence[dict[str, Any]]) -> Table:
     """The modules by their paths, for programs."""
     columns = (words("path", "path"), words("module", "module"), *(number(key, key) for key in TOTALS), COMPLETE)
@@ -174,7 +233,7 @@ def uncounted_table(uncounted: Sequence[Uncounted]) -> Table:
         words("severity", "severity"),
         words("operator", "operator"),
         words("path", "module"),
-        number("shapes", "shapes", lambda shapes: " ".join("x".join(map(str, shape)) for shape in shapes)),
+        number("shapes", "shapes", _shapes),
         number("calls", "calls"),
     )
     failed = (words("error", "its rule raised"),)
