@@ -6,6 +6,8 @@ from typing import Any
 from ulsam_cost.counting.layers import Layer
 from ulsam_cost.report.formats import Column, Table, number, words
 
+BESIDE = ".attention"  # how the path of a module before or after a convolution ends
+
 
 def layer_records(layers: Sequence[Layer], *, attention: bool) -> list[dict[str, Any]]:
     """What `layers` prints as JSON; `layer` for networks of the project, `attention` where it is asked for."""
@@ -46,8 +48,11 @@ def places_table(records: Sequence[dict[str, Any]]) -> Table:
 
 
 def _stands(record: dict[str, Any]) -> str:
-    """The paths of a layer's attention, from the layer on where they are inside it."""
-    return ", ".join(path.removeprefix(f"{record['path']}.") for path in record.get("attention", ()))
+    """The paths of a layer's attention, from the layer on where they are inside it: {conv1,conv2}.attention."""
+    paths = [path.removeprefix(f"{record['path']}.") for path in record.get("attention", ())]
+    if len(paths) > 1 and all(path.endswith(BESIDE) for path in paths):
+        return "{" + ",".join(path.removesuffix(BESIDE) for path in paths) + "}" + BESIDE
+    return ", ".join(paths)
 
 
 def _may(record: dict[str, Any]) -> str:
