@@ -167,7 +167,7 @@ def profile_network(spec: NetworkSpec) -> Profile:
 def profile_inserted(inserted: Inserted) -> Profile:
     """The same about a model with attention that its text inserts, and the model without; layers are its modules."""
     with in_a_sentence(inserted.changed.name):
-        counted, calls = count_calls(inserted.changed.model, inserted.changed.inputs)
+        counted, calls, _ = count_calls(inserted.changed.model, inserted.changed.inputs)
     return Profile(
         subject=inserted,
         count=counted,
