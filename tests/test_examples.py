@@ -1,0 +1,130 @@
+"""The example and the guide are true: the committed report is what would be written, and what they run is run."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from ulsam_cost.cli import main
+from ulsam_cost.report.figures.style import same_picture
+from ulsam_cost.report.site.build import same_page
+from ulsam_cost.reviewing.design import CANDIDATE_KEYS, KEYS, MEASURE_KEYS, read_design
+from ulsam_cost.reviewing.budget import UNITS
+
+ROOT = Path(__file__).parents[1]
+DOORBELL = ROOT / "examples" / "doorbell"
+GUIDE = (ROOT / "docs" / "review.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The example in a folder of its own."""
+    return Path(shutil.copytree(DOORBELL, tmp_path / "doorbell"))
+
+
+@pytest.fixture
+def shell(tmp_path, copy):
+    """A function that runs a command of the example in its folder, as a shell with the program on its path does."""
+    program = tmp_path / "bin" / "ulsam-cost"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ulsam_cost "$@"\n')
+    program.chmod(0o755)
+    summary = tmp_path / "summary.md"
+    own = {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "GITHUB_STEP_SUMMARY": str(summary)}
+
+    def run(command):
+        shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command]
+        done = subprocess.run(shell, cwd=copy, env=os.environ | own, capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout + (summary.read_text() if summary.exists() else "")
+
+    return run
+
+
+def make_gate_heavier(folder):
+    gate = folder / "gate.py"
+    gate.write_text(gate.read_text().replace("reduction: int = 4", "reduction: int = 2"))
+
+
+def test_the_committed_report_is_what_would_be_written(copy):
+    result = CliRunner().invoke(main, ["review", str(copy / "design.toml"), "--check"])
+    assert (result.exit_code, result.stdout.count("\n")) in ((0, 1), (1, result.stdout.count("\n"))), result.output
+    assert "changed" not in result.stdout.replace("unchanged", "")
+    folder = copy / "design_review"
+    committed = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert CliRunner().invoke(main, ["review", str(copy / "design.toml")]).exit_code == 0
+    written = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert written.keys() == committed.keys()
+    versions = json.loads(committed["costs.json"])["versions"]
+    if versions != json.loads(written["costs.json"])["versions"]:
+        return
+    for name, content in written.items():
+        same = {".png": same_picture, ".html": same_page}.get(Path(name).suffix, bytes.__eq__)
+        assert same(committed[name], content), name
+
+
+def test_the_workflow_checks_and_says_what_changed(copy, shell):
+    workflow = yaml.safe_load((copy / ".github/workflows/costs.yml").read_text())
+    [step] = [step for step in workflow["jobs"]["costs"]["steps"] if "ulsam-cost" in step.get("run", "")]
+    assert step["shell"] == "bash"  # which GitHub runs as `shell` does here
+    before, _ = shell(step["run"])
+    make_gate_heavier(copy)
+    after, said = shell(step["run"])
+    assert (before, after) == (STATUS, 1)
+    assert "ContrastGate after 5, 8, 11 changed in layers.5" in said
+    assert (copy / "costs.md").read_text() in said
+
+
+STATUS = 1  # the gate is over the budget
+
+
+def test_the_hook_of_pre_commit_runs_the_check(copy, shell):
+    [repository] = yaml.safe_load((copy / ".pre-commit-config.yaml").read_text())["repos"]
+    [hook] = repository["hooks"]
+    assert hook["pass_filenames"] is False
+    for name in ("net.py", "gate.py", "design.toml", "design_review/costs.json"):
+        assert re.search(hook["files"], name)
+    status, said = shell(hook["entry"])
+    assert (status, "changed in" in said) == (STATUS, False)
+    make_gate_heavier(copy)
+    assert "changed in layers.5" in shell(hook["entry"])[1]
+
+
+def test_the_tests_of_the_example_pass_and_fail_with_the_layers(copy, shell):
+    command = f'"{sys.executable}" -m pytest -q -p no:cacheprovider -p no:xdist test_costs.py'
+    status, said = shell(command)
+    assert status == 0, said
+    make_gate_heavier(copy)
+    status, said = shell(command)
+    assert status == 1
+    assert "over 16,000" in said
+    assert "squeeze" in said
+
+
+def test_the_guide_names_every_key_and_its_design_is_read():
+    rows = re.findall(r"^\| `(\w+)` \|", GUIDE, flags=re.M)
+    assert tuple(rows) == KEYS
+    for key in (*CANDIDATE_KEYS, *MEASURE_KEYS, *UNITS):
+        assert f"`{key}`" in GUIDE, key
+    [design] = re.findall(r"```toml\n(.*?)```", GUIDE, flags=re.S)
+    with_budget = read_design_of(design)
+    assert [candidate.budget["params"] for candidate in with_budget.candidates] == [690_000, 680_000]
+    for block in re.findall(r"```python\n(.*?)```", GUIDE, flags=re.S):
+        exec(compile(block, "review.md", "exec"), {})
+    for target in re.findall(r"\]\(([^)#]+)\)", GUIDE):
+        assert (ROOT / "docs" / target).exists(), target
+
+
+def read_design_of(text, folder=[]):
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "design.toml"
+        path.write_text(text)
+        return read_design(path)
