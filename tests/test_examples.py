@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from ulsam_cost.cli import main
 from ulsam_cost.report.figures.style import same_picture
 from ulsam_cost.report.site.build import same_page
-from ulsam_cost.reviewing.design import CANDIDATE_KEYS, KEYS, MEASURE_KEYS, read_design
 from ulsam_cost.reviewing.budget import UNITS
+from ulsam_cost.reviewing.design import CANDIDATE_KEYS, KEYS, MEASURE_KEYS, read_design
 
 ROOT = Path(__file__).parents[1]
 DOORBELL = ROOT / "examples" / "doorbell"
@@ -37,7 +37,11 @@ def shell(tmp_path, copy):
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ulsam_cost "$@"\n')
     program.chmod(0o755)
     summary = tmp_path / "summary.md"
-    own = {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "GITHUB_STEP_SUMMARY": str(summary)}
+    own = {
+        "PATH": f"{program.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "GITHUB_STEP_SUMMARY": str(summary),
+    }
 
     def run(command):
         shell = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", command]
@@ -107,24 +111,16 @@ def test_the_tests_of_the_example_pass_and_fail_with_the_layers(copy, shell):
     assert "squeeze" in said
 
 
-def test_the_guide_names_every_key_and_its_design_is_read():
+def test_the_guide_names_every_key_and_its_design_is_read(tmp_path):
     rows = re.findall(r"^\| `(\w+)` \|", GUIDE, flags=re.M)
     assert tuple(rows) == KEYS
     for key in (*CANDIDATE_KEYS, *MEASURE_KEYS, *UNITS):
         assert f"`{key}`" in GUIDE, key
     [design] = re.findall(r"```toml\n(.*?)```", GUIDE, flags=re.S)
-    with_budget = read_design_of(design)
-    assert [candidate.budget["params"] for candidate in with_budget.candidates] == [690_000, 680_000]
+    path = tmp_path / "design.toml"
+    path.write_text(design)
+    assert [candidate.budget["params"] for candidate in read_design(path).candidates] == [690_000, 680_000]
     for block in re.findall(r"```python\n(.*?)```", GUIDE, flags=re.S):
         exec(compile(block, "review.md", "exec"), {})
     for target in re.findall(r"\]\(([^)#]+)\)", GUIDE):
         assert (ROOT / "docs" / target).exists(), target
-
-
-def read_design_of(text, folder=[]):
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "design.toml"
-        path.write_text(text)
-        return read_design(path)

@@ -47,7 +47,9 @@ def test_a_limit_that_is_met_to_the_last_operation_is_kept(tmp_path):
 
 def test_differences_by_layer_add_up(tmp_path):
     gated, slim = reviewed(write(tmp_path))["candidates"]
-    assert [(layer["path"], layer["what"], layer["macs"]) for layer in gated["differences"]] == [("1.1", "new", GATE)]
+    assert [(layer["path"], layer["fate"], layer["macs"]) for layer in gated["differences"]] == [
+        ("1.1", "inserted", GATE)
+    ]
     for each in (gated, slim):
         for key, total in each["delta"].items():
             assert total == sum(layer[key] for layer in each["differences"]), key

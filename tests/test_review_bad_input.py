@@ -41,7 +41,7 @@ CASES = [
     ("net.py:slim", "nett.py:slim", 17, "slim: there is no file nett.py"),
     ("net.py:slim", "net.py:raises", 17, f"slim: {RESTS}"),
     ("net.py:slim", "net.py:fails", 17, "slim: net.py:fails does not run on these inputs: RuntimeError: "),
-    ("net.py:slim", "net.py:wide", 17, "slim: the model gives 1x5: the baseline's 1x4 is accepted"),
+    ("net.py:slim", "net.py:wide", 17, "slim: the model gives 1x5: 1x4, as the baseline, is accepted"),
     ("net.py:net", "net.py:raises", 2, f"baseline: {RESTS}"),
     ('input = "1x3x16x16"\n', "", 2, "baseline: net.py:net gives no example inputs"),
     ('input = "1x3x16x16"', 'input = "1,3"', 2, "baseline: input '1,3': a shape such as 1x3x224x224"),

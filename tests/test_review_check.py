@@ -48,7 +48,7 @@ def test_one_added_operation_is_found_with_its_layer(design):
     }
     # a ReLU on [1, 2, 1, 1] reads 2 elements and writes 2
     assert found["gated"]["numbers"] == {"macs": 0, "params": 0, "activations": 0, "traffic": 4, "operations": 2}
-    assert [(layer["path"], layer["what"]) for layer in found["gated"]["layers"]] == [("1.1.extra", "new")]
+    assert [(layer["path"], layer["fate"]) for layer in found["gated"]["layers"]] == [("1.1.extra", "inserted")]
     said = run(design, "--check").stdout
     assert said.startswith("A doorbell: 1 changed, 2 unchanged.\ngated changed in 1.1.extra: +4 elements moved")
     assert "slim" not in said
@@ -57,7 +57,7 @@ def test_one_added_operation_is_found_with_its_layer(design):
 def test_an_operation_that_another_replaces_is_found(design):
     write(design.parent, ROOMY, NET.replace(".sigmoid()", ".tanh()"))
     [layer] = changes(design)["gated"]["layers"]
-    assert (layer["path"], layer["what"]) == ("1.1", "+tanh, -sigmoid")
+    assert (layer["path"], layer["fate"], layer["what"]) == ("1.1", "changed", "+1 tanh, -1 sigmoid")
 
 
 def test_a_gain_fails_until_it_is_accepted(design):
@@ -157,21 +157,21 @@ def test_costs_that_cannot_be_read_are_one_sentence(design, content, said):
 
 def layers(*rows):
     return [
-        LayerCosts(path=path, operators=tuple(operators.split()), numbers=Numbers(macs))
-        for path, operators, macs in rows
+        LayerCosts(path=path, module_class="M", operators=(operator,), numbers=Numbers(macs))
+        for path, operator, macs in rows
     ]
 
 
 def test_a_layer_that_moved_is_matched_by_what_it_is():
     before = layers(("a", "conv2d", 10), ("b.0", "linear", 7), ("b.1", "linear", 9))
     now = layers(("a", "conv2d", 10), ("b.0", "relu", 0), ("b.1", "linear", 7), ("b.2", "linear", 9))
-    found = [(each.path, each.what, each.numbers.macs) for each in layer_differences(before, now)]
-    assert found == [("b.0", "new", 0), ("b.1", "moved from b.0", 0), ("b.2", "moved from b.1", 0)]
+    found = [(each.path, each.fate, each.what, each.numbers.macs) for each in layer_differences(before, now)]
+    assert found == [("b.0", "inserted", "", 0), ("b.1", "moved", "from b.0", 0), ("b.2", "moved", "from b.1", 0)]
 
 
-def test_what_is_new_or_gone_is_one_row_a_module():
+def test_what_was_inserted_or_removed_is_one_row_a_module():
     before = layers(("a.0", "conv2d", 10), ("c.x", "linear", 3), ("c.y", "linear", 4))
-    now = layers(("a.0", "conv2d", 11), ("a.1.down", "linear", 1), ("a.1.up", "linear", 2))
-    found = [(each.path, each.what, each.numbers.macs) for each in layer_differences(before, now)]
-    assert found == [("a.0", "changed", 1), ("a.1", "new", 3), ("c", "gone", -7)]
+    now = layers(("a.0", "conv2d", 11), ("a.1.down", "matmul", 1), ("a.1.up", "matmul", 2))
+    found = {(each.path, each.fate.value): each.numbers.macs for each in layer_differences(before, now)}
+    assert found == {("a.0", "changed"): 1, ("a.1", "inserted"): 3, ("c", "removed"): -7}
     assert layer_differences(before, before) == ()

@@ -53,7 +53,7 @@ def assert_within(
     if not budget:
         raise CostError(f"no limit is given: one or more of {', '.join(given)} are accepted")
     name = type(model).__name__
-    costs = costs_of(count(model, inputs), name=name, model=name)
+    costs = costs_of(model, count(model, inputs), name=name, model=name)
     broken = [judged for judged in judge_budget(budget, costs) if judged.verdict is not Verdict.WITHIN]
     if broken:
         raise AssertionError("\n\n".join(f"{_sentence(judged, costs)}\n{_where(judged, costs)}" for judged in broken))

@@ -1,10 +1,10 @@
 """What one counted model has more than another, module by module: the differences add up to that of the totals."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from torch import nn
 
@@ -157,7 +157,28 @@ def module_differences(before: CountedModel, after: CountedModel) -> tuple[Modul
     Modules that do what they did where they were are left out. The differences of the rest add up to the difference of
     the counts: in parameters, MACs and activations, in operators, and under every convention.
     """
-    return _Differences(_Parts(before), _Parts(after)).rows()
+    rows = part_differences(_Parts(before), _Parts(after))
+    return tuple(ModuleDifference(fate=fate, before=was, after=has) for fate, was, has in rows)
+
+
+Part_co = TypeVar("Part_co", covariant=True)
+Row = tuple[Fate, Part_co | None, Part_co | None]
+
+
+class Parts(Protocol[Part_co]):
+    """The modules of a model by path, and what a number of them make together."""
+
+    @property
+    def labels(self) -> Mapping[str, Labels]:
+        """What each module is and does."""
+
+    def part(self, tree: Tree, first: int, end: int) -> Part_co:
+        """The modules from one number to another."""
+
+
+def part_differences(before: Parts[Part_co], after: Parts[Part_co]) -> tuple[Row[Part_co], ...]:
+    """What became of the modules of a model, as in `module_differences`: fate, part before, part after."""
+    return _Differences(before, after).rows()
 
 
 class _Parts:
@@ -200,10 +221,10 @@ class _Parts:
         )
 
 
-class _Differences:
+class _Differences(Generic[Part_co]):
     """What differs between two models whose modules are matched."""
 
-    def __init__(self, before: _Parts, after: _Parts) -> None:
+    def __init__(self, before: Parts[Part_co], after: Parts[Part_co]) -> None:
         self.parts_before, self.parts_after = before, after
         self.matching = Matching(before.labels, after.labels)
         self.before, self.after = self.matching.before, self.matching.after
@@ -211,12 +232,12 @@ class _Differences:
         self.kept_in_after = _holds_any(self.after, self.matching.before_of)
         self.carried = self._carried()
 
-    def rows(self) -> tuple[ModuleDifference, ...]:
+    def rows(self) -> tuple[Row[Part_co], ...]:
         """The differences; what was removed stands behind what it stood behind."""
         placed = [((new, 0), row) for new, row in self._present()] + [((new, 1), row) for new, row in self._removed()]
         return tuple(row for _, row in sorted(placed, key=lambda item: item[0]))
 
-    def _present(self) -> Iterator[tuple[int, ModuleDifference]]:
+    def _present(self) -> Iterator[tuple[int, Row[Part_co]]]:
         """What was inserted, changed or moved, and where it stands."""
         new = 0
         while new < len(self.after):
@@ -234,7 +255,7 @@ class _Differences:
                 yield new, self._row(Fate.MOVED, (old, old + end - new), (new, end))
             new = end
 
-    def _removed(self) -> Iterator[tuple[int, ModuleDifference]]:
+    def _removed(self) -> Iterator[tuple[int, Row[Part_co]]]:
         """What was removed, and the module of the second model that it stood behind."""
         old, behind = 0, -1
         while old < len(self.before):
@@ -247,12 +268,9 @@ class _Differences:
                 end = self.before.ends[old] if self._is_replaced(old, new) else end
             old = end
 
-    def _row(self, fate: Fate, olds: tuple[int, int] | None, news: tuple[int, int] | None) -> ModuleDifference:
-        return ModuleDifference(
-            fate=fate,
-            before=self.parts_before.part(self.before, *olds) if olds else None,
-            after=self.parts_after.part(self.after, *news) if news else None,
-        )
+    def _row(self, fate: Fate, olds: tuple[int, int] | None, news: tuple[int, int] | None) -> Row[Part_co]:
+        before = self.parts_before.part(self.before, *olds) if olds else None
+        return fate, before, self.parts_after.part(self.after, *news) if news else None
 
     def _is_replaced(self, old: int, new: int) -> bool:
         """Whether two modules are matched, and nothing that stands in them."""

@@ -48,7 +48,7 @@ class Change:
     @property
     def numbers(self) -> Numbers | None:
         """The differences of the totals; None of what is not on both sides."""
-        return self.now.totals.minus(self.before.totals) if self.now and self.before else None
+        return self.now.totals - self.before.totals if self.now and self.before else None
 
     @property
     def layers(self) -> tuple[LayerDifference, ...]:

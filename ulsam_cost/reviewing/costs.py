@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost
-from ulsam_cost.counting.count import Count
+from ulsam_cost.counting.count import Count, body_of
 from ulsam_cost.counting.severity import Severity
 from ulsam_cost.searching.budget import metrics_of
 
@@ -31,12 +31,10 @@ class Numbers(NamedTuple):
         counts = (*metrics_of(cost), get_convention(STRICT).number(cost))
         return cls(*counts)
 
-    def plus(self, other: "Numbers") -> "Numbers":
-        """The sum, number by number."""
+    def __add__(self, other: "Numbers") -> "Numbers":  # type: ignore[override]
         return Numbers(*(mine + its for mine, its in zip(self, other, strict=True)))
 
-    def minus(self, other: "Numbers") -> "Numbers":
-        """The difference, number by number."""
+    def __sub__(self, other: "Numbers") -> "Numbers":
         return Numbers(*(mine - its for mine, its in zip(self, other, strict=True)))
 
 
@@ -45,18 +43,25 @@ class LayerCosts:
     """A module's own operations, in the order in which they run, and what they cost."""
 
     path: str
+    module_class: str
     operators: tuple[str, ...]
     numbers: Numbers
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON."""
-        return {"path": self.path, "operators": " ".join(self.operators), **self.numbers._asdict()}
+        return {
+            "path": self.path,
+            "class": self.module_class,
+            "operators": " ".join(self.operators),
+            **self.numbers._asdict(),
+        }
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> "LayerCosts":
         """Read back from JSON."""
         return cls(
             path=record["path"],
+            module_class=record["class"],
             operators=tuple(record["operators"].split()),
             numbers=Numbers(**{key: int(record[key]) for key in Numbers._fields}),
         )
@@ -207,16 +212,16 @@ class Costs:
 
 
 def costs_of(
-    count: Count, *, name: str, model: str, conventions: Sequence[str] = (), accuracy: float | None = None
+    module: Any, count: Count, *, name: str, model: str, conventions: Sequence[str] = (), accuracy: float | None = None
 ) -> Costs:
-    """What a counted model costs."""
+    """What a counted module costs."""
     return Costs(
         name=name,
         model=model,
         totals=Numbers.of(count.cost),
         conventions={convention: count.number(convention) for convention in conventions},
         kinds={convention: _beyond_macs(count.cost, convention) for convention in conventions},
-        layers=tuple(_layers(count.cost)),
+        layers=tuple(_layers(module, count.cost)),
         uncounted=tuple(
             LeftOut(operator=each.operator, path=each.path, calls=each.calls, severity=each.severity)
             for each in count.uncounted
@@ -225,10 +230,16 @@ def costs_of(
     )
 
 
-def _layers(cost: Cost) -> Iterable[LayerCosts]:
+def _layers(module: Any, cost: Cost) -> Iterable[LayerCosts]:
+    classes = {path: type(each).__name__ for path, each in body_of(module).named_modules()}
     deepest = max((op.path.count(".") for op in cost), default=0) + 1
     for path, part in cost.by_path(deepest).items():
-        yield LayerCosts(path=path, operators=tuple(_operator(op) for op in part), numbers=Numbers.of(part))
+        yield LayerCosts(
+            path=path,
+            module_class=classes.get(path, ""),
+            operators=tuple(_operator(op) for op in part),
+            numbers=Numbers.of(part),
+        )
 
 
 def _operator(op: Any) -> str:

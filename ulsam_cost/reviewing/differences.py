@@ -1,104 +1,84 @@
-"""What layers cost more or less than others, path by path: the differences add up to that of the totals."""
+"""What layers cost more or less than others, module by module: the differences add up to that of the totals."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
+from ulsam_cost.counting.differences import Fate, part_differences
+from ulsam_cost.counting.matching import Labels, Tree
 from ulsam_cost.reviewing.costs import LayerCosts, Numbers
 
-NEW, GONE, CHANGED, MOVED = "new", "gone", "changed", "moved from"
+
+class Part(NamedTuple):
+    """A module alone, or with those in it."""
+
+    path: str
+    operators: tuple[str, ...]
+    numbers: Numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerDifference:
-    """A layer that differs, and by how much.
+    """A module that was inserted, removed, changed or moved, and by how much that changes the costs.
 
-    `what` is `new` or `gone`, of a module with all that stands below it; else the operations of the module's own that
-    were added or left out (`+relu, -sigmoid`), `changed` where they are the same and their sizes are not, or
-    `moved from` and a path.
+    `what` says which operators it has more and less, of one that changed, or where one that moved stood before.
     """
 
     path: str
+    fate: Fate
     what: str
     numbers: Numbers
 
     @property
     def is_moved(self) -> bool:
-        """Whether the layer is what it was, at another path."""
-        return self.what.startswith(MOVED)
+        """Whether the module is what it was, at another path."""
+        return self.fate is Fate.MOVED
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON."""
-        return {"path": self.path, "what": self.what, **self.numbers._asdict()}
+        return {"path": self.path, "fate": str(self.fate), "what": self.what, **self.numbers._asdict()}
 
 
 def layer_differences(before: Sequence[LayerCosts], now: Sequence[LayerCosts]) -> tuple[LayerDifference, ...]:
-    """The layers that differ, in the order in which they run; those that are gone stand last.
-
-    Layers are matched by path; those that are alike and stand elsewhere have moved, and cost what they did.
-    """
-    old, new = ({layer.path: layer for layer in layers} for layers in (before, now))
-    around_old, around_new = _around(old), _around(new)
-    moved = _moved(old, new)
-    for path, source in moved.items():
-        del new[path], old[source]
-    found: dict[tuple[str, str], Numbers] = {}
-    for path in {**new, **old}:
-        was, has = old.get(path), new.get(path)
-        if was == has:
-            continue
-        if was and has:
-            key = path, _what(was, has)
-        elif has:
-            key = _root(path, around_old), NEW
-        else:
-            key = _root(path, around_new), GONE
-        more = (has.numbers if has else Numbers()).minus(was.numbers if was else Numbers())
-        found[key] = found.get(key, Numbers()).plus(more)
-    return (
-        *(LayerDifference(path=path, what=what, numbers=more) for (path, what), more in found.items()),
-        *(LayerDifference(path=path, what=f"{MOVED} {source}", numbers=Numbers()) for path, source in moved.items()),
-    )
+    """What became of the layers, matched as `compare` matches modules, in the order in which they stand now."""
+    rows = part_differences(_Layers(before), _Layers(now))
+    return tuple(_difference(fate, was, has) for fate, was, has in rows)
 
 
-def _moved(old: Mapping[str, LayerCosts], new: Mapping[str, LayerCosts]) -> dict[str, str]:
-    """Where layers that are alike stood before, of those that differ from what stood at their path, in order."""
-    places: dict[tuple[object, ...], list[str]] = {}
-    for path, layer in old.items():
-        if new.get(path) != layer:
-            places.setdefault((layer.operators, layer.numbers), []).append(path)
-    found = {}
-    for path, layer in new.items():
-        alike = places.get((layer.operators, layer.numbers))
-        if old.get(path) != layer and alike:
-            found[path] = alike.pop(0)
-    return found
+class _Layers:
+    """The layers of a model, as the matching of modules takes them."""
+
+    def __init__(self, layers: Sequence[LayerCosts]) -> None:
+        self._by_path = {layer.path: layer for layer in layers}
+
+    @property
+    def labels(self) -> Mapping[str, Labels]:
+        return {
+            path: Labels(
+                kind=layer.module_class,
+                shapes=(layer.numbers.params,) if layer.numbers.params else (),
+                work=(layer.operators, layer.numbers),
+            )
+            for path, layer in self._by_path.items()
+        }
+
+    def part(self, tree: Tree, first: int, end: int) -> Part:
+        layers = [self._by_path[path] for path in tree.paths[first:end] if path in self._by_path]
+        return Part(
+            tree.paths[first],
+            tuple(name for layer in layers for name in layer.operators),
+            sum((layer.numbers for layer in layers), Numbers()),
+        )
 
 
-def _around(paths: Iterable[str]) -> set[str]:
-    """All paths, and those of the modules around them."""
-    return {around for path in paths for around in accumulate(path.split("."), "{}.{}".format)}
-
-
-def _root(path: str, others: set[str]) -> str:
-    """The outermost module around a path, or at it, that is not among the others."""
-    return next((around for around in accumulate(path.split("."), "{}.{}".format) if around not in others), path)
-
-
-def _what(was: LayerCosts, has: LayerCosts) -> str:
-    said = [*(f"+{name}" for name in _beyond(has.operators, was.operators))]
-    said += [f"-{name}" for name in _beyond(was.operators, has.operators)]
-    return ", ".join(said) or CHANGED
-
-
-def _beyond(some: Sequence[str], others: Sequence[str]) -> list[str]:
-    """What the first have more often than the second."""
-    left = list(others)
-    more = []
-    for name in some:
-        if name in left:
-            left.remove(name)
-        else:
-            more.append(name)
-    return more
+def _difference(fate: Fate, was: Part | None, has: Part | None) -> LayerDifference:
+    empty = Part("", (), Numbers())
+    old, new = was or empty, has or empty
+    what = f"from {old.path}" if fate is Fate.MOVED else ""
+    if fate is Fate.CHANGED:
+        more = Counter(new.operators)
+        more.subtract(old.operators)
+        what = ", ".join(f"{count:+} {name}" for name, count in more.items() if count)
+    path = has.path if has else old.path
+    return LayerDifference(path=path, fate=fate, what=what, numbers=new.numbers - old.numbers)

@@ -8,9 +8,9 @@ from platform import python_version
 from typing import Any
 
 import ulsam_cost
-from ulsam_cost.counting.count import Count
 from ulsam_cost.counting.loaded import count_loaded
 from ulsam_cost.counting.loading import load_model
+from ulsam_cost.counting.severity import Shapes
 from ulsam_cost.errors import CostError
 from ulsam_cost.reviewing.budget import Budget, Judgement, Verdict, judge_budget, verdict_of
 from ulsam_cost.reviewing.costs import Costs, Latency, Numbers, costs_of
@@ -127,21 +127,19 @@ def count_design(design: Design, *, keep_going: bool = False) -> Review:
     """
     with chdir(design.folder):
         with _in_its_line(design, design.baseline):
-            plain = _counted(design.baseline)
-        baseline = _costs(design, design.baseline, plain)
+            baseline, wanted = _counted(design, design.baseline)
         candidates: list[Reviewed] = []
         failures = list(design.failures)
         for candidate in design.candidates:
             try:
                 with _in_its_line(design, candidate):
-                    count = _counted(candidate)
-                    _require_outputs(count, plain)
+                    costs, outputs = _counted(design, candidate)
+                    _require_outputs(outputs, wanted)
             except CostError as error:
                 if not keep_going:
                     raise
                 failures.append(Failure(name=candidate.name, error=str(error)))
                 continue
-            costs = _costs(design, candidate, count)
             candidates.append(Reviewed(costs=costs, baseline=baseline, budget=candidate.budget))
     versions = {"ulsam_cost": ulsam_cost.__version__, "torch": version("torch"), "python": python_version()}
     return Review(
@@ -179,24 +177,27 @@ def measure_design(review: Review, design: Design, *, progress: Callable[[float]
     return replace(review, candidates=tuple(measured), machine=stopwatch.machine)
 
 
-def _counted(candidate: Candidate) -> Count:
-    return count_loaded(load_model(candidate.model, otherwise=candidate.inputs))
-
-
-def _costs(design: Design, candidate: Candidate, count: Count) -> Costs:
-    return costs_of(
+def _counted(design: Design, candidate: Candidate) -> tuple[Costs, Shapes]:
+    """What a candidate costs, and the shapes that it gives."""
+    loaded = load_model(candidate.model, otherwise=candidate.inputs)
+    count = count_loaded(loaded)
+    costs = costs_of(
+        loaded.model,
         count,
         name=candidate.name,
         model=candidate.model,
         conventions=design.conventions,
         accuracy=candidate.accuracy,
     )
+    return costs, count.outputs
 
 
-def _require_outputs(count: Count, plain: Count) -> None:
-    if count.outputs != plain.outputs:
-        given, wanted = (" and ".join("x".join(map(str, shape)) for shape in each.outputs) for each in (count, plain))
-        raise CostError(f"the model gives {given or 'no tensor'}: the baseline's {wanted or 'no tensor'} is accepted")
+def _require_outputs(given: Shapes, wanted: Shapes) -> None:
+    if given != wanted:
+        said, accepted = (" and ".join("x".join(map(str, shape)) for shape in each) for each in (given, wanted))
+        raise CostError(
+            f"the model gives {said or 'no tensor'}: {accepted or 'no tensor'}, as the baseline, is accepted"
+        )
 
 
 @contextmanager

@@ -104,7 +104,7 @@ def difference_columns(records: Sequence[Mapping[str, Any]]) -> tuple[Column, ..
     """The columns of differences by layer, without those in which nothing differs."""
     counts = (number(key, heading, signed) for key, heading in CHANGES.items())
     used = (column for column in counts if any(record[column.key] for record in records))
-    return (words("path", "layer"), words("what", "what"), *used)
+    return (words("path", "layer"), words("fate", "what"), words("what", "operators"), *used)
 
 
 def difference_record(layer: LayerDifference) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def baseline_layers_table(review: Review) -> Table:
     depth = _depth(groups)
     for layer in review.baseline.layers:
         place = path_at(layer.path, depth)
-        rows[place] = rows.get(place, Numbers()).plus(layer.numbers)
+        rows[place] = rows.get(place, Numbers()) + layer.numbers
     total = review.baseline.totals.macs
     records = [
         {"path": path or "(the model)", **numbers._asdict(), "share": 100 * numbers.macs / total if total else None}
@@ -139,7 +139,7 @@ def grouped_layers(review: Review) -> tuple[list[str], list[dict[str, list[int]]
     columns = []
     for row, found in enumerate(rows):
         less = {} if row == 0 else base
-        numbers = [found.get(group, Numbers()).minus(less.get(group, Numbers())) for group in groups]
+        numbers = [found.get(group, Numbers()) - less.get(group, Numbers()) for group in groups]
         columns.append({key: [getattr(each, key) for each in numbers] for key in Numbers._fields})
     return [group or "(the model)" for group in groups], columns
 
@@ -170,7 +170,7 @@ def _by_group(costs: Costs, depth: int) -> dict[str, Numbers]:
     found: dict[str, Numbers] = {}
     for layer in costs.layers:
         group = path_at(layer.path, depth)
-        found[group] = found.get(group, Numbers()).plus(layer.numbers)
+        found[group] = found.get(group, Numbers()) + layer.numbers
     return found
 
 
