@@ -13,8 +13,7 @@ import yaml
 from click.testing import CliRunner
 
 from ulsam_cost.cli import main
-from ulsam_cost.report.figures.style import same_picture
-from ulsam_cost.report.site.build import same_page
+from ulsam_cost.report.site.build import stale_files
 from ulsam_cost.reviewing.budget import UNITS
 from ulsam_cost.reviewing.design import CANDIDATE_KEYS, KEYS, MEASURE_KEYS, read_design
 
@@ -51,64 +50,65 @@ def shell(tmp_path, copy):
     return run
 
 
-def make_gate_heavier(folder):
-    gate = folder / "gate.py"
-    gate.write_text(gate.read_text().replace("reduction: int = 4", "reduction: int = 2"))
+def widen_the_network(folder):
+    net = folder / "net.py"
+    net.write_text(net.read_text().replace("EXPANSION = 3", "EXPANSION = 4"))
 
 
-def test_the_committed_report_is_what_would_be_written(copy):
-    result = CliRunner().invoke(main, ["review", str(copy / "design.toml"), "--check"])
-    assert (result.exit_code, result.stdout.count("\n")) in ((0, 1), (1, result.stdout.count("\n"))), result.output
-    assert "changed" not in result.stdout.replace("unchanged", "")
-    folder = copy / "design_review"
+@pytest.mark.parametrize(("design", "status"), [("design.toml", 1), ("ships.toml", 0)])  # a candidate is over
+def test_the_committed_report_is_what_would_be_written(copy, design, status):
+    result = CliRunner().invoke(main, ["review", str(copy / design), "--check", "--format", "json"])
+    assert result.exit_code == status, result.output
+    assert {change["status"] for change in json.loads(result.stdout)["changes"]} == {"unchanged"}
+    folder = copy / design.replace(".toml", "_review")
     committed = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert CliRunner().invoke(main, ["review", str(copy / "design.toml")]).exit_code == 0
+    assert CliRunner().invoke(main, ["review", str(copy / design)]).exit_code == 0
     written = {path.name: path.read_bytes() for path in folder.iterdir()}
     assert written.keys() == committed.keys()
-    versions = json.loads(committed["costs.json"])["versions"]
-    if versions != json.loads(written["costs.json"])["versions"]:
-        return
-    for name, content in written.items():
-        same = {".png": same_picture, ".html": same_page}.get(Path(name).suffix, bytes.__eq__)
-        assert same(committed[name], content), name
+    then, now = (json.loads(files["costs.json"]) for files in (committed, written))
+    if then.pop("versions") == now.pop("versions"):  # which the pages name
+        assert stale_files(DOORBELL / folder.name, written) == []
+    assert then == now
 
 
 def test_the_workflow_checks_and_says_what_changed(copy, shell):
     workflow = yaml.safe_load((copy / ".github/workflows/costs.yml").read_text())
     [step] = [step for step in workflow["jobs"]["costs"]["steps"] if "ulsam-cost" in step.get("run", "")]
     assert step["shell"] == "bash"  # which GitHub runs as `shell` does here
-    before, _ = shell(step["run"])
-    make_gate_heavier(copy)
-    after, said = shell(step["run"])
-    assert (before, after) == (STATUS, 1)
-    assert "ContrastGate after 5, 8, 11 changed in layers.5" in said
-    assert (copy / "costs.md").read_text() in said
-
-
-STATUS = 1  # the gate is over the budget
+    status, said = shell(step["run"])
+    assert (status, said) == (
+        0,
+        "**What the doorbell camera ships with: unchanged, and nothing is over the budget.**\n",
+    )
+    widen_the_network(copy)
+    status, said = shell(step["run"])
+    assert status == 1
+    assert "| ULSAM after 5, 8, 11 | changed" in said
+    assert "1 over budget, 2 changed" in (copy / "costs.md").read_text()
 
 
 def test_the_hook_of_pre_commit_runs_the_check(copy, shell):
     [repository] = yaml.safe_load((copy / ".pre-commit-config.yaml").read_text())["repos"]
     [hook] = repository["hooks"]
     assert hook["pass_filenames"] is False
-    for name in ("net.py", "gate.py", "design.toml", "design_review/costs.json"):
+    for name in ("net.py", "gate.py", "ships.toml", "ships_review/costs.json"):
         assert re.search(hook["files"], name)
+    assert shell(hook["entry"])[0] == 0
+    widen_the_network(copy)
     status, said = shell(hook["entry"])
-    assert (status, "changed in" in said) == (STATUS, False)
-    make_gate_heavier(copy)
-    assert "changed in layers.5" in shell(hook["entry"])[1]
+    assert status == 1
+    assert "changed in layers.0.expand.0" in said
 
 
 def test_the_tests_of_the_example_pass_and_fail_with_the_layers(copy, shell):
     command = f'"{sys.executable}" -m pytest -q -p no:cacheprovider -p no:xdist test_costs.py'
     status, said = shell(command)
     assert status == 0, said
-    make_gate_heavier(copy)
+    widen_the_network(copy)
     status, said = shell(command)
     assert status == 1
-    assert "over 16,000" in said
-    assert "squeeze" in said
+    assert "over 690,000" in said
+    assert "layers.11.expand.0" in said
 
 
 def test_the_guide_names_every_key_and_its_design_is_read(tmp_path):

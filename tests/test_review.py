@@ -58,7 +58,7 @@ def test_differences_by_layer_add_up(tmp_path):
 
 def test_sentences_say_what_was_found(tmp_path):
     said = reviewed(write(tmp_path))["findings"]
-    assert said[0] == "1 of 2 candidates keeps the budget: it is kept by slim; broken by gated."
+    assert said[0] == "1 of 2 candidates keeps the budget: slim. gated breaks it."
     assert said[1] == "gated has 71,744 MACs, 14 (+0.02%) over 71,730; 1.1 adds most, +32."
     # 226 of 216 + 64 + 36 parameters
     assert said[2] == (

@@ -33,9 +33,13 @@ def verdict_sentence(review: Review) -> str:
     kept = by_verdict[Verdict.WITHIN]
     if len(kept) == len(judged):
         return f"{kept[0]} keeps the budget." if len(kept) == 1 else f"All {len(kept)} candidates keep the budget."
-    verbs = {Verdict.WITHIN: "kept by", Verdict.OVER: "broken by", Verdict.UNDECIDED: "undecided for"}
-    said = (f"{verbs[verdict]} {_names(names)}" for verdict, names in by_verdict.items() if names)
-    return f"{len(kept)} of {len(judged)} candidates keep{'s' * (len(kept) == 1)} the budget: it is {'; '.join(said)}."
+    said = f"{len(kept)} of {len(judged)} candidates keep{'s'[: len(kept) == 1]} the budget"
+    said += f": {_names(kept)}." if kept else "."
+    if over := by_verdict[Verdict.OVER]:
+        said += f" {_names(over)} break{'s'[: len(over) == 1]} it."
+    if undecided := by_verdict[Verdict.UNDECIDED]:
+        said += f" There is no verdict on {_names(undecided)}."
+    return said
 
 
 def broken_sentence(each: Reviewed, judgement: Judgement) -> str:
@@ -133,4 +137,6 @@ def _place(path: str) -> str:
 
 
 def _names(names: Sequence[str]) -> str:
-    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    """Names in a row, in quotation marks where a comma in one would be read as the next."""
+    shown = [f'"{name}"' for name in names] if any("," in name for name in names) and len(names) > 1 else list(names)
+    return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

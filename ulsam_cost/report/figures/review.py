@@ -33,6 +33,7 @@ VERDICT_COLOURS = {
 SHOWN = ("macs", "params")
 MARKERS = "osD^vPX<>*"
 NAME_LENGTH = 34
+ROOM_FOR_NUMBERS = 1.45  # the panel's width over the longest bar
 
 
 def budget_figure(review: Review) -> bytes:
@@ -78,18 +79,10 @@ def _budget_panel(axis: Axes, review: Review, metric: str) -> None:
             axis.plot([judged.limit] * 2, [place - 0.45, place + 0.45], color="black", linewidth=2, zorder=3)
     axis.barh(range(len(values)), values, 0.7, color=colours, zorder=2)
     for place, value in enumerate(values):
-        words = (f"{format_ms(value)} ms" if is_time else format_count(int(value))) if value or not is_time else ""
-        axis.annotate(
-            words,
-            (value, place),
-            (4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8,
-            zorder=4,
-            bbox={"boxstyle": "square,pad=0.1", "facecolor": "white", "edgecolor": "none", "alpha": 0.75},
-        )
-    axis.set_xlim(0, 1.32 * max(*values, *limits, 1e-9))
+        words = f"{format_ms(value)} ms" if is_time else format_count(int(value))
+        if value or not is_time:
+            axis.text(1, place, words, transform=axis.get_yaxis_transform(), ha="right", va="center", fontsize=8)
+    axis.set_xlim(0, ROOM_FOR_NUMBERS * max(*values, *limits, 1e-9))
     axis.set_title(f"{UNITS[metric]}, ms" if is_time else UNITS[metric])
     _count_axis(axis.xaxis, is_time)
     set_grid(axis, "x")
