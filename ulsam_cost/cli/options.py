@@ -100,14 +100,14 @@ def show(table: Table, style: str, data: Any = None, *, notes: str = "") -> None
         echo("\n" + "\n".join(fill(line, 98, subsequent_indent="  ") for line in notes.splitlines()))
 
 
-def sentences_and_table(sentences: Sequence[str], table: Table, style: str) -> str:
-    """Sentences and a table below them, as far as the format has room for sentences; an empty table is left out."""
-    shown = render(table, style) if table.records else ""
+def sentences_and_tables(sentences: Sequence[str], tables: Sequence[Table], style: str) -> str:
+    """Sentences, as far as the format has room for them, and tables below them; empty tables are left out."""
+    shown = [render(table, style) for table in tables if table.records]
     if style == "csv":
-        return shown
+        return "\n\n".join(shown)
     if style == "markdown":
         verdict, *others = (prose(sentence, style) for sentence in sentences)
         said = "\n".join((f"**{verdict}**", "", *(f"- {other}" for other in others)))
     else:
         said = "\n".join(prose(fill(sentence, 98, subsequent_indent="  "), style) for sentence in sentences)
-    return "\n\n".join(filter(None, (said.strip(), shown)))
+    return "\n\n".join((said.strip(), *shown))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ulsam_cost.cli.options import format_option, options, progress_bar, sentences_and_table
+from ulsam_cost.cli.options import format_option, options, progress_bar, sentences_and_tables
 from ulsam_cost.cli.output import data_command, echo, say
 from ulsam_cost.report.formats import to_json
 
@@ -82,12 +82,12 @@ def _print(review: "Review", style: str) -> None:
         echo(to_json(review_record(review)))
         return
     table = narrow_candidates_table(review) if style == "table" else candidates_table(review)
-    echo(sentences_and_table([review.title, *findings(review)], table, style))
+    echo(sentences_and_tables([review.title, *findings(review)], [table], style))
 
 
 def _check(review: "Review", folder: Path, *, accept: bool, style: str) -> int:
     from ulsam_cost.report.site.review import review_record
-    from ulsam_cost.report.views.changes import changes_table, check_sentences
+    from ulsam_cost.report.views.changes import changes_table, check_sentences, narrow_changes_tables
     from ulsam_cost.reviewing.check import COSTS_FILE, check_review, passes, read_accepted, with_accepted_times
 
     accepted = read_accepted(folder / COSTS_FILE)
@@ -95,8 +95,9 @@ def _check(review: "Review", folder: Path, *, accept: bool, style: str) -> int:
     if style == "json":
         echo(to_json(review_record(review) | {"changes": [change.to_dict() for change in changes]}))
     else:
-        said = check_sentences(review, changes, accepted)
-        echo(sentences_and_table(said, changes_table(changes), style))
+        tables = [changes_table(changes, every=style == "csv")]
+        tables = narrow_changes_tables(changes) if style == "table" else tables
+        echo(sentences_and_tables(check_sentences(review, changes, accepted), tables, style))
     if accept:
         _write(review, folder)
         return 1 if review.is_over or review.failures else 0

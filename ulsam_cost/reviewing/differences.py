@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from ulsam_cost.counting.differences import Fate, part_differences
@@ -54,14 +55,17 @@ class _Layers:
 
     @property
     def labels(self) -> Mapping[str, Labels]:
-        return {
-            path: Labels(
+        """Each module behind those around it, in the order in which they first run."""
+        found: dict[str, Labels] = {}
+        for path, layer in self._by_path.items():
+            for around in accumulate(path.split("."), "{}.{}".format):
+                found.setdefault(around, Labels())
+            found[path] = Labels(
                 kind=layer.module_class,
                 shapes=(layer.numbers.params,) if layer.numbers.params else (),
                 work=(layer.operators, layer.numbers),
             )
-            for path, layer in self._by_path.items()
-        }
+        return found
 
     def part(self, tree: Tree, first: int, end: int) -> Part:
         layers = [self._by_path[path] for path in tree.paths[first:end] if path in self._by_path]

@@ -34,11 +34,11 @@ def verdict_sentence(review: Review) -> str:
     if len(kept) == len(judged):
         return f"{kept[0]} keeps the budget." if len(kept) == 1 else f"All {len(kept)} candidates keep the budget."
     said = f"{len(kept)} of {len(judged)} candidates keep{'s'[: len(kept) == 1]} the budget"
-    said += f": {_names(kept)}." if kept else "."
+    said += f": {row_of_names(kept)}." if kept else "."
     if over := by_verdict[Verdict.OVER]:
-        said += f" {_names(over)} break{'s'[: len(over) == 1]} it."
+        said += f" {row_of_names(over)} break{'s'[: len(over) == 1]} it."
     if undecided := by_verdict[Verdict.UNDECIDED]:
-        said += f" There is no verdict on {_names(undecided)}."
+        said += f" There is no verdict on {row_of_names(undecided)}."
     return said
 
 
@@ -61,7 +61,7 @@ def broken_sentence(each: Reviewed, judgement: Judgement) -> str:
 def _where(each: Reviewed, metric: str, limit: int) -> str:
     """To what a broken limit is due: the layer that adds most to the baseline, or the baseline itself."""
     if metric == UNCOUNTED:
-        return f": {_names(sorted({_place(operation.path) for operation in each.costs.uncounted}))}"
+        return f": {row_of_names(sorted({_place(operation.path) for operation in each.costs.uncounted}))}"
     number = each.baseline.number(metric)
     already = f"; the baseline has {number:,} already" if number > limit else ""
     added = max(each.layers, key=lambda layer: getattr(layer.numbers, metric), default=None)
@@ -119,7 +119,7 @@ def _busy_sentences(review: Review) -> list[str]:
     busy = [(name, timed) for name, timed in times if timed.busy]
     if not busy:
         return []
-    which = _names([f"{name} at batch {timed.batch}" for name, timed in busy])
+    which = row_of_names([f"{name} at batch {timed.batch}" for name, timed in busy])
     which = "any time" if len(busy) == len(times) else f"the time of {which}"
     return [f"There is no verdict on {which}, because the machine was busy: {busy[0][1].busy}. Measure again."]
 
@@ -136,7 +136,7 @@ def _place(path: str) -> str:
     return path or "the model itself"
 
 
-def _names(names: Sequence[str]) -> str:
+def row_of_names(names: Sequence[str]) -> str:
     """Names in a row, in quotation marks where a comma in one would be read as the next."""
     shown = [f'"{name}"' for name in names] if any("," in name for name in names) and len(names) > 1 else list(names)
     return " and ".join(filter(None, (", ".join(shown[:-1]), shown[-1])))

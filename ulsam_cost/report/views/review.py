@@ -103,8 +103,8 @@ def layers_table(review: Review) -> Table:
 def difference_columns(records: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
     """The columns of differences by layer, without those in which nothing differs."""
     counts = (number(key, heading, signed) for key, heading in CHANGES.items())
-    used = (column for column in counts if any(record[column.key] for record in records))
-    return (words("path", "layer"), words("fate", "what"), words("what", "operators"), *used)
+    columns = (words("fate", "what"), words("what", "operators"), *counts)
+    return (words("path", "layer"), *(c for c in columns if any(record.get(c.key) for record in records)))
 
 
 def difference_record(layer: LayerDifference) -> dict[str, Any]:
