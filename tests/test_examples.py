@@ -83,7 +83,7 @@ def test_the_workflow_checks_and_says_what_changed(copy, shell):
     widen_the_network(copy)
     status, said = shell(step["run"])
     assert status == 1
-    assert "| ULSAM after 5, 8, 11 | changed" in said
+    assert '| "baseline" and "ULSAM after 5, 8, 11" | changed | layers.0.expand.0' in said
     assert "1 over budget, 2 changed" in (copy / "costs.md").read_text()
 
 

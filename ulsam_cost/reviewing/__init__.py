@@ -1,1 +1,1 @@
-"""A review of a design: candidates held against a budget and against a baseline."""
+"""A review of a design: candidates compared with a baseline and a budget."""

@@ -27,7 +27,7 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """The costs of a `costs.json`: the baseline's first, each with the limits that it was held against."""
+    """The costs of a `costs.json`: the baseline's first, each with its limits."""
 
     versions: Mapping[str, str]
     machine: Mapping[str, Any] | None

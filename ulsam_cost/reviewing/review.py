@@ -1,4 +1,4 @@
-"""A review: every candidate of a design counted, measured where that is asked for, and held against its budget."""
+"""A review: every candidate of a design counted, measured where that is asked for, and compared with its budget."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import chdir, contextmanager
@@ -119,7 +119,7 @@ class Review:
 
 
 def count_design(design: Design, *, keep_going: bool = False) -> Review:
-    """Count the baseline and every candidate of a design, and hold each against its budget.
+    """Count the baseline and every candidate of a design, and compare each with its budget.
 
     Raises:
         CostError: for a model that cannot be loaded or counted, or gives another shape than the baseline, with its
