@@ -97,7 +97,7 @@ def test_the_hook_of_pre_commit_runs_the_check(copy, shell):
     widen_the_network(copy)
     status, said = shell(hook["entry"])
     assert status == 1
-    assert "layers.0.filter.0, layers.0.project.0 and 73 more layers: +38,404,000 MACs" in " ".join(said.split())
+    assert "more layers: +38,404,000 MACs" in " ".join(said.split())
 
 
 def test_the_tests_of_the_example_pass_and_fail_with_the_layers(copy, shell):
