@@ -1,11 +1,15 @@
 """Values that are known are used: small inputs of a model on the meta device, and constants that the run makes."""
 
+import json
+
 import pytest
 import torch
+from click.testing import CliRunner
 from counting import Call, count_both_ways
 from torch import nn
 
 import ulsam_cost as uc
+from ulsam_cost.cli import main
 
 IDS = torch.tensor([[1, 2, 0, 3]])
 MASK = torch.tensor([True, False, True, True])
@@ -239,3 +243,66 @@ def test_a_model_that_can_really_run_does():
     count = uc.count(Call(lambda x, ids: product(x) if 0 in ids else x), (torch.ones(4, 5), IDS))
     assert count.macs == PRODUCT
     assert "Tensor.__contains__" in count.real_run
+
+
+LOOKS = """
+import torch
+from torch import nn
+
+class Looks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.layer = nn.Embedding(100, 5), nn.Linear(5, 3)
+
+    def forward(self, ids):
+        x = self.table(ids)
+        return self.layer(x) if 1 in ids and ids.max() < 100 else x
+
+def looks():
+    with torch.device("meta"):
+        return Looks()
+
+def exported():
+    return torch.export.export(nn.Linear(5, 3), (torch.zeros(2, 5),))
+"""
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    (tmp_path / "looks.py").write_text(LOOKS)
+    monkeypatch.chdir(tmp_path)
+    return lambda *args: CliRunner().invoke(main, ["count", *args])
+
+
+@pytest.mark.parametrize(
+    ("values", "macs"), [("ones", 8 * 5 * 3), ("arange", 8 * 5 * 3), ("random:0-1", 8 * 5 * 3), ("random:7-99", 0)]
+)
+def test_values_on_the_command_line(run, values, macs):
+    result = run("looks.py:looks", "--input", f"2x4:int64={values}", "--format", "json")
+    record = json.loads(result.stdout)
+    assert (record["macs"], result.exit_code) == (macs, 0)
+    assert "Tensor.__contains__ looks at them" in record["inputs_read"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("2x4:int64", "--input 1x64:int64=ones"),
+        ("2x4:int64=zero", "=ones, =arange or =random:0-30521"),
+        ("2x4:int64=random:5", "=ones, =arange or =random:0-30521"),
+        ("2x4:int64=random:5-4", "the lower bound comes first"),
+        ("2x400:uint8=arange", "uint8 holds at most 255, but 799 is asked for"),
+        ("2x4:bool=random:0-2", "bool holds at most 1, but 2 is asked for"),
+        ("999999999x999999999:int64=ones", "does not fit into memory"),
+    ],
+)
+def test_values_that_are_refused(run, given, message):
+    result = run("looks.py:looks", "--input", given)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_an_exported_program_on_the_command_line(run):
+    result = run("looks.py:exported", "--input", "2x5", "--format", "json")
+    assert json.loads(result.stdout)["macs"] == 2 * 5 * 3

@@ -263,8 +263,10 @@ def test_compiled_models():
 
 def test_exported_programs():
     model = Block().eval()
-    program = torch.export.export(model, (X,)).module()
-    assert uc.count(program, X).macs == CONV
+    program = torch.export.export(model, (X,))
+    for exported in (program, program.module()):
+        count = uc.count(exported, X)
+        assert (count.macs, count.params) == (CONV, sum(parameter.numel() for parameter in model.parameters()))
 
 
 def test_data_parallel_is_unwrapped():

@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 @data_command("count")
 @click.argument("model")
 @options(
-    click.option("--input", "inputs", multiple=True, help="Shape of each input: 1x3x224x224, or 1x128:int64."),
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        help="Shape of each input, and its values: 1x3x224x224, 1x128:int64=random:0-30521 (or =ones, =arange).",
+    ),
     click.option("--depth", type=POSITIVE, default=2, show_default=True, help="Depth of the module tree."),
     click.option(
         "--by",

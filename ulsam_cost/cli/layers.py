@@ -14,7 +14,12 @@ from ulsam_cost.report.formats import render
 @data_command("layers")
 @click.argument("model")
 @options(
-    click.option("--input", "inputs", multiple=True, help="Shape of each input: 1x3x224x224, or 1x128:int64."),
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        help="Shape of each input, and its values: 1x3x224x224, 1x128:int64=random:0-30521 (or =ones, =arange).",
+    ),
     click.option("--attention", help="Show where this mechanism's paper puts it in NETWORK."),
     format_option,
 )

@@ -250,6 +250,7 @@ def body_of(model: Any) -> nn.Module:
     Raises:
         CostError: for what is not a module.
     """
+    model = of_exported(model)
     if not isinstance(model, nn.Module):
         raise CostError(f"{type(model).__name__} is not a torch.nn.Module: a module is accepted")
     if isinstance(model, nn.DataParallel | nn.parallel.DistributedDataParallel):
@@ -257,6 +258,12 @@ def body_of(model: Any) -> nn.Module:
     if type(model).__name__ == "OptimizedModule":  # naming the class would import the whole compiler
         return body_of(getattr(model, COMPILED_BODY))
     return model
+
+
+def of_exported(model: Any) -> Any:
+    """The module of a torch.export.ExportedProgram; anything else as it is."""
+    # By its name: importing torch.export takes a while.
+    return model.module() if type(model).__name__ == "ExportedProgram" else model
 
 
 def _count_on_meta(
@@ -308,13 +315,19 @@ def _count_for_real(
     """
     tensors = [*model.parameters(), *model.buffers(), *tensors_of(args, kwargs)]
     if any(tensor.is_meta for tensor in tensors):
-        raise _refusal(reason, "there are none on the meta device: a model and inputs on a CPU or GPU are accepted")
+        raise _refusal(reason, NO_VALUES)
     index = ModelIndex(model, packed=True)
     twins = Twins(copy_of, parameters={key: key for key in index.parameters})
     with preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=False, values=True, gradients=train, heard=heard)
         forward, outputs = _run(tracer, *twin, gradients=torch.is_grad_enabled(), train=train)
     return _result(tracer, forward, outputs, real_run=_sentence(reason))
+
+
+NO_VALUES = (
+    "there are none on the meta device: a model and inputs on a CPU or GPU are accepted, or where it asks for those of "
+    "inputs, small inputs with values (on the command line --input 1x64:int64=ones)"
+)
 
 
 def _refusal(reason: Exception, why: str) -> Exception:

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import torch
 from torch import nn
 
+from ulsam_cost.counting.count import of_exported
 from ulsam_cost.counting.insert import insert
 from ulsam_cost.counting.loaded import LoadedModel, in_a_sentence
 from ulsam_cost.errors import CostError, UnknownNameError, says_too_large
@@ -18,7 +21,11 @@ from ulsam_cost.nn.networks.meta import build_on_meta
 from ulsam_cost.nn.patterns import split_paths
 from ulsam_cost.user_code import load_object, names_code, raised_in_a_sentence
 
-_INPUT = re.compile(r"([1-9][0-9]{0,8}(?:x[1-9][0-9]{0,8})*)(?::([a-z0-9]+))?", re.ASCII)
+_INPUT = re.compile(
+    r"(?P<shape>[1-9][0-9]{0,8}(?:x[1-9][0-9]{0,8})*)(?::(?P<dtype>[a-z0-9]+))?"
+    r"(?:=(?P<values>ones|arange|random:(?P<low>[0-9]{1,18})-(?P<high>[0-9]{1,18})))?",
+    re.ASCII,
+)
 
 
 def load_model(
@@ -30,7 +37,9 @@ def load_model(
         text: a network with its options, `FILE.py:NAME` or `package.module:NAME`, where NAME is an nn.Module, or a
             callable without arguments that gives one or a pair of it and its example inputs. After it may stand
             `--attention NAME --after PATHS --replace PATHS --option NAME=VALUE`, as for `insert`, and `--input SHAPE`.
-        inputs: shapes as `1x3x224x224` or `1x128:int64`, one for each input, in place of the model's own.
+        inputs: shapes as `1x3x224x224` or `1x128:int64`, one for each input, in place of the model's own. They are
+            zeros; `=ones`, `=arange` and `=random:0-30521` behind one give it other values (the random ones are whole
+            numbers, the same each time), which a model on the meta device may look at.
         otherwise: shapes for a model that has no inputs of its own.
         device: where a network of this project is built and where tensors of `inputs` are made; on `meta`, those of
             another model are made where the model is.
@@ -96,6 +105,7 @@ def _network(parts: ModelText, inputs: Sequence[str], device: str) -> LoadedMode
 def _code(text: str, inputs: Sequence[str], otherwise: Sequence[str], device: str) -> LoadedModel:
     found = _found(text)
     model, own = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+    model = of_exported(model)
     if not isinstance(model, nn.Module):
         raise CostError(
             f"{text} gives {type(model).__name__}: an nn.Module, or a pair of one and its inputs, is accepted"
@@ -106,7 +116,10 @@ def _code(text: str, inputs: Sequence[str], otherwise: Sequence[str], device: st
         raise CostError(
             f"{text} gives no example inputs: give their shapes with --input 1x3x224x224, once for each input"
         )
-    return LoadedModel(name=text, model=model.eval(), inputs=given, shaped=bool(shapes))
+    if model.training:
+        with suppress(NotImplementedError):  # an exported program is in the mode in which it was exported
+            model.eval()
+    return LoadedModel(name=text, model=model, inputs=given, shaped=bool(shapes))
 
 
 def _built(spec: NetworkSpec, device: str) -> nn.Module:
@@ -126,16 +139,37 @@ def _tensors(inputs: Sequence[str], device: str) -> tuple[torch.Tensor, ...] | N
 
 def _tensor(text: str, device: str) -> torch.Tensor:
     match = _INPUT.fullmatch(text)
-    dtype = getattr(torch, match[2] or "float32", None) if match else None
+    dtype = getattr(torch, match["dtype"] or "float32", None) if match else None
     if match is None or not isinstance(dtype, torch.dtype):
-        raise CostError(f"input {text!r}: a shape such as 1x3x224x224, or 1x128:int64, is accepted")
-    shape = tuple(map(int, match[1].split("x")))
+        raise CostError(
+            f"input {text!r}: a shape such as 1x3x224x224, or 1x128:int64, is accepted, and behind it values: "
+            "=ones, =arange or =random:0-30521"
+        )
+    shape = tuple(map(int, match["shape"].split("x")))
     try:
-        return torch.zeros(shape, dtype=dtype, device=device)
+        if match["values"] is None:
+            return torch.zeros(shape, dtype=dtype, device=device)
+        return _filled(text, match, shape, dtype).to("cpu" if device == "meta" else device)
     except Exception as error:
         if not says_too_large(error):
             raise
         raise CostError(f"input {text!r} does not fit into memory: a smaller shape is accepted") from error
+
+
+def _filled(text: str, match: re.Match[str], shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+    """A tensor of the values that a text says; the random ones are the same each time."""
+    low, high = (int(match["low"]), int(match["high"])) if match["high"] else (0, prod(shape) - 1)
+    if match["values"] == "ones":
+        return torch.ones(shape, dtype=dtype)
+    if low > high:
+        raise CostError(f"input {text!r}: random numbers from {low} to {high} are none: the lower bound comes first")
+    whole = not (dtype.is_floating_point or dtype.is_complex)
+    most = 1 if dtype is torch.bool else torch.iinfo(dtype).max if whole else high
+    if high > most:
+        raise CostError(f"input {text!r}: {match['dtype']} holds at most {most:,}, but {high:,} is asked for")
+    if match["values"] == "arange":
+        return torch.arange(high + 1).reshape(shape).to(dtype)
+    return torch.randint(low, high + 1, shape, generator=torch.Generator().manual_seed(0)).to(dtype)
 
 
 def _found(text: str) -> Any:
