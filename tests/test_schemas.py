@@ -93,6 +93,7 @@ CALLS = [
         "1",
     ),
     ("search", "mv2", "--attention", "se", "--widths", "0.35", "--layers", "2-5", "--budget", "macs=1M,params=1M"),
+    ("search", "OWN:plain", "--attention", "torch.nn:BatchNorm2d", "--layers", "0,1"),
     ("review", "DESIGN", "--keep-going"),
     ("review", "DESIGN", "--keep-going", "--accept"),
     ("review", "DESIGN", "--keep-going", "--check"),

@@ -11,9 +11,12 @@ from ulsam_cost.cli.options import POSITIVE, SIZE, Listed, format_option, option
 from ulsam_cost.cli.output import data_command, echo, say
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks.text import options_from_text, read_option
+from ulsam_cost.user_code import names_code
 
 if TYPE_CHECKING:
+    from ulsam_cost.counting.loading import Inserted
     from ulsam_cost.searching.search import Answer, SearchResult
+    from ulsam_cost.searching.space import PlacedModel
 
 _SPAN = re.compile(r"([0-9]{1,4})(?:\s*-\s*([0-9]{1,4}))?", re.ASCII)
 
@@ -49,7 +52,10 @@ class Layers(click.ParamType):  # type: ignore[type-arg]
         show_default=True,
         help="Metrics of the front: macs, params, activations, traffic.",
     ),
-    click.option("--layers", type=Layers(), help="Layers that may be replaced or followed: 8-17.  [default: all]"),
+    click.option(
+        "--layers",
+        help="Layers that may be replaced or followed: 8-17; of a MODEL, paths or patterns: layers.*.  [default: all]",
+    ),
     click.option("--widths", type=Listed(click.FLOAT), help="Width multipliers: 0.75,1.0.  [default: 1]"),
     click.option("--resolutions", type=Listed(SIZE), help="Input sizes: 192,224 or 192x160.  [default: 224]"),
     click.option(
@@ -70,7 +76,7 @@ def command(
     mix: bool,
     budget: str | None,
     minimise: str,
-    layers: tuple[int, ...] | None,
+    layers: str | None,
     widths: tuple[float, ...] | None,
     resolutions: tuple[tuple[int, int], ...] | None,
     extra: tuple[str, ...],
@@ -85,7 +91,8 @@ def command(
 
     Each layer is left alone, replaced, or followed by one or two modules. The front holds the placements that no
     other one undercuts in what is minimised; it is exact, and so are the counts. NETWORK is a network's name, alone
-    or with its options, as in "resnet50 --classes 100".
+    or with its options, as in "resnet50 --classes 100", or a MODEL, FILE.py:NAME, whose places --layers names: each is
+    counted once.
 
     Metrics are macs, params, activations (elements written by convolutions and matrix products) and traffic (elements
     read and written). Cost is all that is known here: an accuracy is one that a paper printed of that placement.
@@ -103,21 +110,24 @@ def command(
 
         resolve_device(device)
     name, given = options_from_text(network)
+    if names_code(name):
+        name, given = network, {}
     result = search(
         name,
         attention=[mechanism.name for mechanism in chosen_mechanisms(attention)],
         mix=mix,
         budget=parse_budget(budget) if budget is not None else None,
         minimise=minimise.split(","),
-        layers=layers,
+        layers=None if layers is None else _layers(layers, name),
         **_sizes(given, widths, resolutions),
         **_merged(network, given, dict(map(read_option, extra))),
     )
     record = result.to_dict()
     rows = record["front"]
-    _count(result.front[:most], rows)
+    own = dict(result.branches[0].options)
+    _count(result.front[:most], rows, own)
     if measure is not None:
-        _measure(result.front[:measure], rows, device, repeats)
+        _measure(result.front[:measure], rows, own, device, repeats)
     if picture is not None and result.front:
         from ulsam_cost.report.figures.search import search_figure
         from ulsam_cost.report.files import write_file
@@ -130,6 +140,16 @@ def command(
         return 1
     _show(result, record, most, style_of_output)
     return 0
+
+
+def _layers(text: str, network: str) -> tuple[int, ...] | tuple[str, ...]:
+    """The layers of a network by number, or the submodules of a MODEL by path or pattern."""
+    if names_code(network.partition(" --")[0]):
+        from ulsam_cost.nn.patterns import split_paths
+
+        return split_paths(text)
+    option = next(each for each in command.params if each.name == "layers")
+    return Layers().convert(text, option, None)
 
 
 def _show(result: "SearchResult", record: dict[str, Any], most: int, style: str) -> None:
@@ -171,30 +191,57 @@ def _merged(network: str, given: dict[str, Any], extra: dict[str, Any]) -> dict[
     return given | extra
 
 
-def _count(answers: "tuple[Answer, ...]", rows: list[dict[str, Any]]) -> None:
-    """Derive the placements again as networks and count the real ones; `counted` says which were.
+def _placed(spec: "PlacedModel", options: dict[str, Any], *, device: str = "meta") -> "Inserted":
+    """A reader's model with a placement, and without."""
+    from ulsam_cost.counting.loading import Inserted, load_model
+    from ulsam_cost.counting.places import with_attention
+    from ulsam_cost.formulas.networks.text import Insertion
+
+    plain = load_model(spec.network, device=device)
+    taken = [(path, choice.mechanism, choice.count) for path, choice in spec.taken]
+    insertion = Insertion(
+        attention=spec.attention,
+        after=",".join(path for path, choice in spec.taken if choice.count),
+        replace=",".join(path for path, choice in spec.taken if not choice.count),
+        options=tuple(options.items()),
+    )
+    return Inserted(insertion=insertion, plain=plain, changed=with_attention(plain, taken, options))
+
+
+def _count(answers: "tuple[Answer, ...]", rows: list[dict[str, Any]], options: dict[str, Any]) -> None:
+    """Derive the placements again as networks, where they can be, and count the real ones; `counted` says which were.
 
     Raises:
         CostError: if a number differs, with both.
     """
+    from ulsam_cost.counting.loaded import count_loaded
     from ulsam_cost.counting.networks import count_network
     from ulsam_cost.formulas.networks import layers_cost, network_layers
     from ulsam_cost.searching.budget import METRICS, metrics_of
+    from ulsam_cost.searching.space import PlacedModel
 
     for row in rows:
         row["counted"] = False
     for answer, row in zip(answers, rows, strict=False):
-        costs = layers_cost(network_layers(answer.spec)), count_network(answer.spec).cost
-        for way, cost in zip(("derived", "counted"), costs, strict=True):
+        spec = answer.spec
+        if isinstance(spec, PlacedModel):
+            ways = {"counted": count_loaded(_placed(spec, options).changed).cost}
+        else:
+            ways = {} if spec.underived else {"derived": layers_cost(network_layers(spec))}
+            ways["counted"] = count_network(spec).cost
+        for way, cost in ways.items():
             for name, value in zip(METRICS, metrics_of(cost), strict=True):
                 if value != answer.costs[name]:
                     raise CostError(f"{way} {name} {value:,} differ from those of the search, {answer.costs[name]:,}")
         row["counted"] = True
 
 
-def _measure(answers: "tuple[Answer, ...]", rows: list[dict[str, Any]], device: str, repeats: int) -> None:
+def _measure(
+    answers: "tuple[Answer, ...]", rows: list[dict[str, Any]], options: dict[str, Any], device: str, repeats: int
+) -> None:
     """Set the latency of placements against the plain network of their size into their rows."""
     from ulsam_cost.measuring.networks import measure_against_plain
+    from ulsam_cost.searching.space import PlacedModel
 
     for row in rows:
         row["latency"] = None
@@ -206,6 +253,6 @@ def _measure(answers: "tuple[Answer, ...]", rows: list[dict[str, Any]], device: 
             def heard(share: float, place: int = place) -> None:
                 progress((place + share) / len(answers))
 
-            row["latency"] = measure_against_plain(
-                answer.spec, device=device, repeats=repeats, progress=heard
-            ).to_dict()
+            spec = answer.spec
+            subject = _placed(spec, options, device="cpu") if isinstance(spec, PlacedModel) else spec
+            row["latency"] = measure_against_plain(subject, device=device, repeats=repeats, progress=heard).to_dict()

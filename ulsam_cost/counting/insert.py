@@ -105,7 +105,7 @@ def insert(
         raise CostError("the model is scripted, and takes no other modules: the module that was scripted is accepted")
     calls = count_calls(body, inputs)
     targets = find_targets(body, calls, mechanism, after=_several(after), replace=_several(replace))
-    _require_fit(mechanism, targets, options)
+    require_fit(mechanism, targets, options)
     changed = _copy(body)
     gates = [_place(changed, target, mechanism, options, calls) for target in targets]
     _require_like(calls, changed, inputs, targets, gates)
@@ -176,17 +176,18 @@ def _require_own_parameters(model: nn.Module, target: Target) -> None:
             raise PlacementError(f"attention cannot replace {target.path!r}: it shares a parameter with {name!r}")
 
 
-def _require_fit(mechanism: Mechanism, targets: Iterable[Target], options: dict[str, Any]) -> None:
+def require_fit(mechanism: Mechanism, targets: Iterable[Target], options: dict[str, Any]) -> None:
     """Hold the mechanism to take the maps of the targets, and to keep their shapes."""
     for shape, path in {target.shape: target.path for target in targets}.items():
         try:
             require_same_shape(mechanism, shape, **options)
-            _build(mechanism, shape, options, "meta")
+            build_for(mechanism, shape, options, "meta")
         except CostError as error:
             raise PlacementError(f"attention at {path!r}: {error}") from error
 
 
-def _build(mechanism: Mechanism, shape: Shape, options: dict[str, Any], device: str | torch.device) -> nn.Module:
+def build_for(mechanism: Mechanism, shape: Shape, options: dict[str, Any], device: str | torch.device) -> nn.Module:
+    """The module of a mechanism for a map of this shape."""
     if len(shape) == MAP_DIMENSIONS:
         options = mechanism.built_for(shape[2:], **options) | options
     with torch.device(device), WithoutValues() if str(device) == "meta" else nullcontext():
@@ -201,7 +202,7 @@ def _copy(model: nn.Module) -> nn.Module:
 def _place(model: nn.Module, target: Target, mechanism: Mechanism, options: dict[str, Any], calls: Calls) -> nn.Module:
     """Build the attention of a target, and put it into the model."""
     host, device = model.get_submodule(target.path), _device_at(model, target.path)
-    gate = _build(mechanism, target.shape, options, device)
+    gate = build_for(mechanism, target.shape, options, device)
     gate = gate.to(device=device, dtype=target.dtype).train(host.training)
     if target.replaced:
         for path in target.paths:

@@ -9,40 +9,51 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import NetworkSpec
+from ulsam_cost.formulas.networks.text import options_from_text
 from ulsam_cost.frames import Framed
+from ulsam_cost.placement import EMPTY
 from ulsam_cost.searching.budget import METRICS, checked_budget, chosen_metrics, limits_of
 from ulsam_cost.searching.front import Counts, front_of_sums, pareto
+from ulsam_cost.searching.model import model_branches
 from ulsam_cost.searching.printed import printed_accuracy
-from ulsam_cost.searching.space import Branch, branches, plain_networks
+from ulsam_cost.searching.space import Branch, PlacedModel, branches, plain_networks
 from ulsam_cost.searching.tally import TooManySumsError, count_within
+from ulsam_cost.user_code import names_code
 
 DEFAULT_RESOLUTIONS = (224,)
 
 
+def _sizes(spec: NetworkSpec | PlacedModel) -> tuple[float | None, int | list[int] | None]:
+    """Width and resolution, one number where its height and width are the same; a model has neither to choose."""
+    return (None, None) if isinstance(spec, PlacedModel) else (spec.width, _size(spec.resolution))
+
+
 def _size(resolution: tuple[int, int]) -> int | list[int]:
-    """One number where height and width are the same."""
     return resolution[0] if len(set(resolution)) == 1 else list(resolution)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A placement: its network, what it costs, and what it costs over the plain network of its size."""
+    """A placement: its network or model, what it costs, and what it costs over the plain one of its size."""
 
-    spec: NetworkSpec
+    spec: NetworkSpec | PlacedModel
     costs: Mapping[str, int]
     delta: Mapping[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of an answer."""
+        width, resolution = _sizes(self.spec)
+        printed = [] if isinstance(self.spec, PlacedModel) else printed_accuracy(self.spec)
         return {
-            "positions": str(self.spec.placement),
+            "positions": str(self.spec.placement) or EMPTY,
             "attention": self.spec.attention,
-            "width": self.spec.width,
-            "resolution": _size(self.spec.resolution),
+            "width": width,
+            "resolution": resolution,
             **self.costs,
             "delta": dict(self.delta),
-            "printed_accuracy": printed_accuracy(self.spec) or None,
+            "printed_accuracy": printed or None,
         }
 
 
@@ -103,19 +114,20 @@ class SearchResult(Framed):
     def to_dict(self) -> dict[str, Any]:
         """The JSON of a search."""
         plains = [branch.plain for branch in self.branches]
+        networks = [plain for plain in plains if not isinstance(plain, PlacedModel)]
         return {
             "network": plains[0].network,
             "space": {
                 "attention": list(self.mechanisms),
                 "mix": self.mix,
                 "layers": [layer.layer for layer in self.branches[0].layers],
-                "widths": list(dict.fromkeys(plain.width for plain in plains)),
-                "resolutions": [_size(size) for size in dict.fromkeys(plain.resolution for plain in plains)],
+                "widths": list(dict.fromkeys(plain.width for plain in networks)),
+                "resolutions": [_size(size) for size in dict.fromkeys(plain.resolution for plain in networks)],
                 "minimise": list(self.minimise),
                 "budget": dict(self.budget),
                 "considered": self.considered,
                 "refused": [
-                    {"attention": name, "layer": layer, "width": branch.plain.width}
+                    {"attention": name, "layer": layer, "width": _sizes(branch.plain)[0]}
                     for branch in self.branches
                     for name, layer in branch.refused
                 ],
@@ -133,7 +145,7 @@ def search(
     attention: str | Iterable[str] = "ulsam",
     budget: Mapping[str, int] | None = None,
     minimise: Iterable[str] = ("macs", "params"),
-    layers: Iterable[int] | None = None,
+    layers: Iterable[int] | Iterable[str] | None = None,
     widths: Sequence[float] = (1.0,),
     resolutions: Sequence[int | tuple[int, int]] = DEFAULT_RESOLUTIONS,
     mix: bool = False,
@@ -150,12 +162,14 @@ def search(
     what a paper printed.
 
     Args:
-        network: a registered network.
+        network: a registered network, or the reader's model as `FILE.py:NAME` or `package.module:NAME`, whose places
+            are counted, each once; it has no width, resolution, variant, classes or batch to choose.
         attention: one mechanism, or several; those of one placement are all the same, unless `mix` is set.
         budget: the most of each metric: macs, params, activations (elements written by convolutions and matrix
             products), traffic (elements read and written).
         minimise: the metrics of the front.
-        layers: those that attention may replace or follow; None for all.
+        layers: those that attention may replace or follow; None for all. Of the reader's model, paths of submodules or
+            patterns, as for `insert`.
         widths: width multipliers, of the networks that have one.
         resolutions: of the input, one number or (height, width).
         mix: whether each layer chooses its own mechanism.
@@ -178,9 +192,18 @@ def search(
     start = perf_counter()
     mechanisms = tuple(dict.fromkeys((attention,) if isinstance(attention, str) else attention))
     chosen, limits = chosen_metrics(minimise), checked_budget(budget or {})
-    plains = plain_networks(network, widths, resolutions, variant=variant, classes=classes, batch=batch)
-    wanted = None if layers is None else tuple(layers)
-    space = branches(plains, mechanisms, wanted, mix=mix, options=options)
+    wanted: Any = None if layers is None else tuple(layers)
+    if names_code(options_from_text(network)[0]):
+        sizes = tuple(widths), tuple(resolutions), variant, classes, batch
+        if sizes != ((1.0,), DEFAULT_RESOLUTIONS, None, 1000, 1):
+            raise CostError(
+                f"{network!r} has its own size: width, resolution, variant, classes and batch are accepted "
+                "of the networks of the project"
+            )
+        space = model_branches(network, mechanisms, wanted, mix=mix, options=options)
+    else:
+        plains = plain_networks(network, widths, resolutions, variant=variant, classes=classes, batch=batch)
+        space = branches(plains, mechanisms, wanted, mix=mix, options=options)
     front = _front(space, chosen, limits)
     return SearchResult(
         branches=space,

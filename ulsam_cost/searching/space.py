@@ -5,7 +5,7 @@ shape of its map. So the cost of each choice is derived once, layer by layer, an
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Any
@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from ulsam_cost.errors import CostError, PlacementError, UnknownNameError
 from ulsam_cost.formulas.attention import get_mechanism
-from ulsam_cost.formulas.networks import MIX, NetworkSpec, get_network, layers_cost, network_layers, network_spec
+from ulsam_cost.formulas.networks import (
+    MIX,
+    NO_ATTENTION,
+    NetworkSpec,
+    get_network,
+    layer_parts,
+    layers_cost,
+    network_layers,
+    network_spec,
+    split_by_layer,
+)
 from ulsam_cost.placement import Placement, Slot
 from ulsam_cost.searching.budget import METRICS, metrics_of
 from ulsam_cost.searching.front import Counts, as_counts, sums_of
@@ -34,11 +44,38 @@ class Choice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerChoices:
-    """What may be done with a layer, and what it costs over the layer left alone: [choices, metrics]."""
+    """What may be done with a layer, and what it costs over the layer left alone: [choices, metrics].
 
-    layer: int
+    `layer` is a number of a network of the project, or the path of a submodule.
+    """
+
+    layer: int | str
     choices: tuple[Choice, ...]
     costs: Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedModel:
+    """A reader's model with attention at some of its places: the path of each, and what is done there."""
+
+    network: str
+    taken: tuple[tuple[str, Choice], ...] = ()
+
+    @property
+    def placement(self) -> str:
+        """The places, as positions are written: `layers.5:1,layers.11`; empty for the model alone."""
+        return ",".join(f"{path}:{choice.count}" if choice.count else path for path, choice in self.taken)
+
+    @property
+    def attention(self) -> str:
+        """The mechanism, or that of each place."""
+        names = [choice.mechanism for _, choice in self.taken]
+        return MIX.join(names) if len(set(names)) > 1 else next(iter(names), NO_ATTENTION)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing attends."""
+        return not self.taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +85,11 @@ class Branch:
     `refused` are the layers that a mechanism cannot follow or replace although the grammar allows it.
     """
 
-    plain: NetworkSpec
+    plain: NetworkSpec | PlacedModel
     options: tuple[tuple[str, Any], ...]
     plain_costs: Counts
     layers: tuple[LayerChoices, ...]
-    refused: tuple[tuple[str, int], ...] = ()
+    refused: tuple[tuple[str, int | str], ...] = ()
 
     @property
     def placements(self) -> int:
@@ -77,12 +114,14 @@ class Branch:
         """
         return self.plain_costs + sums_of([layer.costs for layer in self.layers], chosen)
 
-    def spec_of(self, chosen: Iterable[int]) -> NetworkSpec:
-        """The network of a placement."""
+    def spec_of(self, chosen: Iterable[int]) -> NetworkSpec | PlacedModel:
+        """The network, or the model, of a placement."""
         taken = [(layer.layer, layer.choices[index]) for layer, index in zip(self.layers, chosen, strict=True) if index]
+        if isinstance(self.plain, PlacedModel):
+            return replace(self.plain, taken=tuple((str(path), choice) for path, choice in taken))
         placement = Placement(
-            replaced=tuple(layer for layer, choice in taken if not choice.count),
-            inserted=tuple((layer, choice.count) for layer, choice in taken if choice.count),
+            replaced=tuple(int(layer) for layer, choice in taken if not choice.count),
+            inserted=tuple((int(layer), choice.count) for layer, choice in taken if choice.count),
         )
         if not placement:
             return self.plain
@@ -94,7 +133,7 @@ def attended(
 ) -> NetworkSpec:
     """A plain network with mechanisms at positions, one for each; each has those of the options that it knows."""
     names = dict.fromkeys(mechanisms)
-    known = {name for mechanism in names for name in get_mechanism(mechanism).options}
+    known = [get_mechanism(mechanism) for mechanism in names]
     return network_spec(
         plain.network,
         positions=placement,
@@ -104,7 +143,7 @@ def attended(
         resolution=plain.resolution,
         classes=plain.classes,
         batch=plain.batch,
-        **{name: value for name, value in options.items() if name in known},
+        **{name: value for name, value in options.items() if any(each.accepts(name) for each in known)},
     )
 
 
@@ -124,7 +163,7 @@ def branches(
     Raises:
         CostError: for a layer or an option that does not exist, and for a space in which no mechanism can stand.
     """
-    _require_options(mechanisms, options)
+    require_options(mechanisms, options)
     found: list[Branch] = []
     refusals: list[PlacementError] = []
     for plain in plains:
@@ -234,7 +273,15 @@ def _derived(
 
 
 def _labelled(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    return {layer.layer: metrics_of(layer.cost) for layer in network_layers(spec)}
+    """The costs of the layers; with a mechanism of the reader's, which has no closed form, counted."""
+    if not spec.underived:
+        return {layer.layer: metrics_of(layer.cost) for layer in network_layers(spec)}
+    from ulsam_cost.counting.networks import count_network
+
+    counted = count_network(spec)
+    if not counted.complete:
+        raise CostError(f"{spec.attention}: the count is incomplete ({counted.left_out()}), and costs do not add up")
+    return {layer: metrics_of(cost) for layer, cost in split_by_layer(counted.cost, layer_parts(spec)).items()}
 
 
 def plain_networks(
@@ -252,8 +299,14 @@ def plain_networks(
         yield network_spec(network, width=width, resolution=resolution, **sizes)
 
 
-def _require_options(mechanisms: Sequence[str], options: Mapping[str, Any]) -> None:
-    known = {name for mechanism in mechanisms for name in get_mechanism(mechanism).options}
+def require_options(mechanisms: Sequence[str], options: Mapping[str, Any]) -> None:
+    """Refuse an option that none of the mechanisms has.
+
+    Raises:
+        UnknownNameError: with the nearest one.
+    """
+    named = [get_mechanism(mechanism) for mechanism in mechanisms]
     for name in options:
-        if name not in known:
+        if not any(mechanism.accepts(name) for mechanism in named):
+            known = {option for mechanism in named for option in mechanism.options}
             raise UnknownNameError.among(f"option of {' or '.join(mechanisms)}", name, known)

@@ -9,11 +9,12 @@ from matplotlib.axis import Axis
 from matplotlib.colors import LogNorm
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from ulsam_cost.formulas.networks import MIX
+from ulsam_cost.formulas.networks import MIX, NetworkSpec
 from ulsam_cost.report.figures.style import CHANGED, PLAIN, STYLE, mechanism_colour, plain_label, set_heading, to_png
 from ulsam_cost.searching.budget import METRICS
 from ulsam_cost.searching.density import density
 from ulsam_cost.searching.search import Answer, SearchResult
+from ulsam_cost.searching.space import PlacedModel
 from ulsam_cost.units import FACTORS
 
 MOST_LABELS, MOST_LETTERS, MOST_TICKS = 14, 44, 4
@@ -115,9 +116,7 @@ def _colour(answer: Answer) -> str:
 def _label(answer: Answer) -> str:
     """What stands where, in two short lines: `se, ulsam  x0.75, 192` and `se 9,10,11  ulsam 16,17`."""
     spec = answer.spec
-    height, width = spec.resolution
-    names = spec.attention.split(MIX)
-    size = f"x{spec.width:g}, {height}" + (f"x{width}" if width != height else "")
+    names, size = spec.attention.split(MIX), _size(spec)
     items = str(spec.placement).split(",")
     if len(names) > 1:
         at = {name: [item for item, each in zip(items, names, strict=True) if each == name] for name in names}
@@ -127,3 +126,10 @@ def _label(answer: Answer) -> str:
     short = where if len(where) <= MOST_LETTERS else f"{where[: MOST_LETTERS - 1]}\u2026"
     first = f"{', '.join(dict.fromkeys(names))}  {size}" if spec.placement else f"plain  {size}"
     return "\n".join(map(plain_label, (first, short if spec.placement else "")))
+
+
+def _size(spec: NetworkSpec | PlacedModel) -> str:
+    if isinstance(spec, PlacedModel):
+        return ""
+    height, width = spec.resolution
+    return f"x{spec.width:g}, {height}" + (f"x{width}" if width != height else "")

@@ -3,9 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ulsam_cost.formulas.attention import get_mechanism
+from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.report.formats import Column, Table, exact, number, signed, signed_pct, words
 from ulsam_cost.searching.budget import METRICS
 from ulsam_cost.searching.search import Answer, SearchResult
+from ulsam_cost.searching.space import PlacedModel
 from ulsam_cost.units import format_ratio
 
 HEADINGS = {"macs": "MACs", "params": "params", "activations": "activations", "traffic": "traffic"}
@@ -23,8 +26,9 @@ def front_table(result: SearchResult, rows: Sequence[Mapping[str, Any]]) -> Tabl
         rows: those of its JSON's front that are shown.
     """
     used = [name for name in METRICS if name in (*result.minimise, *result.budget)]
-    columns = [number("width", "width", "{:g}".format), words("size", "input"), words("attention", "attention")]
-    columns.append(words("positions", "positions"))
+    sizes = [number("width", "width", "{:g}".format), words("size", "input")]
+    columns = sizes if any(row["width"] for row in rows) else []
+    columns += [words("attention", "attention"), words("positions", "positions")]
     for name in METRICS:
         heading, hidden = HEADINGS[name], name not in used
         columns.append(Column(key=name, heading=heading, show=exact, csv_only=hidden))
@@ -42,7 +46,7 @@ def _record(row: Mapping[str, Any]) -> dict[str, Any]:
     size, latency = row["resolution"], row.get("latency")
     record = {
         **row,
-        "size": str(size) if isinstance(size, int) else "x".join(map(str, size)),
+        "size": "x".join(map(str, size)) if isinstance(size, list) else size,
         "accuracy": _accuracy(row["printed_accuracy"] or ()),
         "ratio": format_ratio(**latency["ratio"]) if latency else None,
         "verdict": latency["verdict"] if latency else None,
@@ -80,13 +84,24 @@ def summary(result: SearchResult, shown: int) -> str:
 
 def notes(result: SearchResult) -> str:
     """What a reader of the table must know."""
-    lines = ["The placements shown were derived again as networks and counted: equal to the last digit.", ONLY_COST]
-    refused = {(branch.plain.width, *pair) for branch in result.branches for pair in branch.refused}
-    said = [f"{name} cannot stand at layer {layer} at width {width:g}" for width, name, layer in sorted(refused)]
+    lines = [f"The placements shown were {_checked(result)} counted: equal to the last digit.", ONLY_COST]
+    said = sorted(
+        f"{name} cannot stand at layer {layer}{_at_width(branch.plain)}"
+        for branch in result.branches
+        for name, layer in branch.refused
+    )
     if said:
         more = f", and {len(said) - MOST_NOTES} more" if len(said) > MOST_NOTES else ""
         lines.append(f"Left out: {'; '.join(said[:MOST_NOTES])}{more}.")
     return "\n".join(lines)
+
+
+def _checked(result: SearchResult) -> str:
+    plain = result.branches[0].plain
+    if isinstance(plain, PlacedModel):
+        return "built and"
+    derived = all(get_mechanism(name).cost is not None for name in result.mechanisms)
+    return "derived again as networks and" if derived else "built as networks and"
 
 
 def nothing_found(result: SearchResult) -> str:
@@ -107,10 +122,17 @@ def nothing_found(result: SearchResult) -> str:
 
 def answer_text(answer: Answer) -> str:
     """A placement in a few words."""
-    height, width = answer.spec.resolution
+    spec = answer.spec
+    what = f"{spec.attention} at {spec.placement}" if spec.placement else "plain"
+    if isinstance(spec, PlacedModel):
+        return f"{spec.network}, {what}"
+    height, width = spec.resolution
     size = str(height) if height == width else f"{height}x{width}"
-    what = f"{answer.spec.attention} at {answer.spec.placement}" if answer.spec.placement else "plain"
-    return f"{answer.spec.network} x{answer.spec.width:g} at {size}, {what}"
+    return f"{spec.network} x{spec.width:g} at {size}, {what}"
+
+
+def _at_width(plain: NetworkSpec | PlacedModel) -> str:
+    return "" if isinstance(plain, PlacedModel) else f" at width {plain.width:g}"
 
 
 def budget_text(budget: Mapping[str, int]) -> str:
