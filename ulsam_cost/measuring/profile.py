@@ -1,13 +1,12 @@
 """A network under a placement beside its plain form: counted, derived, layer by layer, and measured."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import nn
 
 from ulsam_cost.cost import Cost, path_at
-from ulsam_cost.counting.calls import count_calls
+from ulsam_cost.counting.calls import Calls, count_calls
 from ulsam_cost.counting.count import Count, body_of
 from ulsam_cost.counting.loaded import count_loaded, in_a_sentence
 from ulsam_cost.counting.loading import Inserted
@@ -26,7 +25,6 @@ from ulsam_cost.formulas.networks import (
 )
 from ulsam_cost.measuring.memory import Memory
 from ulsam_cost.measuring.timing import PairTiming
-from ulsam_cost.nn.places import ModuleCall
 from ulsam_cost.placement import EMPTY
 from ulsam_cost.tensors import batch_size
 from ulsam_cost.units import at_least, difference
@@ -167,20 +165,20 @@ def profile_network(spec: NetworkSpec) -> Profile:
 def profile_inserted(inserted: Inserted) -> Profile:
     """The same about a model with attention that its text inserts, and the model without; layers are its modules."""
     with in_a_sentence(inserted.changed.name):
-        counted, calls, _ = count_calls(inserted.changed.model, inserted.changed.inputs)
+        calls = count_calls(inserted.changed.model, inserted.changed.inputs)
     return Profile(
         subject=inserted,
-        count=counted,
+        count=calls.counted,
         baseline=count_loaded(inserted.plain),
         derived=None,
-        layers=_modules(inserted.changed.model, counted, calls),
+        layers=_modules(inserted.changed.model, calls),
     )
 
 
-def _modules(model: nn.Module, counted: Count, calls: Mapping[str, Sequence[ModuleCall]]) -> tuple[ProfiledLayer, ...]:
+def _modules(model: nn.Module, calls: Calls) -> tuple[ProfiledLayer, ...]:
     """The modules at a depth."""
-    body, costs = body_of(model), counted.cost.by_path(DEPTH)
-    incomplete = {path_at(operation.path, DEPTH) for operation in counted.uncounted_products}
+    body, costs = body_of(model), calls.counted.cost.by_path(DEPTH)
+    incomplete = {path_at(operation.path, DEPTH) for operation in calls.counted.uncounted_products}
     return tuple(
         ProfiledLayer(
             layer=path or "(model)",
@@ -188,7 +186,7 @@ def _modules(model: nn.Module, counted: Count, calls: Mapping[str, Sequence[Modu
             kind=type(body.get_submodule(path)).__name__,
             params=costs[path].params if path in costs else 0,
             macs=at_least(costs[path].macs if path in costs else 0, unless=path not in incomplete),
-            output=calls[path][0].output or () if path in calls else (),
+            output=calls.of[path][0].output or () if path in calls.of else (),
             complete=path not in incomplete,
         )
         for path in dict.fromkeys((*costs, *incomplete))
