@@ -88,28 +88,6 @@ def test_severity(forward, operator, severity):
         assert found[f"aten::{operator}"] == severity
 
 
-def attention_by_functions(x):
-    flex = pytest.importorskip("torch.nn.attention.flex_attention")
-    return flex.flex_attention(x[None, None], x[None, None], x[None, None])
-
-
-@pytest.mark.filterwarnings("ignore:flex_attention called without")
-@pytest.mark.parametrize(
-    ("forward", "operator"),
-    [
-        (lambda x: torch.cond(x.sum() > 0, lambda x: x @ x, lambda x: x, (x,)), "cond"),
-        (attention_by_functions, "flex_attention"),
-    ],
-    ids=["cond", "flex_attention"],
-)
-def test_operators_that_run_functions_are_refused_by_name(forward, operator):
-    # PyTorch 2.6 refuses them itself
-    with pytest.raises(
-        (uc.CostError, NotImplementedError), match=rf"operator '{operator}' .* is accepted|HOP {operator} "
-    ):
-        uc.count(Call(forward), zeros(16, 16))
-
-
 @pytest.mark.parametrize(
     ("shapes", "results", "severity"),
     [

@@ -7,6 +7,7 @@ meta tensors do not have, a copy of it really runs, and the count says so.
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpCost, OpKind
+from ulsam_cost.counting.higher_order import is_compiler_loaded, not_compiled
 from ulsam_cost.counting.light import WrittenTableError
 from ulsam_cost.counting.meta_tensors import NeedsValuesError
 from ulsam_cost.counting.model_index import ModelIndex
@@ -230,18 +232,23 @@ def _counted(
     heard: Heard = not_heard,
 ) -> Count:
     error: Exception
+    was_compiler_loaded = is_compiler_loaded()
     try:
         return _count_on_meta(body, args, kwargs, fast=fast, train=train, heard=heard)
     except CostError:
         raise
     except Exception as raised:
         error = raised
-    if fast and not isinstance(error, NeedsValuesError):
-        try:
-            return _count_on_meta(body, args, kwargs, fast=False, train=train, heard=heard)
-        except Exception as raised:
-            error = raised
-    return _count_for_real(body, args, kwargs, error, train=train, heard=heard)
+    with not_compiled():
+        is_compiled = is_compiler_loaded() and not was_compiler_loaded
+        if (fast or is_compiled) and not isinstance(error, NeedsValuesError):
+            try:
+                return _count_on_meta(body, args, kwargs, fast=False, train=train, heard=heard)
+            except CostError:
+                raise
+            except Exception as raised:
+                error = raised
+        return _count_for_real(body, args, kwargs, error, train=train, heard=heard)
 
 
 def body_of(model: Any) -> nn.Module:
@@ -316,11 +323,30 @@ def _count_for_real(
     tensors = [*model.parameters(), *model.buffers(), *tensors_of(args, kwargs)]
     if any(tensor.is_meta for tensor in tensors):
         raise _refusal(reason, NO_VALUES)
+    run = partial(_count_copy, model, args, kwargs, reason, train=train, heard=heard)
+    try:
+        return run(gradients=torch.is_grad_enabled())
+    except NotImplementedError:  # such as of flex_attention, which has no backward pass on a CPU
+        if train or not torch.is_grad_enabled():
+            raise
+        return run(gradients=False)
+
+
+def _count_copy(
+    model: nn.Module,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    reason: Exception,
+    *,
+    gradients: bool,
+    train: bool,
+    heard: Heard,
+) -> Count:
     index = ModelIndex(model, packed=True)
     twins = Twins(copy_of, parameters={key: key for key in index.parameters})
     with preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=False, values=True, gradients=train, heard=heard)
-        forward, outputs = _run(tracer, *twin, gradients=torch.is_grad_enabled(), train=train)
+        forward, outputs = _run(tracer, *twin, gradients=gradients, train=train)
     return _result(tracer, forward, outputs, real_run=_sentence(reason))
 
 

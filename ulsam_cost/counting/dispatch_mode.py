@@ -22,7 +22,6 @@ from ulsam_cost.counting.values import (
     traits_of,
     written_by,
 )
-from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import is_plain, tensors_of
 from ulsam_cost.torch_private import (
     HigherOrderOperator,
@@ -57,10 +56,7 @@ class DispatchMode(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if isinstance(func, HigherOrderOperator):
-            raise CostError(
-                f"operator {func.name()!r} runs functions that cannot be followed: "
-                "a model that calls them itself is accepted"
-            )
+            raise NotImplementedError(f"operator {func.name()!r} runs functions while it is compiled")
         with without_functions():
             return self._run(func, args, kwargs or {})
 

@@ -9,15 +9,19 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ulsam_cost.counting.fast import FAST, Fast, Shape
+from ulsam_cost.counting.higher_order import FOLLOWED, change_scores
 from ulsam_cost.counting.leaves import LEAVES, Leaf
 from ulsam_cost.counting.meta_tensors import META, MetaTensors
 from ulsam_cost.counting.recorder import Recorder
 from ulsam_cost.counting.rules import RULES, Rule, name_of, operands_of
+from ulsam_cost.counting.rules.attention import attention as attention_rule
 from ulsam_cost.counting.scope import UNANSWERED, Scope
+from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import first_tensor, is_plain, tensors_of
 from ulsam_cost.torch_private import (
     FORWARD_HOOKS,
     FORWARD_PRE_HOOKS,
+    HigherOrderOperator,
     OpOverloadPacket,
     current_transform,
     has_global_hooks,
@@ -184,6 +188,8 @@ class FunctionMode(TorchFunctionMode):
             return kind.detach()
 
     def _call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if isinstance(function, HigherOrderOperator):
+            return self._run_higher(function, args, kwargs)
         name = str(SPELLINGS.get(function) or getattr(function, "__name__", function))
         if name == "__get__":
             return self._get_property(function, args, kwargs)
@@ -238,6 +244,35 @@ class FunctionMode(TorchFunctionMode):
             args = self._tensors.with_own_values(args)
         with without_dispatch():
             return function(*args, **kwargs)
+
+    def _run_higher(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run an operator that runs functions so that these are seen.
+
+        Raises:
+            CostError: for one that is not known, and for the backward pass of attention.
+        """
+        name, follow = function.name(), FOLLOWED.get(function.name())
+        if follow is not None:
+            with self:
+                return follow(*args, **kwargs)
+        if name != "flex_attention":
+            raise CostError(f"operator {name!r} runs functions that cannot be followed: a model without it is accepted")
+        if self._tensors.follows_gradients:
+            raise CostError("the backward pass of flex_attention is not followed: its forward pass is accepted")
+        if not self._values:
+            self._record.refuse(name)
+        query, key, value, change, *_ = args
+        with without_dispatch(), self._no_functions:
+            results = function(*args, **kwargs)
+        self._record.operator = name
+        self._record.by_rule(attention_rule, name, results, (query, key, value), {})
+        self._record.operator = ""
+        try:
+            with self:
+                change_scores(query, key, change)
+        except Exception:  # it captures tensors, which have values here
+            self._record.without_rule("flex_attention's score_mod", [], [])
+        return results
 
     def _run_open(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function that is written in Python so that the functions which it calls are seen one by one."""

@@ -25,7 +25,7 @@ class MetaTensors:
     """Keeps every real tensor out of the run, knows the parameters, and gives each to whoever claims it first."""
 
     def __init__(self, index: ModelIndex, twins: Twins, *, gradients: bool = False) -> None:
-        self._gradients = gradients
+        self.follows_gradients = gradients
         self._made: dict[int, Tensor] = {}
         self._own_values: dict[int, Tensor] = {}
         self._known = KnownTensors()
@@ -189,7 +189,7 @@ class MetaTensors:
             outside = nullcontext() if current_transform() is None else outside_transforms()
             with without_dispatch(), torch.inference_mode(False), outside:
                 found = torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=META)
-            if self._gradients and tensor.requires_grad:
+            if self.follows_gradients and tensor.requires_grad:
                 found.requires_grad_()
             self._kept.append(tensor)
             self._made[id(tensor)] = found
