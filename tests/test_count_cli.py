@@ -41,6 +41,19 @@ def bare():
 def wrong():
     return Mixed(), torch.zeros(3, 7)
 
+@torch.library.custom_op("uc_count_cli::twice", mutates_args=())
+def twice(x: torch.Tensor) -> torch.Tensor:
+    return 2 * x
+
+twice.register_fake(lambda x: torch.empty_like(x))
+
+class Custom(nn.Module):
+    def forward(self, x):
+        return twice(x)
+
+def custom():
+    return Custom(), torch.zeros(3, 3)
+
 def odd():
     return nn.Sequential(Odd()), torch.zeros(3, 3)
 
@@ -242,3 +255,10 @@ def test_calls_are_of_a_forward_pass(twice):
     result = CliRunner().invoke(main, ["count", twice, "--by", "call", "--train"])
     assert result.exit_code == 2
     assert "--by call or --train is accepted, not both" in result.stderr
+
+
+def test_operators_of_other_libraries_are_named_with_the_way_to_count_them(models):
+    output = " ".join(run(f"{models}:custom").stdout.split())
+    assert "uc_count_cli::twice" in output
+    assert "are added with ulsam_cost.register_rule(" in output
+    assert "register_rule" not in run(f"{models}:odd").stdout

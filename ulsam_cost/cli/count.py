@@ -124,4 +124,5 @@ def _print(record: dict[str, Any], counted: Any, by: str, numbers: list[Any], st
         parts += [prose(count.peers_text(numbers, counted), style)]
     if record["uncounted"]:
         parts += ["Not counted:", render(count.uncounted_table(counted.uncounted), style)]
+        parts += [prose(advice, style) for advice in [count.uncounted_advice(counted.uncounted)] if advice]
     echo("\n\n".join(parts))

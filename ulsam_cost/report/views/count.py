@@ -241,6 +241,17 @@ def uncounted_table(uncounted: Sequence[Uncounted]) -> Table:
     return Table(columns=columns + failed * any_failed, records=[asdict(operation) for operation in uncounted])
 
 
+def uncounted_advice(uncounted: Sequence[Uncounted]) -> str:
+    """How operators of other libraries are counted; empty where there are none."""
+    foreign = dict.fromkeys(
+        op.operator for op in uncounted if "::" in op.operator and not op.operator.startswith("aten::")
+    )
+    if not foreign:
+        return ""
+    way = "are added with ulsam_cost.register_rule('library::name', rule)."
+    return fill(f"Rules for operators of other libraries ({', '.join(foreign)}) {way}", 98)
+
+
 def peers_table(numbers: Iterable[PeerNumber], counted: Count) -> Table:
     """What each tool says, and this program by its rule; a difference to a number that is not whole says nothing."""
     records = [
