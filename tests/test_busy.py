@@ -8,6 +8,7 @@ import torch
 from click.testing import CliRunner
 from torch import nn
 
+from ulsam_cost.audit.evidence import PlacementTiming
 from ulsam_cost.cli import main
 from ulsam_cost.measuring import timing as latency
 from ulsam_cost.measuring.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
@@ -15,7 +16,7 @@ from ulsam_cost.measuring.measure import measure
 from ulsam_cost.measuring.runner import make_setting
 from ulsam_cost.measuring.samples import Timing
 from ulsam_cost.measuring.timing import measure_alone, measure_together
-from ulsam_cost.report.site.build import PlacementTiming, measured_files
+from ulsam_cost.report.site.build import measured_files
 
 X = torch.ones(2, 3)
 STEADY = Timing(times_ms=(10.0,) * 20)

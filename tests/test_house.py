@@ -137,3 +137,12 @@ def test_every_public_name_is_there():
         assert getattr(uc, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'flops'"):
         _ = uc.flops
+
+
+@pytest.mark.parametrize("folder", ["site", "figures", "document"])
+def test_presentation_takes_values_and_computes_none(folder):
+    for path in sorted((PACKAGE / "report" / folder).glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and re.match(r"ulsam_cost\.(nn|counting|measuring|peers)", node.module):
+                functions = [alias.name for alias in node.names if alias.name[0].islower()]
+                assert not functions, f"{path.name} imports {functions} of {node.module}"

@@ -14,6 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 import ulsam_cost as uc
+from ulsam_cost.audit import evidence
 from ulsam_cost.cli import main
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.counting.fast import FAST
@@ -25,9 +26,13 @@ from ulsam_cost.measuring.layers import LayerTiming
 from ulsam_cost.measuring.roofline import Roof
 from ulsam_cost.measuring.samples import Timing
 from ulsam_cost.peers import PeerNumber
+from ulsam_cost.report.document.markdown import markdown
 from ulsam_cost.report.figures import count as figures_count
 from ulsam_cost.report.formats import render
-from ulsam_cost.report.site.findings import counted_cost
+from ulsam_cost.report.site.networks import conventions_page, networks_page
+from ulsam_cost.report.site.opening import opening_page
+from ulsam_cost.report.site.papers import paper_page
+from ulsam_cost.report.site.table1 import records_of_table1
 from ulsam_cost.report.views.count import count_record, group_table, peers_table
 from ulsam_cost.report.views.measured import layer_table
 from ulsam_cost.units import AtLeast
@@ -385,8 +390,29 @@ def test_compare_and_the_report_hold_no_incomplete_count_against_the_derived_one
     result = run("compare", "mv1", "mv2")
     assert result.exit_code == 2
     assert "mv1: the count is incomplete (1 operation without a rule) and cannot be compared" in result.stderr
-    with pytest.raises(uc.CostError, match="mv1: the count is incomplete"):
-        counted_cost(uc.network_spec("mv1", resolution=(32, 64)))
+
+
+def test_the_report_warns_of_an_incomplete_network_before_its_tables(monkeypatch):
+    without_linear_rules(monkeypatch)
+    evidence.network_cost.cache_clear()
+    audit = evidence.run_audit()
+    few = tuple(finding for finding in audit.cells if finding.subject.table == "Table 7")
+    audit = evidence.Audit(cells=few, claims=audit.claims[:1])
+    try:
+        made = (opening_page(audit, records_of_table1(), (), ()), networks_page(audit), conventions_page(audit))
+        opening, networks, conventions, paper = (
+            markdown(page).decode() for page in (*made, paper_page("ulsam", audit))
+        )
+    finally:
+        evidence.network_cost.cache_clear()
+    warning = "The count of MobileNetV1 is incomplete (1 operation without a rule): its counted MACs are lower bounds."
+    assert opening.index(warning) < opening.index("![")
+    assert "are equal to the last digit in 0 of the" in opening
+    assert "Accuracy and cost" not in opening  # no network is counted whole
+    assert networks.index(warning) < networks.index("| ")
+    assert conventions.index(warning) < conventions.index("| ")
+    for page in (networks, paper):  # 568,740,352 less the 1024 x 1000 of the classifier
+        assert " at least 567,716,352 |" in page
 
 
 def test_table1_marks_an_incomplete_module(monkeypatch):

@@ -13,13 +13,14 @@ from click.testing import CliRunner
 
 from ulsam_cost.audit import READINGS, Computed, Finding, Verdict, check_cell
 from ulsam_cost.audit.claims import check_claim, claim_expressions
+from ulsam_cost.audit.evidence import run_audit
 from ulsam_cost.audit.outcomes import JUDGED, Outcome, count_outcomes, outcome_of
 from ulsam_cost.audit.readings import cell_spec, spec_cost
 from ulsam_cost.cli import main
 from ulsam_cost.published import cost_cells, published_claims
 from ulsam_cost.report.formats import render
 from ulsam_cost.report.site import opening as build_opening
-from ulsam_cost.report.site.findings import outcomes_sentence, run_audit, summary_table
+from ulsam_cost.report.site.findings import outcomes_sentence, summary_table
 from ulsam_cost.report.views.crosscheck import summary_table as terminal_summary
 
 EXAMPLE = str(Path(__file__).parents[1] / "analyses" / "mobilenet_cells.csv")

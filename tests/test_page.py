@@ -14,10 +14,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from ulsam_cost.audit.evidence import run_audit
 from ulsam_cost.report.document.html import html
 from ulsam_cost.report.document.model import Link, Page, Paragraph
 from ulsam_cost.report.site.build import render_report
-from ulsam_cost.report.site.findings import run_audit
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")

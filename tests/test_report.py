@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner
 from matplotlib import pyplot as plt
 
+from ulsam_cost.audit.evidence import run_audit
 from ulsam_cost.cli import main
 from ulsam_cost.errors import CostError
 from ulsam_cost.report.document.model import slug
@@ -201,7 +202,7 @@ def test_every_link_and_picture_is_there(written):
 
 def test_a_page_of_another_command_is_linked_where_it_stands(tmp_path, contents):
     (tmp_path / "counters.md").write_text("# Counters\n", encoding="utf-8")
-    files = report_files(tmp_path, measured=True)
+    files = report_files(tmp_path, run_audit(), measured=True)
     linking = [name for name, content in files.items() if content != contents[name]]
     assert linking == ["README.md", "index.html"]
     assert b"[Counters](counters.md)" in files["README.md"]
@@ -226,7 +227,7 @@ def test_placements_that_cost_time_are_among_the_first_three_findings(tmp_path):
     record = {"machine": {"name": "Toaster"}, "rows": rows}
     (tmp_path / "latency_cpu.json").write_text(json.dumps(record), encoding="utf-8")
     (tmp_path / "latency_cpu.md").write_text("# Measured\n", encoding="utf-8")
-    page = report_files(tmp_path)["README.md"].decode()
+    page = report_files(tmp_path, run_audit())["README.md"].decode()
     first_three = [paragraph.rstrip() for paragraph in page.split("\n\n")[2].split("- ")[1:4]]
     wanted = (
         "**2 of 4 placements of ULSAM that save MACs take more time** than the plain network on Toaster at batch 1, "

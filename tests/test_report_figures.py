@@ -11,12 +11,12 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from ulsam_cost.audit.evidence import Trained, run_audit, trained_networks
 from ulsam_cost.audit.outcomes import JUDGED, Outcome
 from ulsam_cost.formulas.attention import REGISTERED
 from ulsam_cost.report.figures import audit as figures_audit
 from ulsam_cost.report.figures.audit import (
     Dot,
-    Trained,
     accuracy_figure,
     agreement_figure,
     outcomes_figure,
@@ -25,9 +25,8 @@ from ulsam_cost.report.figures.audit import (
 from ulsam_cost.report.figures.costs import layers_figure, overheads_figure
 from ulsam_cost.report.figures.measured import roofline_figure
 from ulsam_cost.report.figures.style import OUTCOME_COLOURS, PLAIN, mechanism_colour, same_picture
-from ulsam_cost.report.site.findings import run_audit
 from ulsam_cost.report.site.networks import layers_pictures
-from ulsam_cost.report.site.opening import audit_dots, opening_pictures, trained_networks
+from ulsam_cost.report.site.opening import audit_dots, opening_pictures
 from ulsam_cost.report.site.table1 import records_of_table1
 from ulsam_cost.report.views.measured import Panel, Point
 

@@ -28,12 +28,13 @@ def command(out: Path, check: bool, device: str, repeats: int, no_latency: bool)
     The report compares the papers' printed costs with derived, counted and measured ones: Markdown and PNG, and one
     index.html that needs no network.
     """
+    from ulsam_cost.audit.evidence import measure_placements, run_audit
     from ulsam_cost.measuring.device import resolve_device
     from ulsam_cost.report.files import require_writable, write_files
     from ulsam_cost.report.site import build
 
     if check:
-        files = build.report_files(out)
+        files = build.report_files(out, run_audit())
         stale, left = build.stale_files(out, files), build.left_files(out, files)
         for name in stale:
             say(f"{out / name} is not what would be written now")
@@ -45,10 +46,10 @@ def command(out: Path, check: bool, device: str, repeats: int, no_latency: bool)
         return 0
     resolve_device(device)
     require_writable(out)
-    files = build.report_files(out, measured=not no_latency)
+    files = build.report_files(out, run_audit(), measured=not no_latency)
     if not no_latency:
         with progress_bar("Measuring") as progress:
-            measured = build.measure_placements(device=device, repeats=repeats, progress=progress)
+            measured = measure_placements(device=device, repeats=repeats, progress=progress)
         files |= build.measured_files(measured)
     write_files(out, files)
     echo(f"Wrote {len(files)} files into {out}")

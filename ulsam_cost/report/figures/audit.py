@@ -8,6 +8,7 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from ulsam_cost.audit.evidence import Trained
 from ulsam_cost.audit.outcomes import JUDGED, Outcome
 from ulsam_cost.report.figures.style import (
     OUTCOME_COLOURS,
@@ -44,18 +45,6 @@ class Dot:
     resolution: float
     computed: float | None
     outcome: Outcome
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trained:
-    """A network that a paper trained: what it is made of, its costs, and the accuracy that the paper prints."""
-
-    network: str
-    mechanism: str
-    connection: str
-    macs: int
-    params: int
-    accuracy: float
 
 
 def agreement_figure(dots: Sequence[Dot], title: str) -> bytes:

@@ -3,25 +3,21 @@
 import json
 import re
 from base64 import b64decode
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from ulsam_cost.audit.readings import spec_cost
+from ulsam_cost.audit.evidence import Audit, PlacementTiming
 from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.networks import get_network, network_spec
-from ulsam_cost.measuring.networks import measure_against_plain
-from ulsam_cost.measuring.timing import PairTiming
 from ulsam_cost.report.document.html import html
 from ulsam_cost.report.document.markdown import markdown
 from ulsam_cost.report.document.model import Grid, Link, Page, Paragraph, Section, Text, bullets
 from ulsam_cost.report.figures import costs as cost_figures
 from ulsam_cost.report.figures import style
 from ulsam_cost.report.formats import Table, milliseconds, number, ratio, signed_pct, words
-from ulsam_cost.report.site.findings import Audit, cells_table, claims_table, run_audit, source_title
-from ulsam_cost.report.site.networks import COMPARED, conventions_page, layers_pictures, networks_page
+from ulsam_cost.report.site.findings import cells_table, claims_table, source_title
+from ulsam_cost.report.site.networks import conventions_page, layers_pictures, networks_page
 from ulsam_cost.report.site.opening import opening_page, opening_pictures
 from ulsam_cost.report.site.papers import paper_page
 from ulsam_cost.report.site.study import WRITTEN_BY, slower_placements
@@ -38,13 +34,13 @@ _MEASURED = Link("Measured: what the placements do to the time on one device", M
 _INLINED = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
 
-def report_files(folder: Path, *, measured: bool = False) -> dict[str, bytes]:
+def report_files(folder: Path, audit: Audit, *, measured: bool = False) -> dict[str, bytes]:
     """Every file of the report but the timings, by name, as it belongs into a folder.
 
     The page of timings is linked where it stands, or where it is `measured` now.
     """
     timings = (_MEASURED,) if measured or (folder / MEASURED_PAGES[0]).is_file() else ()
-    return render_report(run_audit(), (*_others(folder), *timings), timed_findings(folder))
+    return render_report(audit, (*_others(folder), *timings), timed_findings(folder))
 
 
 def render_report(audit: Audit, others: tuple[Link, ...] = (), timed: tuple[Text, ...] = ()) -> dict[str, bytes]:
@@ -59,7 +55,7 @@ def render_report(audit: Audit, others: tuple[Link, ...] = (), timed: tuple[Text
         *(paper_page(source, audit.of(source)) for source in audit.sources),
         table1_page(records),
         networks_page(audit),
-        conventions_page(),
+        conventions_page(audit),
         _every_number_page(audit),
     ]
     pages = [opening_page(audit, records, timed, _contents(rest, others)), *rest]
@@ -120,14 +116,6 @@ def _with_source(audit: Audit, claims: Table) -> list[dict[str, Any]]:
     ]
 
 
-class PlacementTiming(NamedTuple):
-    """A compared placement: its change of MACs, and its time in turn with the plain network's."""
-
-    name: str
-    macs_pct: float
-    latency: PairTiming
-
-
 def measured_files(measured: Sequence[PlacementTiming]) -> dict[str, bytes]:
     """The pages of timings, the only ones that differ from run to run."""
     page = measured_page(measured)
@@ -174,23 +162,6 @@ def measured_page(measured: Sequence[PlacementTiming]) -> Page:
             Grid(Table(columns=columns, records=records)),
         ),
     )
-
-
-def measure_placements(*, device: str, repeats: int, progress: Callable[[float], None]) -> list[PlacementTiming]:
-    """Latency of each compared placement against its plain network; `progress` hears the share that is done."""
-    measured = []
-    for index, (network, positions) in enumerate(COMPARED.items()):
-        spec = network_spec(network, positions=positions)
-        plain, changed = spec_cost(spec.plain()), spec_cost(spec)
-        latency = measure_against_plain(spec, device=device, repeats=repeats, progress=partial(_part, progress, index))
-        name = f"{get_network(network).title} ({positions})"
-        change = 100 * (changed.macs - plain.macs) / plain.macs
-        measured.append(PlacementTiming(name=name, macs_pct=change, latency=latency))
-    return measured
-
-
-def _part(progress: Callable[[float], None], index: int, share: float) -> None:
-    progress((index + share) / len(COMPARED))
 
 
 def stale_files(folder: Path, wanted: dict[str, bytes]) -> list[str]:

@@ -1,21 +1,16 @@
 """What the audit found, as the report's pages want it: tables of outcomes, explanations, sentences."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from typing import Any
 
-from ulsam_cost.audit import Computed, Finding, check_cell
-from ulsam_cost.audit.claims import check_claim, claim_expressions
+from ulsam_cost.audit import Computed, Finding
+from ulsam_cost.audit.claims import claim_expressions
+from ulsam_cost.audit.evidence import network_cost
 from ulsam_cost.audit.explanations import explanations, key_of
 from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
-from ulsam_cost.audit.readings import cell_spec, spec_cost
-from ulsam_cost.cost import Cost
-from ulsam_cost.counting.networks import count_network
-from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.networks import NetworkSpec
-from ulsam_cost.published import Cell, Claim, cost_cells, published_claims
+from ulsam_cost.audit.readings import cell_spec
+from ulsam_cost.published import Cell, Claim
 from ulsam_cost.report.document.model import Shown, Strong, Text
 from ulsam_cost.report.formats import Column, Table, number, words
 from ulsam_cost.report.views.crosscheck import outcomes_table
@@ -47,60 +42,6 @@ PHRASES = {
     Outcome.EXPLAINED: "do not come out and are explained",
     Outcome.UNEXPLAINED: "are unexplained",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Audit:
-    """Every finding: on the cells of the tables, and on the claims of the text."""
-
-    cells: tuple[Finding[Cell], ...]
-    claims: tuple[Finding[Claim], ...]
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The papers, in the order of the data."""
-        found: list[Cell | Claim] = [finding.subject for finding in self.cells]
-        found += [finding.subject for finding in self.claims]
-        return tuple(dict.fromkeys(subject.source for subject in found))
-
-    def of(self, source: str) -> "Audit":
-        """The findings on one paper."""
-        return Audit(
-            cells=tuple(finding for finding in self.cells if finding.subject.source == source),
-            claims=tuple(finding for finding in self.claims if finding.subject.source == source),
-        )
-
-
-def run_audit() -> Audit:
-    """Every printed cost and every claim, checked."""
-    return Audit(
-        cells=tuple(check_cell(cell) for cell in cost_cells()),
-        claims=tuple(check_claim(claim) for claim in published_claims()),
-    )
-
-
-@lru_cache(maxsize=1024)
-def counted_cost(spec: NetworkSpec) -> Cost:
-    """The counted cost of a network, once each.
-
-    Raises:
-        CostError: for a count that leaves products out: no page is written of it.
-    """
-    counted = count_network(spec)
-    if not counted.complete:
-        raise CostError(
-            f"{spec.network}: the count is incomplete ({counted.left_out()}), and the report would rest on it"
-        )
-    return counted.cost
-
-
-def same_cost(a: Cost, b: Cost) -> bool:
-    """Whether two costs are equal by kind, parameters among them."""
-    kinds = a.by_kind(), b.by_kind()
-    return kinds[0].keys() == kinds[1].keys() and all(
-        (kinds[0][kind].macs, kinds[0][kind].params) == (kinds[1][kind].macs, kinds[1][kind].params)
-        for kind in kinds[0]
-    )
 
 
 def source_title(source: str) -> str:
@@ -193,8 +134,8 @@ def _cell_record(finding: Finding[Cell]) -> dict[str, Any]:
         "row": int(cell.row) if cell.row.isdigit() else None,
         "source": source_title(cell.source),
         "metric": metric_words(cell.metric),
-        "derived": spec and getattr(spec_cost(spec), cell.metric),
-        "counted": spec and getattr(counted_cost(spec), cell.metric),
+        "derived": spec and getattr(network_cost(spec).derived, cell.metric),
+        "counted": spec and network_cost(spec).counted_number(cell.metric),
         **_outcome_record(finding),
     }
 

@@ -1,34 +1,28 @@
 """The pages of the networks and of the conventions."""
 
-from dataclasses import replace
 from typing import Any
 
-from ulsam_cost.audit.readings import cell_spec, spec_cost
+from ulsam_cost.audit.evidence import COMPARED, Audit, NetworkCost, network_cost
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.networks import (
     REGISTERED,
     NetworkSpec,
     get_network,
-    network_layers,
     network_spec,
-    split_by_layer,
 )
 from ulsam_cost.published import Cell
-from ulsam_cost.report.document.model import Grid, Page, Paragraph, Picture, Section
+from ulsam_cost.report.document.model import Grid, Page, Paragraph, Picture, Section, bullets
 from ulsam_cost.report.figures import costs as cost_figures
 from ulsam_cost.report.figures import style
-from ulsam_cost.report.formats import Table, number, words
-from ulsam_cost.report.site.findings import Audit, counted_cost, same_cost, shown_columns, source_title
-
-# The placements with which the ULSAM paper replaces layers: network -> positions.
-COMPARED = {"mv1": "8:1,9:1,11", "mv2": "13,14,16,17"}
+from ulsam_cost.report.formats import Table, known, number, words
+from ulsam_cost.report.site.findings import shown_columns, source_title
 
 
 def networks_page(audit: Audit) -> Page:
     """Every network that the papers cost, and the layers of the plain ones."""
-    audited = audited_networks(audit)
-    agreeing = sum(same_cost(spec_cost(spec), counted_cost(spec)) for spec in audited)
+    audited = audit.networks
+    agreeing = sum(network_cost(spec).agrees for spec in audited)
     return Page(
         "networks.md",
         "The networks: derived, counted, layer by layer",
@@ -37,6 +31,7 @@ def networks_page(audit: Audit) -> Page:
                 "Derived is the sum of the layers' closed forms, without PyTorch; counted is the real model, operation "
                 "by operation, built and run on the meta device. Inputs are 224 x 224, classifiers have 1000 classes."
             ),
+            *bullets(incomplete_sentences(audit)),
             Paragraph(f"Derived and counted are equal, kind by kind, in {agreeing} of the {len(audited)} networks."),
         ),
         (
@@ -46,14 +41,15 @@ def networks_page(audit: Audit) -> Page:
     )
 
 
-def audited_networks(audit: Audit) -> dict[NetworkSpec, Cell]:
-    """The networks behind the cells, each with the first cell that is about it."""
-    found: dict[NetworkSpec, Cell] = {}
-    for finding in audit.cells:
-        spec = cell_spec(finding.subject)
-        if spec is not None:
-            found.setdefault(spec, finding.subject)
-    return found
+def incomplete_sentences(audit: Audit) -> tuple[str, ...]:
+    """Which counts leave something out, said before any number of theirs."""
+    specs = (*audit.networks, *(spec for name in REGISTERED for spec in _compared_specs(name).values()))
+    counted = {spec: network_cost(spec).counted for spec in specs}
+    left_out = {spec.network: count.left_out() for spec, count in counted.items() if not count.complete}
+    return tuple(
+        f"The count of {get_network(name).title} is incomplete ({what}): its counted MACs are lower bounds."
+        for name, what in left_out.items()
+    )
 
 
 def _audited_table(audited: dict[NetworkSpec, Cell]) -> Table:
@@ -64,8 +60,8 @@ def _audited_table(audited: dict[NetworkSpec, Cell]) -> Table:
             "model": cell.model,
             "connection": cell.connection,
             "positions": cell.positions,
-            **_pair(spec_cost(spec), counted_cost(spec)),
-            "activations": counted_cost(spec).activations,
+            **_pair(network_cost(spec)),
+            "activations": network_cost(spec).counted_number("activations"),
         }
         for spec, cell in audited.items()
     ]
@@ -81,12 +77,17 @@ def _audited_table(audited: dict[NetworkSpec, Cell]) -> Table:
     return shown_columns(columns, records)
 
 
-def _pair(derived: Cost, counted: Cost) -> dict[str, int]:
+def _pair(cost: NetworkCost) -> dict[str, int]:
+    return _beside(cost, cost.derived, cost.counted.cost)
+
+
+def _beside(cost: NetworkCost, derived: Cost, counted: Cost) -> dict[str, int]:
+    """A network's derived and counted cost, or those of one of its layers."""
     return {
         "derived_params": derived.params,
         "counted_params": counted.params,
         "derived_macs": derived.macs,
-        "counted_macs": counted.macs,
+        "counted_macs": cost.mark(counted.macs, "macs"),
     }
 
 
@@ -123,25 +124,23 @@ def _layers_caption(name: str, specs: dict[str, NetworkSpec]) -> str:
 
 
 def _layers_table(spec: NetworkSpec) -> Table:
-    layers = network_layers(spec)
-    counted = split_by_layer(counted_cost(spec), layers)
-    macs = sum(cost.macs for cost in counted.values())
+    cost = network_cost(spec)
     records = [
         {
             "layer": layer.layer,
             "kind": layer.kind,
             "output": " x ".join(map(str, layer.output[1:])),
-            **_pair(layer.cost, counted[layer.layer]),
-            "share": 100 * counted[layer.layer].macs / macs,
+            **_beside(cost, layer.cost, counted),
+            "share": 100 * counted.macs / cost.counted.macs if cost.complete else None,
         }
-        for layer in layers
+        for layer, counted in cost.layers
     ]
     columns = (
         words("layer", "layer"),
         words("kind", "kind"),
         words("output", "output"),
         *_pair_columns(),
-        number("share", "of the MACs", lambda share: f"{share:.2f}%"),
+        number("share", "of the MACs", known(lambda share: f"{share:.2f}%")),
     )
     return Table(columns=columns, records=records)
 
@@ -164,11 +163,12 @@ def _layers_picture(name: str) -> bytes:
 
 
 def _layer_totals(spec: NetworkSpec) -> dict[str, dict[str, int]]:
-    split = split_by_layer(counted_cost(spec), network_layers(spec))
-    return {layer: {"macs": cost.macs, "params": cost.params} for layer, cost in split.items()}
+    return {
+        layer.layer: {"macs": counted.macs, "params": counted.params} for layer, counted in network_cost(spec).layers
+    }
 
 
-def conventions_page() -> Page:
+def conventions_page(audit: Audit) -> Page:
     """What each convention counts, and what it gives for each plain network."""
     return Page(
         "conventions.md",
@@ -178,6 +178,7 @@ def conventions_page() -> Page:
                 "A count of operations means nothing without the rule that says what is counted. Every operation of a "
                 "network is counted once, and a convention turns the operations into a number."
             ),
+            *bullets(incomplete_sentences(audit)),
         ),
         (
             Section("What each convention counts", (Grid(_conventions_table()),)),
@@ -199,15 +200,10 @@ _CONVENTION_HEADINGS = {"name": "convention", "unit": "called", "counts": "what 
 
 
 def _numbers_table() -> Table:
-    costs = {name: counted_cost(network_spec(name)) for name in REGISTERED}
+    costs = {name: network_cost(network_spec(name)) for name in REGISTERED}
     records = [
-        {"network": get_network(name).title, **{rule.name: rule.number(cost) for rule in CONVENTIONS.values()}}
+        {"network": get_network(name).title, **{rule: cost.number_under(rule) for rule in CONVENTIONS}}
         for name, cost in costs.items()
     ]
     columns = (words("network", "network"), *(number(name, name) for name in CONVENTIONS))
     return Table(columns=columns, records=records)
-
-
-def trained_network(cell: Cell) -> NetworkSpec | None:
-    """The network of a cell of any metric, if it can be costed."""
-    return cell_spec(replace(cell, metric="macs"))

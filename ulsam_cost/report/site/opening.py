@@ -4,29 +4,24 @@ from collections import Counter
 from fractions import Fraction
 from typing import Any
 
-from ulsam_cost.audit import Finding, compute_cell, judge
+from ulsam_cost.audit.evidence import COMPARED, Audit, network_cost, other_outcomes, trained_networks
 from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
-from ulsam_cost.audit.readings import spec_cost
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.formulas.networks import get_network, network_spec
-from ulsam_cost.published import Cell, published_cells
 from ulsam_cost.report.document.model import Block, Grid, Link, Page, Paragraph, Picture, Section, Strong, Text, bullets
 from ulsam_cost.report.figures import audit as figures_audit
-from ulsam_cost.report.figures.audit import Dot, Trained
+from ulsam_cost.report.figures.audit import Dot
 from ulsam_cost.report.site.findings import (
-    Audit,
     by_reason,
-    counted_cost,
     metric_words,
     names_of,
     outcome_phrases,
     outcomes_sentence,
     printed_words,
-    same_cost,
     source_title,
     summary_table,
 )
-from ulsam_cost.report.site.networks import COMPARED, audited_networks, trained_network
+from ulsam_cost.report.site.networks import incomplete_sentences
 from ulsam_cost.report.site.papers import unexplained_items
 from ulsam_cost.units import format_pct
 
@@ -55,7 +50,7 @@ def opening_page(
             *_unexplained(audit),
             _outcomes(audit),
             Section("Printed against computed", (_agreement_picture(audit),)),
-            Section("Accuracy and cost", (_accuracy_picture(),)),
+            *_accuracy(),
             Section("Pages", bullets(contents)),
         ),
         verdict=verdict,
@@ -67,7 +62,12 @@ def opening_page(
 
 def _verdict(audit: Audit, timed: tuple[Text, ...]) -> tuple[Text, ...]:
     """What most readers want to know."""
-    return outcomes_sentence(audit.cells, "printed cost cells"), _agreement_sentence(audit), *timed
+    return (
+        outcomes_sentence(audit.cells, "printed cost cells"),
+        _agreement_sentence(audit),
+        *incomplete_sentences(audit),
+        *timed,
+    )
 
 
 def _findings(audit: Audit, records: list[dict[str, Any]]) -> list[Text]:
@@ -82,8 +82,8 @@ def _findings(audit: Audit, records: list[dict[str, Any]]) -> list[Text]:
 
 
 def _agreement_sentence(audit: Audit) -> str:
-    specs = audited_networks(audit)
-    agreeing = sum(same_cost(spec_cost(spec), counted_cost(spec)) for spec in specs)
+    specs = audit.networks
+    agreeing = sum(network_cost(spec).agrees for spec in specs)
     return (
         f"Derived and counted costs are equal to the last digit in {agreeing} of the {len(specs)} networks behind them."
     )
@@ -101,7 +101,8 @@ def _table1_sentence(records: list[dict[str, Any]]) -> Text:
 
 
 def _saving(network: str, positions: str) -> str:
-    plain, changed = spec_cost(network_spec(network)), spec_cost(network_spec(network, positions=positions))
+    spec = network_spec(network, positions=positions)
+    plain, changed = network_cost(spec.plain()).derived, network_cost(spec).derived
     return (
         f"{get_network(network).title} with ULSAM at ({positions}) has {changed.macs:,} MACs "
         f"({format_pct(changed.macs - plain.macs, plain.macs)}) and {changed.params:,} parameters "
@@ -114,20 +115,14 @@ def _arithmetic_sentence(audit: Audit) -> list[Text]:
     if not own:
         return []
     ratios = sum(finding.subject.metric.endswith("_norm") for finding in own)
-    others = Counter(outcome for finding in own for outcome in _other_outcomes(finding))
+    mv2 = network_cost(network_spec("mv2")).derived
+    others = Counter(outcome for finding in own for outcome in other_outcomes(finding))
     return [
         f"{len(own)} cells come out by arithmetic on the papers' own rounded numbers: in {len(own) - ratios} the exact "
         f"change is added to a printed, rounded baseline (MobileNetV2 has "
-        f"{spec_cost(network_spec('mv2')).params:,} parameters, the ULSAM paper starts from 3.4M), and {ratios} are "
+        f"{mv2.params:,} parameters, the ULSAM paper starts from 3.4M), and {ratios} are "
         "ratios of printed numbers." + (f" Some come out otherwise, too: {outcome_phrases(others)}." if others else "")
     ]
-
-
-def _other_outcomes(finding: Finding[Cell]) -> set[Outcome]:
-    """What else a cell comes out by: the outcomes that each other reading would give alone."""
-    cell = finding.subject
-    alone = (judge(cell, [computed]) for computed in compute_cell(cell) if computed != finding.computed)
-    return {outcome_of(other) for other in alone} - {Outcome.LAST_DIGIT, Outcome.UNEXPLAINED}
 
 
 def _last_digit_sentence(audit: Audit) -> list[Text]:
@@ -204,13 +199,17 @@ def _agreement_picture(audit: Audit) -> Block:
     )
 
 
-def _accuracy_picture() -> Block:
-    return Picture(
+def _accuracy() -> tuple[Section, ...]:
+    """Nothing where no network that a paper trained is counted whole."""
+    if not trained_networks():
+        return ()
+    picture = Picture(
         ACCURACY,
         f"ImageNet-1K top-1 accuracy as the papers print it ({len(trained_networks())} printed accuracies; "
         "nothing was trained here) against counted MACs and parameters; the line is the Pareto front. The papers' "
         "training differs, so that only networks of one paper can be compared.",
     )
+    return (Section("Accuracy and cost", (picture,)),)
 
 
 def opening_pictures(audit: Audit) -> dict[str, bytes]:
@@ -219,11 +218,14 @@ def opening_pictures(audit: Audit) -> dict[str, bytes]:
         what: {source_title(source): count_outcomes(getattr(audit.of(source), which)) for source in audit.sources}
         for what, which in (("cost cells", "cells"), ("claims of the text", "claims"))
     }
-    return {
+    trained = trained_networks()
+    pictures = {
         VERDICTS: figures_audit.outcomes_figure(counts, "Outcomes by source"),
         AGREEMENT: figures_audit.agreement_figure(audit_dots(audit), "Printed costs against computed ones"),
-        ACCURACY: figures_audit.accuracy_figure(trained_networks(), "Printed accuracy against counted cost"),
     }
+    if trained:
+        pictures[ACCURACY] = figures_audit.accuracy_figure(trained, "Printed accuracy against counted cost")
+    return pictures
 
 
 def audit_dots(audit: Audit) -> list[Dot]:
@@ -240,28 +242,3 @@ def audit_dots(audit: Audit) -> list[Dot]:
         )
         for finding in audit.cells
     ]
-
-
-def trained_networks() -> list[Trained]:
-    """What the papers print of ImageNet-1K top-1, each once, where the network can be costed."""
-    found: dict[Trained, None] = {}
-    for cell in published_cells():
-        if cell.dataset != "ImageNet-1K" or cell.metric not in ("top1", "top1_error"):
-            continue
-        if (spec := trained_network(cell)) is None:
-            continue
-        cost = counted_cost(spec)
-        trained = Trained(
-            network=get_network(spec.network).title,
-            mechanism=cell.attention,
-            connection=cell.connection,
-            macs=cost.macs,
-            params=cost.params,
-            accuracy=_accuracy(cell),
-        )
-        found[trained] = None  # the poster prints what the paper prints
-    return list(found)
-
-
-def _accuracy(cell: Cell) -> float:
-    return float(100 - cell.value if cell.metric == "top1_error" else cell.value)

@@ -3,13 +3,13 @@
 from collections import Counter
 
 from ulsam_cost.audit import READINGS, Finding, Verdict
+from ulsam_cost.audit.evidence import Audit
 from ulsam_cost.audit.outcomes import JUDGED
 from ulsam_cost.published import Cell
 from ulsam_cost.report.document.model import Bullets, Grid, Inline, Link, Page, Paragraph, Section, Strong, Text
 from ulsam_cost.report.formats import Table, number, words
 from ulsam_cost.report.site.findings import (
     SOURCES,
-    Audit,
     cells_table,
     claims_table,
     explanations_table,
