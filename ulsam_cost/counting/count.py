@@ -318,8 +318,10 @@ def _count_for_real(
     """Count a copy of the model that really runs, so that what it raises is its own error.
 
     Raises:
-        CostError: where it asks for values, and a tensor has none.
+        CostError: where it asks for values, and a tensor has none, and for a model that cannot be copied.
     """
+    if any(base.__name__ in SHARDED for module in model.modules() for base in type(module).__mro__):
+        raise CostError("the model is sharded by FSDP: it is accepted before it is sharded") from reason
     tensors = [*model.parameters(), *model.buffers(), *tensors_of(args, kwargs)]
     if any(tensor.is_meta for tensor in tensors):
         raise _refusal(reason, NO_VALUES)
@@ -350,6 +352,7 @@ def _count_copy(
     return _result(tracer, forward, outputs, real_run=_sentence(reason))
 
 
+SHARDED = frozenset({"FSDPModule", "FullyShardedDataParallel"})  # by name: importing them takes long
 NO_VALUES = (
     "there are none on the meta device: a model and inputs on a CPU or GPU are accepted, or where it asks for those of "
     "inputs, small inputs with values (on the command line --input 1x64:int64=ones)"

@@ -1,0 +1,43 @@
+"""Models whose parameters are spread over processes: counted as a whole, or refused in a sentence."""
+
+import pytest
+import torch
+from torch import distributed, nn
+
+import ulsam_cost as uc
+
+pytest.importorskip("torch.testing._internal.distributed.fake_pg")
+MACS, PARAMS = 5 * 8 * 6 + 5 * 6 * 4, 8 * 6 + 6 + 6 * 4 + 4
+
+
+def net():
+    return nn.Sequential(nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 4))
+
+
+@pytest.fixture
+def mesh():
+    """Two processes, of which only the first is there."""
+    from torch.testing._internal.distributed.fake_pg import FakeStore
+
+    distributed.init_process_group("fake", store=FakeStore(), rank=0, world_size=2)
+    yield distributed.device_mesh.init_device_mesh("cpu", (2,))
+    distributed.destroy_process_group()
+
+
+def test_distributed_tensors_count_as_a_whole(mesh):
+    from torch.distributed.tensor import Replicate, distribute_module, distribute_tensor
+
+    model = distribute_module(net(), mesh)
+    count = uc.count(model, distribute_tensor(torch.zeros(5, 8), mesh, [Replicate()]))
+    assert (count.macs, count.params) == (MACS, PARAMS)
+
+
+def test_sharded_modules_are_refused(mesh):
+    from torch.distributed.fsdp import fully_shard
+
+    model = net()
+    fully_shard(model, mesh=mesh)
+    before = {name: type(parameter) for name, parameter in model.named_parameters()}
+    with pytest.raises(uc.CostError, match="sharded by FSDP"):
+        uc.count(model, torch.zeros(5, 8))
+    assert {name: type(parameter) for name, parameter in model.named_parameters()} == before
