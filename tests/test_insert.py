@@ -26,6 +26,13 @@ class Gate(nn.Module):
         return x * torch.sigmoid(self.up(torch.relu(self.down(x.mean((2, 3), keepdim=True)))))
 
 
+class Looks(Gate):
+    """A gate that looks at values, which the meta device does not have."""
+
+    def forward(self, x):
+        return super().forward(x) if float(x.detach().sum()) < 1e9 else x
+
+
 class TokenGate(nn.Linear):
     takes_tokens = True
 
@@ -191,10 +198,14 @@ def test_it_has_the_number_format_and_the_device_of_the_map():
     assert {value.device.type for value in on_meta.state_dict().values()} == {"meta"}
 
 
-def test_no_random_number_is_drawn_for_a_check():
+def test_random_numbers_are_drawn_for_what_is_inserted_alone():
+    model = net()
     torch.manual_seed(0)
-    uc.insert(net(), X, nn.BatchNorm2d, after="stem")  # has nothing to draw
-    assert torch.rand(1) == (torch.manual_seed(0), net(), torch.rand(1))[-1]
+    uc.insert(model, X, Looks, after=["stem", "blocks.1"])
+    drawn = torch.rand(3)
+    torch.manual_seed(0)
+    Looks(8), Looks(8)
+    assert torch.equal(torch.rand(3), drawn)
 
 
 def test_a_second_insertion_stands_behind_the_first():
@@ -383,10 +394,6 @@ def test_a_model_that_cannot_be_copied_or_is_scripted_is_refused():
 
 
 def test_a_gate_that_looks_at_values_is_checked_for_real():
-    class Looks(Gate):
-        def forward(self, x):
-            return super().forward(x) if float(x.detach().sum()) < 1e9 else x
-
     assert gates(uc.insert(net().eval(), X, Looks, after="stem")) == ["stem_attention"]
 
 

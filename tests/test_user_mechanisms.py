@@ -121,6 +121,12 @@ class TestCommands:
                           "--no-latency")  # fmt: skip
         assert inside["delta"]["params"] == sum(number * gate_cost(m, 16) for m, number in blocks.items())
 
+    def test_its_papers_places_are_the_blocks(self):
+        texts = [f"resnet50 --attention mine.py:Gate --sites {sites}" for sites in ("block", "paper")]
+        blocks = {256: 3, 512: 4, 1024: 6, 2048: 3}
+        inside = uc.network_cost("resnet50").macs + sum(number * gate_cost(m) for m, number in blocks.items())
+        assert [run_json("count", text)["macs"] for text in texts] == [inside] * 2
+
     def test_networks_with_it_are_compared_layer_by_layer(self):
         compared = run_json("compare", "mv1", "mv1 --positions 8:1,9:1 --attention se,mine.py:Gate")
         layers = {layer["layer"]: layer["networks"][1] for layer in compared["layers"]}

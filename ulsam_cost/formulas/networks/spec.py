@@ -11,6 +11,7 @@ from ulsam_cost.formulas.attention import REGISTERED as MECHANISMS
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.formulas.attention.mechanism import Places
 from ulsam_cost.placement import Placement, Slot, Standing
+from ulsam_cost.user_code import names_code
 
 NO_ATTENTION = "none"
 MIX = ","  # between the mechanisms of several positions
@@ -124,7 +125,7 @@ class Network:
 def places_of(spec: NetworkSpec) -> Places | None:
     """The places that a mechanism's paper chooses: its own, or the one's after which `sites` is called; else None."""
     name = spec.attention if spec.sites == PAPERS_SITES else spec.sites
-    return get_mechanism(name).places if name in MECHANISMS else None
+    return get_mechanism(name).places if name in MECHANISMS or names_code(name) else None
 
 
 def may_stand_as(attention: str, other: str) -> bool:
