@@ -151,17 +151,19 @@ def test_what_comes_out_by_the_papers_arithmetic_and_otherwise_too_is_said():
         cell for cell in own if (cell.source, cell.table, cell.row, cell.metric) == ("dca", "Table 1", "5", "macs")
     ]
     (said,) = build_opening._arithmetic_sentence(run_audit())
-    assert f"{len(own)} cells come out" in said
+    assert f"{len(own)} cells follow from" in said
     assert f"in {len(costs)} the exact change" in said
     assert f"{len(own) - len(costs)} are ratios of printed numbers" in said
-    assert said.endswith(f"too: {len(cut)} by truncation; {len(ruled)} under a named counting rule.")
+    assert said.endswith(
+        f"too: {len(cut)} are the network's own cost, cut off; {len(ruled)} need a named counting rule."
+    )
     assert (len(costs), len(cut), len(ruled)) == (94, 26, 2)
 
 
 def test_what_misses_the_last_digit_is_said_with_how_far_it_is():
     (said,) = build_opening._last_digit_sentence(run_audit())
     assert round(100 * (3_400_000 / 3_504_872 - 1), 2) == -2.99
-    assert said.startswith("9 cells miss the last digit by one")
+    assert said.startswith("9 cells are off by one in the last digit")
     assert "8 print 3.4M for 3,504,872 (-2.99%)" in said
     assert "1 prints 0.331 [G] for 329,991,536 (+0.31%)" in said
 

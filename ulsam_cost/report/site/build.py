@@ -153,10 +153,10 @@ def measured_page(measured: Sequence[PlacementTiming]) -> Page:
         "Measured: what the placements do to the time",
         (
             Paragraph(
-                f"Device: {where}. Plain network and network "
+                f"Device: {where}. The plain network and the network "
                 "with ULSAM run in turn; the ratio is the median of the pairs, with its 95 % interval. Where the "
-                "interval holds 1, no difference is shown. These numbers hold for the machine that wrote this page, "
-                "and are not checked."
+                "interval contains 1, no difference is shown. These numbers are of the machine that wrote this "
+                "page, and are not checked."
             ),
             *bullets(busy),
             Grid(Table(columns=columns, records=records)),

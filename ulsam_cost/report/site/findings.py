@@ -32,14 +32,14 @@ SOURCES = {
     "dca": ("DCANet", "Deep Connected Attention Learning for Image Classification, CVPR submission (DCANet, draft)."),
 }
 
-# after "come out of the network itself, by rounding"
+# after "are the network's own cost, rounded"
 PHRASES = {
-    Outcome.NETWORK_TRUNCATED: "by truncation",
-    Outcome.PRINTED_FORMULA: "by the printed formula",
-    Outcome.PAPERS_ARITHMETIC: "by the paper's arithmetic on its own rounded numbers",
-    Outcome.COUNTING_RULE: "under a named counting rule",
+    Outcome.NETWORK_TRUNCATED: "are the network's own cost, cut off",
+    Outcome.PRINTED_FORMULA: "follow the printed formula",
+    Outcome.PAPERS_ARITHMETIC: "follow from the paper's own rounded numbers",
+    Outcome.COUNTING_RULE: "need a named counting rule",
     Outcome.LAST_DIGIT: "are off by one in the last digit",
-    Outcome.EXPLAINED: "do not come out and are explained",
+    Outcome.EXPLAINED: "disagree for a known reason",
     Outcome.UNEXPLAINED: "are unexplained",
 }
 
@@ -50,18 +50,18 @@ def source_title(source: str) -> str:
 
 
 def outcomes_sentence(findings: Sequence[AnyFinding], what: str) -> Text:
-    """How many come out of the network itself, and the outcomes of the others, so that all add up."""
+    """How many are the network's own cost, rounded, and the outcomes of the others, so that all add up."""
     others = count_outcomes(findings)
     first = others.pop(Outcome.NETWORK, 0)
     others[Outcome.UNEXPLAINED] += 0  # said where there are none
     return (
-        Strong(f"{first} of {len(findings)} {what} come out of the network itself, by rounding"),
+        Strong(f"{first} of {len(findings)} {what} are the network's own cost, rounded"),
         f"; {outcome_phrases(others)}.",
     )
 
 
 def outcome_phrases(counts: Mapping[Outcome, int]) -> str:
-    """The outcomes counted, best first: `8 by truncation; 44 by the printed formula`."""
+    """The outcomes counted, best first: `44 follow the printed formula; 57 need a named counting rule`."""
     return "; ".join(f"{counts[outcome]} {PHRASES[outcome]}" for outcome in Outcome if outcome in counts)
 
 

@@ -28,14 +28,15 @@ def networks_page(audit: Audit) -> Page:
         "The networks: derived, counted, layer by layer",
         (
             Paragraph(
-                "Derived is the sum of the layers' closed forms, without PyTorch; counted is the real model, operation "
-                "by operation, built and run on the meta device. Inputs are 224 x 224, classifiers have 1000 classes."
+                "Derived costs are the sums of the layers' closed forms, without PyTorch. Counted costs are those of "
+                "the real model, run on the meta device operation by operation. Inputs are 224 x 224; classifiers have "
+                "1000 classes."
             ),
             *bullets(incomplete_sentences(audit)),
             Paragraph(f"Derived and counted are equal, kind by kind, in {agreeing} of the {len(audited)} networks."),
         ),
         (
-            Section("Every network that is held against a paper", (Grid(_audited_table(audited)),)),
+            Section("Every network of the tables", (Grid(_audited_table(audited)),)),
             *(_network_section(name) for name in REGISTERED),
         ),
     )
@@ -175,8 +176,8 @@ def conventions_page(audit: Audit) -> Page:
         "The counters: one network, many totals",
         (
             Paragraph(
-                "A count of operations means nothing without the rule that says what is counted. Every operation of a "
-                "network is counted once, and a convention turns the operations into a number."
+                "A number of operations means nothing without the rule that says what is counted. Each operation of a "
+                "network is counted once; a convention then turns the operations into a number."
             ),
             *bullets(incomplete_sentences(audit)),
         ),

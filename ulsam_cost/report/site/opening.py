@@ -38,10 +38,10 @@ def opening_page(
         "What the papers' costs are, checked",
         (
             Paragraph(
-                f"Every cost that {len(audit.sources)} documents print is held against a closed form (derived), a "
-                "real PyTorch model (counted, operation by operation) and the papers' own other numbers. One MAC is "
-                "one multiply-accumulate of a convolution, linear layer or matrix product. What the papers call FLOPs "
-                "are MACs, in some of them with extras."
+                f"This report compares every cost that {len(audit.sources)} documents print with a closed form "
+                "(derived), with a real PyTorch model (counted, operation by operation) and with the papers' other "
+                "numbers. A MAC is one multiply-accumulate of a convolution, linear layer or matrix product. What the "
+                "papers call FLOPs are MACs, in some papers with extras."
             ),
         ),
         (
@@ -85,7 +85,8 @@ def _agreement_sentence(audit: Audit) -> str:
     specs = audit.networks
     agreeing = sum(network_cost(spec).agrees for spec in specs)
     return (
-        f"Derived and counted costs are equal to the last digit in {agreeing} of the {len(specs)} networks behind them."
+        f"Derived and counted costs are equal to the last digit in {agreeing} of the {len(specs)} networks of the "
+        "tables."
     )
 
 
@@ -95,7 +96,7 @@ def _table1_sentence(records: list[dict[str, Any]]) -> Text:
     return (
         f"{len(off)} of the {len(records)} formulas of ",
         Link("Table 1", "table1.md"),
-        f" do not say what the module costs; the farthest is {worst['mechanism']}, whose real module takes "
+        f" do not give the cost of the module; {worst['mechanism']} is farthest off: its real module takes "
         f"{worst['exact_macs_ratio']:.2f} times the printed MACs.",
     )
 
@@ -118,15 +119,16 @@ def _arithmetic_sentence(audit: Audit) -> list[Text]:
     mv2 = network_cost(network_spec("mv2")).derived
     others = Counter(outcome for finding in own for outcome in other_outcomes(finding))
     return [
-        f"{len(own)} cells come out by arithmetic on the papers' own rounded numbers: in {len(own) - ratios} the exact "
+        f"{len(own)} cells follow from the papers' own rounded numbers: in {len(own) - ratios} the exact "
         f"change is added to a printed, rounded baseline (MobileNetV2 has "
         f"{mv2.params:,} parameters, the ULSAM paper starts from 3.4M), and {ratios} are "
-        "ratios of printed numbers." + (f" Some come out otherwise, too: {outcome_phrases(others)}." if others else "")
+        "ratios of printed numbers."
+        + (f" Some can be obtained in another way, too: {outcome_phrases(others)}." if others else "")
     ]
 
 
 def _last_digit_sentence(audit: Audit) -> list[Text]:
-    """Which numbers miss the last digit by one: however near, they do not come out."""
+    """Which numbers are off by one in the last digit: however near, they are not reproduced."""
     own = [finding for finding in audit.cells if outcome_of(finding) is Outcome.LAST_DIGIT and finding.computed]
     if not own:
         return []
@@ -136,7 +138,7 @@ def _last_digit_sentence(audit: Audit) -> list[Text]:
         f"({format_pct(float(Fraction(value) - number), float(number))})"
         for (printed, value, number), count in cases.items()
     )
-    return [f"{len(own)} cells miss the last digit by one, and do not count as coming out: {', '.join(said)}."]
+    return [f"{len(own)} cells are off by one in the last digit and do not count as reproduced: {', '.join(said)}."]
 
 
 def _convention_sentences(audit: Audit) -> list[Text]:
@@ -145,7 +147,7 @@ def _convention_sentences(audit: Audit) -> list[Text]:
     used = Counter((finding.subject.source, finding.computed.convention) for finding in own if finding.computed)
     return [
         (
-            f"{count} cells of {source_title(source)} come out under the counting rule ",
+            f"{count} cells of {source_title(source)} need the counting rule ",
             Link(name, "conventions.md"),
             f": {CONVENTIONS[name].counts}.",
         )
@@ -166,8 +168,8 @@ def _contradictions(audit: Audit) -> tuple[Section, ...]:
         return ()
     counts = count_outcomes((*audit.cells, *audit.claims))
     opening = Paragraph(
-        f"{counts[Outcome.EXPLAINED]} printed numbers do not come out by any reading, and each has a reason whose "
-        "arithmetic is evaluated on every run; a number that misses its last digit may have one, too."
+        f"{counts[Outcome.EXPLAINED]} printed numbers agree with no reading. Each has a reason, and the arithmetic "
+        "behind it is evaluated on every run. Some numbers that are off by one in the last digit have a reason, too."
     )
     return (Section("Where the papers do not add up", (opening, *bullets(items))),)
 
@@ -195,7 +197,7 @@ def _agreement_picture(audit: Audit) -> Block:
         AGREEMENT,
         f"Above, each of the {len(audit.cells)} printed cost cells against the computed number, both logarithmic, with "
         "the diagonal on which the two are equal; below, how far apart they are in units of the last printed digit: "
-        "in the grey band the computed number rounds to the printed one. Colour and shape say the outcome.",
+        "in the grey band the computed number rounds to the printed one. Colour and shape show the outcome.",
     )
 
 
@@ -206,8 +208,8 @@ def _accuracy() -> tuple[Section, ...]:
     picture = Picture(
         ACCURACY,
         f"ImageNet-1K top-1 accuracy as the papers print it ({len(trained_networks())} printed accuracies; "
-        "nothing was trained here) against counted MACs and parameters; the line is the Pareto front. The papers' "
-        "training differs, so that only networks of one paper can be compared.",
+        "nothing was trained here) against counted MACs and parameters; the line is the Pareto front. The papers "
+        "train differently, so only networks of one paper can be compared.",
     )
     return (Section("Accuracy and cost", (picture,)),)
 

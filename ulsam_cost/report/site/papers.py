@@ -22,13 +22,13 @@ HOW_TO_READ: tuple[Inline, ...] = (
     " says what gives the printed number. ",
     *(part for each in JUDGED for part in (Strong(each.words), f": {each.meaning}. ")),
     Strong("Computed"),
-    " is the number that it rests on, by the reading that fits best, and ",
+    " is the number that the outcome rests on, by the reading that fits best; ",
     Strong("off"),
-    " how far it is from the printed one; ",
+    " is how far it is from the printed one; ",
     Strong("derived"),
-    " is the closed form of the real network (MACs or parameters), ",
+    " is the closed form of the real network (MACs or parameters); ",
     Strong("counted"),
-    " the real model, operation by operation.",
+    " is the real model, operation by operation.",
 )
 
 
@@ -72,7 +72,7 @@ def unexplained_items(cells: tuple[Finding[Cell], ...]) -> tuple[str, ...]:
     missing = Counter((f.subject.source, f.subject.table) for f in left if f.computed is None)
     return tuple(
         f"{source_title(source)}, {table}: {count} cells"
-        + (f", {missing[source, table]} of which no reading computes." if missing[source, table] else ".")
+        + (f", {missing[source, table]} of which no reading can compute." if missing[source, table] else ".")
         for (source, table), count in tables.items()
     )
 
@@ -112,8 +112,8 @@ def _readings(audit: Audit) -> tuple[Section, ...]:
     )
     opening = Paragraph(
         (
-            "Readings are tried in this order, strictest first; a cell has the first that fits it best. What a "
-            "convention counts stands with ",
+            "Readings are tried in this order, strictest first; a cell gets the first one that fits it best. What a "
+            "convention counts is described under ",
             Link("the counters", "conventions.md"),
             ".",
         )

@@ -40,7 +40,7 @@ def table1_page(records: list[dict[str, Any]]) -> Page:
                 "Cell by cell",
                 (
                     Paragraph(
-                        ("The outcomes of the printed cells stand ", Link("with the paper", "ulsam.md#table-1"), ".")
+                        ("The outcomes of the printed cells are on ", Link("the paper's page", "ulsam.md#table-1"), ".")
                     ),
                 ),
             ),
