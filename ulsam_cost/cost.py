@@ -171,7 +171,7 @@ class Cost(Framed):
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of convolutions, linear layers and matrix products."""
+        """Multiply-accumulates of convolutions, linear layers, matrix products and solves."""
         return sum([op.macs for op in self.ops])
 
     @property

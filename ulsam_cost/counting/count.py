@@ -135,7 +135,7 @@ class Count(Framed):
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of convolutions, linear layers and matrix products."""
+        """Multiply-accumulates of convolutions, linear layers, matrix products and solves."""
         return self.cost.macs
 
     @property
