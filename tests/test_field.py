@@ -3,6 +3,7 @@
 import csv
 import io
 from collections import Counter
+from dataclasses import replace
 from decimal import Decimal
 from importlib.resources import files
 
@@ -15,6 +16,7 @@ from ulsam_cost.audit.explanations import explanations, key_of
 from ulsam_cost.audit.expressions import evaluate
 from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
 from ulsam_cost.audit.parts import PARTS
+from ulsam_cost.audit.story import cell_story
 from ulsam_cost.cli import main
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import Cost, OpCost, OpKind
@@ -80,6 +82,15 @@ def test_the_papers_keep_their_outcomes_and_stand_apart():
     assert max(map(len, result.stdout.splitlines())) <= 100
 
 
+def test_every_cell_has_a_story():
+    stories = [cell_story(cell) for cell in field_cells()]
+    assert [bool(story.readings) for story in stories] == [bool(finding.computed) for finding in FINDINGS]
+    parts = [story for story in stories if story.finding.subject.part == "modules" and story.by_kind]
+    assert all(change.plain == Cost() for story in parts for change in story.by_kind)  # a plain network has none
+    for args in (("resnest", "Pretrained models", ROWS[-32]["row"]), ("ecanet", "abstract", "ResNet50")):
+        assert CliRunner().invoke(main, ["explain", *args]).exit_code == 0
+
+
 def test_thop_of_june_2019_keeps_the_last_call_of_a_module():
     """Numbers by hand, those of a ResNet's ECA modules from thop itself."""
 
@@ -130,8 +141,10 @@ def test_a_source_counts_by_what_is_known_of_it_and_no_longer_than_the_evidence_
     assert [reading.name for reading in under] == ["network", "network under thop_2019_06"]
     for source, known in field_sources().items():
         assert not known.evidence or evaluate(known.evidence) is True, source
-    monkeypatch.setattr(readings, "counting_is_shown", lambda source: False)
+    readings.counting_is_shown.cache_clear()
+    monkeypatch.setitem(field_sources(), "ecanet", replace(field_sources()["ecanet"], evidence="1 == 2"))
     assert check_cell(cell).verdict == "unexplained"
+    readings.counting_is_shown.cache_clear()
 
 
 def test_every_explanation_of_the_field_is_needed_and_holds():

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 from dataclasses import replace
 
@@ -129,7 +130,7 @@ def test_the_formats_show_the_same_numbers():
 class TestPicture:
     def test_it_is_a_png_with_one_line_a_mechanism_on_log_axes(self, tmp_path, monkeypatch):
         from ulsam_cost.report.figures import overhead as figures_sweep
-        from ulsam_cost.report.figures.style import mechanism_colour
+        from ulsam_cost.report.figures.style import GROUP_COLOURS
 
         drawn = []
         monkeypatch.setattr(figures_sweep, "to_png", lambda figure: drawn.append(figure) or b"png")
@@ -139,12 +140,39 @@ class TestPicture:
         for axis, unit in ((params, "params"), (macs, "macs")):
             assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
             assert [line.get_label() for line in axis.lines] == list(REGISTERED)
-            assert [line.get_color() for line in axis.lines] == list(map(mechanism_colour, REGISTERED))
+            groups = [GROUP_COLOURS[get_mechanism(name).group] for name in REGISTERED]
+            assert [line.get_color() for line in axis.lines] == groups
             rows = rows_of("--m", "64:256:64", "--mechanisms", "all")
             for line in axis.lines:
                 assert list(line.get_ydata()) == [
                     row[unit] for row in rows if row["mechanism"] == line.get_label() and not row["refused"]
                 ]
+
+    def test_lines_are_named_at_their_ends_and_a_legend_has_groups_alone(self, tmp_path, monkeypatch):
+        from ulsam_cost.report.figures import overhead as figures_sweep
+
+        drawn = []
+        monkeypatch.setattr(figures_sweep, "to_png", lambda figure: drawn.append(figure) or b"png")
+        assert run("--m", "128:512:128", "--mechanisms", "all", "--picture", tmp_path / "a.png").exit_code == 0
+        assert run("--m", "128:512:128", "--mechanisms", "se,ulsam", "--picture", tmp_path / "b.png").exit_code == 0
+        many, few = drawn
+        assert [text.get_text() for text in many.legends[0].get_texts()] == list(GROUPS)
+        assert not few.legends
+        for axis in many.axes:
+            *named, left = (text for text in axis.texts)
+            undrawn = left.get_text().partition(": ")[2].split(", ")
+            assert sorted([*undrawn, *(text.get_text() for text in named)]) == sorted(REGISTERED)
+            assert {"simam", "psa"} <= set(undrawn)  # no parameters, and fewer than the convolution
+            heights = sorted(text.xyann[1] for text in named)
+            assert min(b - a for a, b in itertools.pairwise(heights)) > 0.03
+
+    def test_names_are_spread_as_near_as_the_gap_allows(self):
+        from ulsam_cost.report.figures.overhead import spread
+
+        assert spread([0.1, 0.5, 0.9], 0.1) == [0.1, 0.5, 0.9]
+        assert spread([0.5, 0.5, 0.5], 0.1) == pytest.approx([0.5, 0.6, 0.7])
+        assert spread([0.5, 0.95, 0.95], 0.1) == pytest.approx([0.5, 0.9, 1.0])
+        assert spread([0.0, 0.0, 0.0], 0.6) == pytest.approx([0.0, 0.6, 1.2])
 
     def test_the_same_bytes_on_every_run(self, tmp_path):
         for name in ("a.png", "b.png"):

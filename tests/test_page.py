@@ -201,7 +201,7 @@ def test_the_first_screen_has_the_verdict_and_a_picture(opened, size):
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
 def test_sections_are_folded_but_for_what_matters(opened, size):
     browser = opened(size, folded=True)
-    assert browser.execute_script("return document.documentElement.scrollHeight") < BEFORE / 8
+    assert browser.execute_script("return document.documentElement.scrollHeight") < BEFORE / 5
     open_ones = browser.find_elements(By.CSS_SELECTOR, "main details[open]")
     assert [each.get_attribute("id") for each in open_ones] == ["readme-what-else-was-found"]
     table = browser.find_element(By.CSS_SELECTOR, "#dca-table-1 table")

@@ -44,7 +44,9 @@ def judge(subject: CellOrClaim, tried: Iterable[Computed]) -> Finding[CellOrClai
 
 
 def compute_cell(cell: Cell) -> list[Computed]:
-    """What each reading that applies gives for a cell, in the order in which they are tried."""
+    """What each reading that applies gives for a cell, in the order in which they are tried; none if it is not held."""
+    if not cell.is_held:
+        return []
     numbers = ((reading, reading.compute(cell)) for reading in READINGS)
     return [
         Computed(reading=reading.name, convention=reading.convention, number=number)

@@ -130,29 +130,38 @@ def _by_outcome(axis: Axes, places: Sequence[tuple[Dot, float]]) -> None:
 def outcomes_figure(counts: Mapping[str, Mapping[str, Counter[Outcome]]], title: str) -> bytes:
     """How many numbers of each source have which outcome: a panel of `counts`, a bar a source."""
     with plt.rc_context(STYLE):
-        height = 1 + 1.7 * len(counts)  # panels above one another: the picture is read on a phone, too
+        # panels above one another: the picture is read on a phone, too
+        height = 1 + sum(0.5 + 0.3 * len(sources) for sources in counts.values())
+        shown = [
+            each for each in Outcome if each in JUDGED or any(c[each] for s in counts.values() for c in s.values())
+        ]
         figure, axes = plt.subplots(len(counts), 1, figsize=(5.8, height), layout="constrained", squeeze=False)
         for axis, (name, sources) in zip(axes[:, 0], counts.items(), strict=True):
-            _outcome_bars(axis, sources)
+            _outcome_bars(axis, sources, shown)
             axis.set_title(f"{sum(count.total() for count in sources.values())} {name}")
         set_heading(figure, title)
-        handles = [plt.Rectangle((0, 0), 1, 1, color=OUTCOME_COLOURS[each], label=each.words) for each in JUDGED]  # type: ignore[attr-defined]
+        handles = [plt.Rectangle((0, 0), 1, 1, color=_colour(each), label=each.words) for each in shown]  # type: ignore[attr-defined]
         figure.legend(handles=handles, loc="outside lower center", ncols=3)
         return to_png(figure)
 
 
+def _colour(outcome: Outcome) -> str:
+    """Grey of what is not judged."""
+    return OUTCOME_COLOURS.get(outcome, PLAIN)
+
+
 def _ink(outcome: Outcome) -> str:
-    return "black" if outcome in LIGHT else "white"
+    return "black" if outcome in LIGHT or outcome not in OUTCOME_COLOURS else "white"
 
 
-def _outcome_bars(axis: Axes, sources: Mapping[str, Counter[Outcome]]) -> None:
+def _outcome_bars(axis: Axes, sources: Mapping[str, Counter[Outcome]], shown: Sequence[Outcome]) -> None:
     names = list(sources)
     widest = max(count.total() for count in sources.values())
     for place, count in enumerate(sources.values()):
         left = 0
-        for outcome in JUDGED:
+        for outcome in shown:
             number = count[outcome]
-            axis.barh(place, number, 0.7, left=left, color=OUTCOME_COLOURS[outcome])
+            axis.barh(place, number, 0.7, left=left, color=_colour(outcome))
             if number > widest / 20:
                 axis.text(
                     left + number / 2, place, str(number), ha="center", va="center", color=_ink(outcome), fontsize=8

@@ -34,6 +34,13 @@ PLAIN, CHANGED = "#9aa5b1", "#c2410c"
 # Paul Tol's muted scheme, which colour-blind readers tell apart; ULSAM has the accent, the plain network grey. Where
 # it ends it starts again, a third darker and then a third lighter.
 _PALETTE = ("#332288", "#88ccee", "#117733", "#882255", "#aa4499", "#44aa99", "#999933", "#ddcc77", "#cc6677")
+GROUP_COLOURS = {
+    "channel": "#332288",
+    "spatial": "#c2410c",
+    "both": "#117733",
+    "replacing": "#aa4499",
+    "dot-product": "#2f7fa8",
+}
 OUTCOME_COLOURS = {
     Outcome.NETWORK: "#0f766e",
     Outcome.NETWORK_TRUNCATED: "#6fc2b4",

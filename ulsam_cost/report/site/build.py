@@ -3,12 +3,12 @@
 import json
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ulsam_cost.audit.evidence import Audit, PlacementTiming
+from ulsam_cost.audit.evidence import Audit, PlacementTiming, field_audit
 from ulsam_cost.errors import CostError
 from ulsam_cost.report.document.html import html
 from ulsam_cost.report.document.markdown import markdown
@@ -16,12 +16,15 @@ from ulsam_cost.report.document.model import Grid, Link, Page, Paragraph, Sectio
 from ulsam_cost.report.figures import costs as cost_figures
 from ulsam_cost.report.figures import style
 from ulsam_cost.report.formats import Table, milliseconds, number, ratio, signed_pct, words
+from ulsam_cost.report.site.catalogue import catalogue_page, catalogue_pictures
+from ulsam_cost.report.site.field import field_page, field_pictures, field_table
 from ulsam_cost.report.site.findings import cells_table, claims_table, source_title
 from ulsam_cost.report.site.networks import conventions_page, layers_pictures, networks_page
 from ulsam_cost.report.site.opening import opening_page, opening_pictures
 from ulsam_cost.report.site.papers import paper_page
-from ulsam_cost.report.site.study import WRITTEN_BY, slower_placements
+from ulsam_cost.report.site.study import WRITTEN_BY, MechanismTimes, mechanism_times, slower_placements
 from ulsam_cost.report.site.table1 import OVERHEADS, records_of_table1, table1_page
+from ulsam_cost.report.site.times import published_pictures, published_times_page
 
 HTML_PAGE = "index.html"
 # The pages of timings differ from run to run: they are written, and not compared.
@@ -31,6 +34,7 @@ OTHERS = ("counters*", "latency_*")
 TIMED_RECORDS = "latency_*.json"
 KINDS = (".md", ".png", ".html")
 _MEASURED = Link("Measured: what the placements do to the time on one device", MEASURED_PAGES[0])
+Found = TypeVar("Found")
 _INLINED = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
 
@@ -40,20 +44,32 @@ def report_files(folder: Path, audit: Audit, *, measured: bool = False) -> dict[
     The page of timings is linked where it stands, or where it is `measured` now.
     """
     timings = (_MEASURED,) if measured or (folder / MEASURED_PAGES[0]).is_file() else ()
-    return render_report(audit, (*_others(folder), *timings), timed_findings(folder))
+    others, times = (*_others(folder), *timings), mechanism_timings(folder)
+    return render_report(audit, others, timed_findings(folder), times)
 
 
-def render_report(audit: Audit, others: tuple[Link, ...] = (), timed: tuple[Text, ...] = ()) -> dict[str, bytes]:
-    """The files of the report on an audit."""
+def render_report(
+    audit: Audit,
+    others: tuple[Link, ...] = (),
+    timed: tuple[Text, ...] = (),
+    mechanisms: tuple[MechanismTimes, ...] = (),
+) -> dict[str, bytes]:
+    """The files of the report on an audit; `timed` and `mechanisms` are what was found of times on some devices."""
     records = records_of_table1()
     pictures = {
         OVERHEADS: cost_figures.overheads_figure(records, "Table 1: six attention modules on 512 x 14 x 14"),
         **opening_pictures(audit),
         **layers_pictures(),
+        **field_pictures(),
+        **catalogue_pictures(),
+        **published_pictures(),
     }
     rest = [
         *(paper_page(source, audit.of(source)) for source in audit.sources),
+        field_page(),
         table1_page(records),
+        catalogue_page(mechanisms),
+        published_times_page(),
         networks_page(audit),
         conventions_page(audit),
         _every_number_page(audit),
@@ -73,14 +89,26 @@ def timed_findings(folder: Path) -> tuple[Text, ...]:
     Raises:
         CostError: for a file of that name that is no such record.
     """
+    return _of_records(folder, slower_placements)
+
+
+def mechanism_timings(folder: Path) -> tuple[MechanismTimes, ...]:
+    """The mechanisms' times on each device whose record stands in the folder.
+
+    Raises:
+        CostError: for a file of that name that is no such record.
+    """
+    return _of_records(folder, mechanism_times)
+
+
+def _of_records(folder: Path, read: Callable[[Any, str], Found | None]) -> tuple[Found, ...]:
     found = []
     for path in sorted(folder.glob(TIMED_RECORDS)):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            found.append(slower_placements(record, f"{path.stem}.md"))
+            found.append(read(json.loads(path.read_text(encoding="utf-8")), f"{path.stem}.md"))
         except (ValueError, KeyError, TypeError):
             raise CostError(f"{path} is not a record of {WRITTEN_BY}: run it again, or move the file away") from None
-    return tuple(filter(None, found))
+    return tuple(each for each in found if each is not None)
 
 
 def _title_of(path: Path) -> str:
@@ -95,15 +123,20 @@ def _contents(pages: Sequence[Page], others: Iterable[Link]) -> tuple[Text, ...]
 
 
 def _every_number_page(audit: Audit) -> Page:
-    """All outcomes in two tables, to sort and to filter."""
+    """All outcomes in three tables, to sort and to filter."""
     source = words("source", "source")
     claims = claims_table(audit.claims)
     return Page(
         "every_number.md",
         "Every printed number in one place",
-        (Paragraph("All cost cells and all claims with their outcomes, for sorting and filtering."),),
+        (
+            Paragraph(
+                "All cost cells, those of the field, and all claims with their outcomes, for sorting and filtering."
+            ),
+        ),
         (
             Section("Cells", (Grid(cells_table(audit.cells, leading=(source, words("table", "table")))),)),
+            Section("Costs of the field", (Grid(field_table(field_audit().cells, leading=(source,))),)),
             Section("Claims", (Grid(Table(columns=(source, *claims.columns), records=_with_source(audit, claims))),)),
         ),
     )

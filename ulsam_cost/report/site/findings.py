@@ -10,7 +10,7 @@ from ulsam_cost.audit.evidence import network_cost
 from ulsam_cost.audit.explanations import explanations, key_of
 from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
 from ulsam_cost.audit.readings import cell_spec
-from ulsam_cost.published import Cell, Claim
+from ulsam_cost.published import Cell, Claim, field_sources
 from ulsam_cost.report.document.model import Shown, Strong, Text
 from ulsam_cost.report.formats import Column, Table, number, words
 from ulsam_cost.report.views.crosscheck import outcomes_table
@@ -41,12 +41,15 @@ PHRASES = {
     Outcome.LAST_DIGIT: "are off by one in the last digit",
     Outcome.EXPLAINED: "disagree for a known reason",
     Outcome.UNEXPLAINED: "are unexplained",
+    Outcome.NOT_HELD: "are not held, because the project lacks the network",
 }
 
 
 def source_title(source: str) -> str:
     """What the report calls a source."""
-    return SOURCES[source][0] if source in SOURCES else source
+    if source in SOURCES:
+        return SOURCES[source][0]
+    return field_sources()[source].title if source in field_sources() else source
 
 
 def outcomes_sentence(findings: Sequence[AnyFinding], what: str) -> Text:
@@ -106,8 +109,8 @@ def cells_table(findings: Sequence[Finding[Cell]], *, leading: tuple[Column, ...
         words("positions", "positions"),
         words("metric", "metric"),
         number("printed", "printed", str),
-        number("computed", "computed", _words),
-        number("off", "off", _words),
+        number("computed", "computed", words_of),
+        number("off", "off", words_of),
         number("derived", "derived"),
         number("counted", "counted"),
         words("reading", "reading"),
@@ -122,7 +125,8 @@ def shown_columns(columns: tuple[Column, ...], records: Sequence[dict[str, Any]]
     return Table(columns=tuple(used), records=records)
 
 
-def _words(value: Shown | None) -> str:
+def words_of(value: Shown | None) -> str:
+    """A table's value in words, nothing where there is none."""
     return "" if value is None else str(value)
 
 
@@ -136,11 +140,12 @@ def _cell_record(finding: Finding[Cell]) -> dict[str, Any]:
         "metric": metric_words(cell.metric),
         "derived": spec and getattr(network_cost(spec).derived, cell.metric),
         "counted": spec and network_cost(spec).counted_number(cell.metric),
-        **_outcome_record(finding),
+        **outcome_record(finding),
     }
 
 
-def _outcome_record(finding: AnyFinding) -> dict[str, Any]:
+def outcome_record(finding: AnyFinding) -> dict[str, Any]:
+    """What a row says of a printed number's outcome."""
     subject, computed = finding.subject, finding.computed
     printed, outcome = Fraction(subject.value), outcome_of(finding)
     off = _off(computed.number / printed - 1) if computed and printed else None
@@ -173,8 +178,8 @@ def _computed(computed: Computed, resolution: Fraction) -> Shown:
 
 
 def _off(share: Fraction) -> Shown:
-    words_of = f"{float(100 * share):+.2f}%"
-    return Shown("0.00%" if words_of in ("+0.00%", "-0.00%") else words_of, float(share))
+    said = f"{float(100 * share):+.2f}%"
+    return Shown("0.00%" if said in ("+0.00%", "-0.00%") else said, float(share))
 
 
 def claims_table(findings: Sequence[Finding[Claim]]) -> Table:
@@ -184,7 +189,7 @@ def claims_table(findings: Sequence[Finding[Claim]]) -> Table:
         words("where", "where"),
         words("statement", "statement"),
         number("printed", "printed", str),
-        number("computed", "computed", _words),
+        number("computed", "computed", words_of),
         words("expression", "computed as"),
         words("outcome", "outcome"),
     )
@@ -197,7 +202,7 @@ def _claim_record(finding: Finding[Claim]) -> dict[str, Any]:
     return {
         **{key: getattr(claim, key) for key in ("id", "where", "statement")},
         "expression": finding.computed and expressions.get(finding.computed.reading),
-        **_outcome_record(finding),
+        **outcome_record(finding),
     }
 
 
@@ -205,7 +210,7 @@ def explanations_table(findings: Iterable[AnyFinding]) -> Table:
     """The explained numbers, a row a reason, with the evidence that must hold."""
     records = []
     for reason, group in by_reason(findings).items():
-        shown = [_outcome_record(finding) for finding in group]
+        shown = [outcome_record(finding) for finding in group]
         records.append(
             {
                 "numbers": names_of(group),
@@ -218,7 +223,7 @@ def explanations_table(findings: Iterable[AnyFinding]) -> Table:
     columns = (
         words("numbers", "number"),
         number("printed", "printed", str),
-        number("computed", "computed", _words),
+        number("computed", "computed", words_of),
         words("reason", "why"),
         words("evidence", "evidence, evaluated on every run"),
     )

@@ -1,5 +1,6 @@
 """The pages of the networks and of the conventions."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ulsam_cost.audit.evidence import COMPARED, Audit, NetworkCost, network_cost
@@ -183,7 +184,7 @@ def conventions_page(audit: Audit) -> Page:
         ),
         (
             Section("What each convention counts", (Grid(_conventions_table()),)),
-            Section("What it gives for the plain networks", (Grid(_numbers_table()),)),
+            Section("What it gives for the plain networks", tuple(map(Grid, _numbers_tables()))),
         ),
     )
 
@@ -197,14 +198,18 @@ def _conventions_table() -> Table:
     return Table(columns=columns, records=records)
 
 
+ON_A_SHEET = 6
 _CONVENTION_HEADINGS = {"name": "convention", "unit": "called", "counts": "what counts", "source": "source"}
 
 
-def _numbers_table() -> Table:
-    costs = {name: network_cost(network_spec(name)) for name in REGISTERED}
-    records = [
-        {"network": get_network(name).title, **{rule: cost.number_under(rule) for rule in CONVENTIONS}}
-        for name, cost in costs.items()
-    ]
-    columns = (words("network", "network"), *(number(name, name) for name in CONVENTIONS))
+def _numbers_tables() -> tuple[Table, ...]:
+    """The conventions' numbers for each network, in several tables, because no sheet is as wide as one."""
+    costs = {get_network(name).title: network_cost(network_spec(name)) for name in REGISTERED}
+    rules = list(CONVENTIONS)
+    return tuple(_numbers_table(costs, rules[at : at + ON_A_SHEET]) for at in range(0, len(rules), ON_A_SHEET))
+
+
+def _numbers_table(costs: Mapping[str, NetworkCost], rules: Sequence[str]) -> Table:
+    records = [{"network": title, **{rule: cost.number_under(rule) for rule in rules}} for title, cost in costs.items()]
+    columns = (words("network", "network"), *(number(rule, rule) for rule in rules))
     return Table(columns=columns, records=records)

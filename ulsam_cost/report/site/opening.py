@@ -11,6 +11,7 @@ from ulsam_cost.formulas.networks import get_network, network_spec
 from ulsam_cost.report.document.model import Block, Grid, Link, Page, Paragraph, Picture, Section, Strong, Text, bullets
 from ulsam_cost.report.figures import audit as figures_audit
 from ulsam_cost.report.figures.audit import Dot
+from ulsam_cost.report.site.field import field_sentence
 from ulsam_cost.report.site.findings import (
     by_reason,
     metric_words,
@@ -73,6 +74,7 @@ def _verdict(audit: Audit, timed: tuple[Text, ...]) -> tuple[Text, ...]:
 def _findings(audit: Audit, records: list[dict[str, Any]]) -> list[Text]:
     return [
         outcomes_sentence(audit.claims, "numbers in the papers' text"),
+        field_sentence(),
         _table1_sentence(records),
         *(_saving(network, positions) for network, positions in COMPARED.items()),
         *_arithmetic_sentence(audit),

@@ -1,12 +1,34 @@
 """What the study of a device (`python -m analyses.latency`) found, read from the record that it leaves."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ulsam_cost.report.document.model import Link, Strong, Text
 
 WRITTEN_BY = "python -m analyses.latency"
 Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MechanismTimes:
+    """The median time of each mechanism by itself, at batch 1 and eager, on a device; `page` shows more of it."""
+
+    device: str
+    page: str
+    median_ms: dict[str, float]
+
+
+def mechanism_times(record: Mapping[str, Any], page: str) -> MechanismTimes | None:
+    """What a record says of the mechanisms by themselves; None if none was timed."""
+    rows = [{**row["facts"], **row} for row in record["rows"]]
+    own = [row for row in rows if row["section"] == "mechanism" and row.get("latency")]
+    times = {
+        row["mechanism"]: row["latency"]["network"]["median_ms"]
+        for row in own
+        if row["batch"] == 1 and row["mode"] == "eager"
+    }
+    return MechanismTimes(device=record["machine"]["name"], page=page, median_ms=times) if times else None
 
 
 def slower_placements(record: Mapping[str, Any], page: str) -> Text | None:

@@ -19,10 +19,12 @@ def story_text(finding: Finding[Cell]) -> str:
     if cell.positions:
         place += f", ULSAM at ({cell.positions})"
     said = f"{place}\nprinted {cell.metric}: {cell.printed} ({exact(plain_number(Fraction(cell.value)))} {cell.unit})"
+    verdict = f"verdict: {finding.verdict.words}"
     if computed is None:
-        return f"{said}\nverdict: {finding.verdict.words}: no reading computes it"
-    meaning = next(reading.meaning for reading in READINGS if reading.name == computed.reading)
-    verdict = f"verdict: {finding.verdict.words}, by {computed.reading} ({meaning})"
+        verdict += ": no reading computes it"
+    else:
+        meaning = next(reading.meaning for reading in READINGS if reading.name == computed.reading)
+        verdict += f", by {computed.reading} ({meaning})"
     return "\n".join((said, *(fill(line, 98) for line in (verdict, finding.explanation) if line)))
 
 
