@@ -7,6 +7,7 @@ from designs import DESIGN, write
 from ulsam_cost.cli import main
 from ulsam_cost.reviewing.toml_file import key_lines
 
+NARROW = "slim: attention at '1': net.py:Narrow gives 1x2x16x16 for 1x8x16x16: one tensor of the same shape"
 RESTS = "net.py:raises() does not give a model: RuntimeError: see the log"
 
 
@@ -42,6 +43,10 @@ CASES = [
     ("net.py:slim", "net.py:raises", 17, f"slim: {RESTS}"),
     ("net.py:slim", "net.py:fails", 17, "slim: net.py:fails does not run on these inputs: RuntimeError: "),
     ("net.py:slim", "net.py:wide", 17, "slim: the model gives 1x5: 1x4, as the baseline, is accepted"),
+    ("net.py:slim", "net.py:net --attention se --after 7.*", 17, "slim: '7.*' matches no submodule"),
+    ("net.py:slim", "net.py:net --attention sa --after 1", 17, "slim: unknown attention mechanism 'sa'"),
+    ("net.py:slim", "net.py:net --attention net.py:Narrow --after 1", 17, NARROW),
+    ("net.py:slim", "net.py:net --after 1", 17, "slim: 'net.py:net --after"),
     ("net.py:net", "net.py:raises", 2, f"baseline: {RESTS}"),
     ('input = "1x3x16x16"\n', "", 2, "baseline: net.py:net gives no example inputs"),
     ('input = "1x3x16x16"', 'input = "1,3"', 2, "baseline: input '1,3': a shape such as 1x3x224x224"),
