@@ -82,6 +82,12 @@ def test_what_is_no_design_is_refused(tmp_path, content, said):
     assert said in result.stderr
 
 
+def test_lines_may_end_as_windows_ends_them(tmp_path):
+    path = write(tmp_path, DESIGN.replace("net.py:slim", "net.py:slime"))
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert f"{path}, line 17: slim: unknown name" in run(path).stderr
+
+
 def test_a_file_that_is_not_there(tmp_path):
     result = run(tmp_path / "none.toml")
     assert result.exit_code == 2

@@ -60,6 +60,14 @@ def test_an_operation_that_another_replaces_is_found(design):
     assert (layer["path"], layer["fate"], layer["what"]) == ("1.1", "changed", "+1 tanh, -1 sigmoid")
 
 
+def test_an_operation_of_the_same_cost_in_its_place_is_found(design):
+    run(write(design.parent, ROOMY, NET.replace(".sigmoid()", ".tanh()")))
+    write(design.parent, ROOMY, NET.replace(".sigmoid()", ".exp()"))
+    change = changes(design)["gated"]
+    assert not any(change["numbers"].values())
+    assert [layer["what"] for layer in change["layers"]] == ["+1 exp, -1 tanh"]
+
+
 def test_a_gain_fails_until_it_is_accepted(design):
     write(design.parent, ROOMY, NET.replace("build(Gate(8))", "build()"))
     assert changes(design)["gated"]["numbers"]["macs"] == -32
@@ -130,7 +138,7 @@ def test_accepted_times_stay_with_costs_that_did_not_change(tmp_path):
     gated, slim = json.loads(file.read_text())["candidates"]
     assert gated["latency"] is None
     assert slim["latency"] == before["candidates"][1]["latency"] is not None
-    write(tmp_path, measured, NET.replace("Linear(width, 4)", "Linear(width, 4, bias=False)"))
+    write(tmp_path, measured, NET.replace("def net(): return build()", "def net(): return build(nn.ReLU())"))
     run(path, "--accept")
     after = json.loads(file.read_text())
     assert [each["latency"] for each in after["candidates"]] == [None, None]
