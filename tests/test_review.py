@@ -146,7 +146,8 @@ def test_measured_candidates_have_times_and_a_verdict_or_a_reason(tmp_path):
 
 @pytest.mark.parametrize("style", ["table", "markdown", "csv", "latex"])
 def test_other_formats_show_the_candidates(tmp_path, style):
-    result = run(write(tmp_path), "--format", style)
+    long = DESIGN.replace('"gated"', f'"{"gated " * 15}"')
+    result = run(write(tmp_path, long), "--format", style)
     assert result.exit_code == 0
     assert "slim" in result.stdout
     assert max(map(len, result.stdout.splitlines() if style == "table" else [""])) <= 100

@@ -8,6 +8,7 @@ from typing import Any
 
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.errors import CostError, UnknownNameError
+from ulsam_cost.plain_text import visible_line
 from ulsam_cost.reviewing.budget import LATENCY, UNITS, Budget, parse_limit
 from ulsam_cost.reviewing.toml_file import Keys, TomlFile, read_toml
 
@@ -131,10 +132,10 @@ class _Table:
 
     def text(self, key: str) -> str:
         if key not in self.data:
-            raise self.file.error(self.keys, f"{key} is missing: a text is accepted")
+            raise self.file.error(self.keys, f"{key} is missing: a text of one line is accepted")
         value = self.data[key]
-        if not isinstance(value, str) or not value.strip():
-            raise self.error(key, f"{key} = {value!r}: a text is accepted")
+        if not isinstance(value, str) or not value.strip() or visible_line(value) != value:
+            raise self.error(key, f"{key} = {value!r}: a text of one line is accepted")
         return value
 
     def words(self, key: str, default: tuple[str, ...] = ()) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from ulsam_cost.report.figures.style import (
     set_heading,
     to_png,
 )
-from ulsam_cost.report.views.review import Spot, grouped_layers, spots, timed_rows
+from ulsam_cost.report.views.review import Spot, grouped_layers, short, spots, timed_rows
 from ulsam_cost.reviewing.budget import UNITS, Verdict
 from ulsam_cost.reviewing.review import Review, Reviewed
 from ulsam_cost.units import format_count, format_ms
@@ -32,7 +32,6 @@ VERDICT_COLOURS = {
 }
 SHOWN = ("macs", "params")
 MARKERS = "osD^vPX<>*"
-NAME_LENGTH = 34
 ROOM_FOR_NUMBERS = 1.45  # the panel's width over the longest bar
 
 
@@ -194,4 +193,4 @@ def ratios_figure(review: Review) -> bytes | None:
 
 
 def _label(name: str) -> str:
-    return plain_label(name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…")
+    return plain_label(short(name))

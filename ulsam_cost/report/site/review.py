@@ -77,6 +77,7 @@ def _budget(review: Review) -> tuple[Section, ...]:
 
 
 def _layers(review: Review) -> Section:
+    differences = view.layers_table(review)
     return Section(
         "Where the cost stands",
         (
@@ -85,7 +86,7 @@ def _layers(review: Review) -> Section:
                 "What differs from the baseline; the rows of a candidate add up to its difference. A new or missing "
                 "module stands with all that is below it. Operations are arithmetic ones, counted as strict does."
             ),
-            Grid(view.layers_table(review)),
+            Grid(differences) if differences.records else Paragraph("No layer differs."),
             Paragraph("The baseline:"),
             Grid(view.baseline_layers_table(review)),
         ),

@@ -73,7 +73,7 @@ def _rows(change: Change, *, every: bool) -> list[dict[str, Any]]:
     """The layers of a model that changed and their sum, or the totals of one that is new or gone."""
     if change.numbers is None:
         costs = change.now or change.before
-        return [{"path": TOTAL, **(costs.totals._asdict() if costs else {})}]
+        return [{"path": TOTAL, **costs.totals._asdict()}] if costs and change.status is not Status.FAILED else []
     layers = _changed(change)
     shown = layers if every else _most(layers, LAYERS_SHOWN)
     rows = [difference_record(layer) for layer in layers if layer in shown]

@@ -25,6 +25,7 @@ from ulsam_cost.units import at_least, format_ms
 
 HEADINGS = {"macs": "MACs", "params": "parameters", "activations": "activations"}
 MOST_GROUPS = 40
+NAME_LENGTH = 34
 CHANGES = {**HEADINGS, "traffic": "elements moved", "operations": "operations"}
 
 
@@ -45,8 +46,14 @@ def candidates_table(review: Review, metrics: Sequence[str] = tuple(HEADINGS)) -
 
 
 def narrow_candidates_table(review: Review) -> Table:
-    """The same for a terminal, without activations."""
-    return candidates_table(review, ("macs", "params"))
+    """The same for a terminal, without activations and with long names cut."""
+    table = candidates_table(review, ("macs", "params"))
+    return Table(columns=table.columns, records=[{**row, "name": short(row["name"])} for row in table.records])
+
+
+def short(name: str) -> str:
+    """A name as a picture or a terminal has room for it."""
+    return name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 1]}…"
 
 
 def _record(costs: Costs, each: Reviewed | None) -> dict[str, Any]:
