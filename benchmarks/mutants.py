@@ -48,7 +48,8 @@ TESTS = {
     "conventions/": ("counter_kinds", "counter_conventions", "printed_networks", "crosscheck_cli"),
     "audit/": ("audit_expressions", "audit", "outcomes", "cells_file", "crosscheck_cli"),
     "counting/rules/": (*COUNTER, "counter_sparse", "counter_quantized", "counter_uncounted", "counter_models"),
-    "counting/fast.py": ("counter_kinds", "counter_products", "counter_attention", "counter_fast", "counter_models"),
+    "counting/fast/": ("counter_kinds", "counter_products", "counter_attention", "counter_fast", "counter_models"),
+    "counting/memo.py": ("counter_memo", "counter_kinds", "counter_calls", "counter_fast", "counter_models"),
     "measuring/samples.py": ("latency", "busy"),
 }
 SWAPPED = {

@@ -49,6 +49,10 @@ as_subclass = torch.Tensor._make_subclass
 
 # What torch.nn.utils.rnn calls to pack sequences and to undo that; they look at lengths.
 pack_sequence, pad_sequence = torch._pack_padded_sequence, torch._pad_packed_sequence
+# A public function that models write, under a name that is not: what it is asked is no tensor.
+assert_function = torch._assert
+# The module of those methods of tensors that are written in Python.
+TENSOR_METHODS = "torch._tensor"
 
 # Under torch.func's transforms tensors hide dimensions, and a meta tensor is made inside of the wrapping.
 transforms = torch._C._functorch

@@ -1,5 +1,7 @@
 """The function mode: every torch function that the model calls, answered from shapes or run on the meta device."""
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from types import FunctionType
 from typing import Any
 
@@ -8,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from ulsam_cost.counting.fast import FAST, Fast, Shape
+from ulsam_cost.counting.fast import FAST, Fast
 from ulsam_cost.counting.higher_order import FOLLOWED, change_scores
 from ulsam_cost.counting.leaves import LEAVES, Leaf
+from ulsam_cost.counting.memo import MISSED, Call, Memo, is_pure, new_tensor
 from ulsam_cost.counting.meta_tensors import META, MetaTensors
 from ulsam_cost.counting.recorder import Recorder
 from ulsam_cost.counting.rules import RULES, Rule, name_of, operands_of
@@ -23,6 +26,7 @@ from ulsam_cost.torch_private import (
     FORWARD_PRE_HOOKS,
     HigherOrderOperator,
     OpOverloadPacket,
+    assert_function,
     current_transform,
     has_global_hooks,
     pack_sequence,
@@ -58,11 +62,21 @@ SPELLINGS = {
     Tensor.matmul: "@",
     torch.relu: "torch.relu",
     Tensor.relu: "torch.relu",
+    torch.linalg.vecdot: "vecdot",
     torch.softmax: "torch.softmax",
     Tensor.softmax: "torch.softmax",
 }
 # Functions of a tensor's shape.
-PLAIN = frozenset({Tensor.dim, Tensor.size, Tensor.numel, Tensor.ndimension, Tensor.stride, Tensor.is_floating_point})
+PLAIN_PROPERTIES = ("shape", "ndim", "dtype", "layout", "requires_grad", "is_meta", "is_leaf", "itemsize")
+PLAIN = frozenset(
+    {
+        *(Tensor.dim, Tensor.size, Tensor.numel, Tensor.ndimension, Tensor.stride, Tensor.is_contiguous),
+        *(Tensor.is_floating_point, Tensor.is_complex, Tensor.element_size, Tensor.__len__),
+        *(getattr(Tensor, name).__get__ for name in PLAIN_PROPERTIES),
+    }
+)
+NO_OPTIONS: dict[str, Any] = {}
+INDICES = frozenset({int, type(None), type(...)})
 # Functions that give a view of their first operand, and those that do so where it lies in memory in order.
 VIEWS = frozenset(
     {
@@ -102,6 +116,7 @@ FILLED = {
 }
 # Functions written in Python whose pieces are recorded one by one.
 OPEN = frozenset({F.multi_head_attention_forward, torch.autograd.grad})
+Way = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
 class FunctionMode(TorchFunctionMode):
@@ -114,21 +129,56 @@ class FunctionMode(TorchFunctionMode):
         self._scope, self._record, self._tensors, self._fast, self._values = scope, record, tensors, fast, values
         self._leaves: dict[type, Leaf] = LEAVES if fast and not has_global_hooks() else {}  # type: ignore[no-untyped-call]
         self._no_functions = without_functions()
-        self._kinds: dict[tuple[Shape, torch.dtype], Tensor] = {}
+        self._memo = Memo(record, tensors, self._looks_at)
+        self._ways: dict[Any, Way] = {}  # of functions that were called
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
+        way = self._ways.get(func)
+        if way is None:
+            way = self._ways[func] = self._way_of(func)
+        return way(func, args, kwargs or {})
+
+    def _way_of(self, func: Any) -> Way:
+        if func in PLAIN:
+            return _run_plainly
+        if func is assert_function:
+            return self._assert
+        if not self._fast or func in OPEN or func in FILLED:
+            return self._run_entry
+        if func in VIEWS or func in VIEWS_IF_IN_ORDER or func is Tensor.__getitem__:
+            return self._view
+        return self._run_or_repeat if is_pure(func) else self._run_entry
+
+    def _run_or_repeat(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Answer a function, or run it and remember what it did."""
+        if is_grad_enabled() or current_transform() is not None:
+            return self._run_entry(func, args, kwargs)
+        call = self._memo.call_of(func, args, kwargs)
+        if call is None:
+            return self._run_entry(func, args, kwargs)
+        result = self._answer(call, func, args, kwargs)
+        return self._memo.run(call, self._run_entry, func, args, kwargs) if result is UNANSWERED else result
+
+    def _looks_at(self, func: Any, tensor: Tensor) -> bool:
+        """Whether a function may look at the value of an operand: numbers may stand for sizes, rows for lengths."""
+        if not self._tensors.known.has(tensor):
+            return False
+        is_row_of_lengths = func in RECURRENT and not tensor.is_floating_point()
+        return not tensor.dim() or func in LOOKS or is_row_of_lengths or isinstance(func, OpOverloadPacket)
+
+    def _assert(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        run = _run_plainly if args and type(args[0]) is bool else self._run_entry
+        return run(func, args, kwargs)
+
+    def _run_entry(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a function, as a whole where its entry of the fast path says so."""
         entry = FAST.get(func)
         if entry is None:
-            return func(*args, **kwargs) if func in PLAIN else self._call(func, args, kwargs)
-        if self._fast:
-            result = self._answer(entry, args, kwargs)
-            if result is not UNANSWERED:
-                return result
-        name = _named(entry.operator, args, kwargs)
-        if entry.whole is None or _is_transformed() or not all(map(is_plain, tensors_of(args, kwargs))):
+            return self._call(func, args, kwargs)
+        name = _named(_plain_name(func), args, kwargs)
+        if not entry.whole or _is_transformed() or not all(map(is_plain, tensors_of(args, kwargs))):
             return self._run(func, name, args, kwargs)
-        return self._run_whole(func, name, entry.whole, args, kwargs, in_order=entry.in_order)
+        return self._run_whole(func, name, entry.rule, args, kwargs, in_order=entry.in_order)
 
     def answer_leaf(self, module: nn.Module, x: Any) -> Any:
         """The result of a leaf of the model on one operand, or UNANSWERED."""
@@ -141,56 +191,53 @@ class FunctionMode(TorchFunctionMode):
         names = scope.names.get(id(module))
         if names is None or is_grad_enabled() or current_transform() is not None:
             return UNANSWERED
-        record, path, above = self._record, scope.path, scope.module
-        scope.path, scope.module = names
-        record.operator, answer_of = leaf
+        function, operands_of_leaf = leaf
         with self._no_functions:
-            answer = answer_of(record, module, x) if x.is_meta else None
-            record.operator, scope.path, scope.module = "", path, above
-            if answer is None:
+            operands = operands_of_leaf(module, x) if x.is_meta else None
+            call = None if operands is None else self._memo.call_of(function, operands, NO_OPTIONS)
+            if call is None:
                 return UNANSWERED
-            return answer if isinstance(answer, Tensor) else self._new(answer, x.dtype)
+            path, above = scope.path, scope.module
+            scope.path, scope.module = names
+            try:
+                return self._answer(call, function, operands, NO_OPTIONS)
+            finally:
+                scope.path, scope.module = path, above
 
-    def _answer(self, entry: Fast, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if is_grad_enabled() or _is_transformed() or not self._have_no_values(args):
+    def _answer(self, call: Call, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """What a function gives without running, recorded, or UNANSWERED."""
+        result = self._memo.again(call, func, args, kwargs)
+        if result is not MISSED:
+            return result
+        entry = FAST.get(func)
+        if entry is None:
             return UNANSWERED
-        record = self._record
-        record.operator = entry.operator
         try:
-            answer = entry.answer(record, *args, **kwargs)
-        except TypeError:  # operands under names that the entry does not know
+            found = entry.infer(*args, **kwargs)
+        except (AttributeError, IndexError, TypeError, ValueError):  # operands that the entry does not know
             return UNANSWERED
+        if found is None:
+            return UNANSWERED
+        made = list(map(id, call[1])).index(id(found)) if isinstance(found, Tensor) else new_tensor(*found)
+        return self._memo.answer(call, made, lambda result: self._record_entry(entry, func, result, args, kwargs))
+
+    def _record_entry(self, entry: Fast, func: Any, result: Tensor, args: Any, kwargs: dict[str, Any]) -> None:
+        """Record a function that does not run."""
+        record = self._record
+        record.operator = _plain_name(func)
+        try:
+            entry.rule(record, result, *args, **kwargs)
         finally:
             record.operator = ""
-        if answer is None:
-            return UNANSWERED
-        if isinstance(answer, Tensor):
-            return answer
-        result = self._new(answer, args[entry.dtype_of].dtype)
-        if entry.in_order:
-            with without_dispatch():
-                return in_order_of(args[0], result)
-        return result
-
-    def _have_no_values(self, args: tuple[Any, ...]) -> bool:
-        """Whether an operand of the first two has none: what is computed of known ones is not answered for."""
-        if not args or args[0].is_meta:
-            return bool(args)
-        other = args[1] if len(args) > 1 else None
-        return isinstance(other, Tensor) and (other.is_meta or self._tensors.is_parameter(other))
-
-    def _new(self, shape: Shape, dtype: torch.dtype) -> Tensor:
-        """A new meta tensor; detaching one of the same kind is the quickest way to it."""
-        with without_dispatch():
-            kind = self._kinds.get((shape, dtype))
-            if kind is None:
-                kind = self._kinds[shape, dtype] = torch.empty(shape, dtype=dtype, device=META)
-            return kind.detach()
 
     def _call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+<<<<<<< HEAD
         if isinstance(function, HigherOrderOperator):
             return self._run_higher(function, args, kwargs)
         name = str(SPELLINGS.get(function) or getattr(function, "__name__", function))
+=======
+        name = _plain_name(function)
+>>>>>>> faa12d8 (Common functions are answered by shape alone and recorded by the dispatcher's rules; any function that is called again on operands of the same kinds is recorded again; a benchmark of first counts)
         if name == "__get__":
             return self._get_property(function, args, kwargs)
         if function in READERS and not self._values:
@@ -200,8 +247,6 @@ class FunctionMode(TorchFunctionMode):
         if function in FILLED and not self._values and args and args[0].is_meta and not _is_transformed():
             blank = self._tensors.blank(args[0], of_its_shape=FILLED[function])
             args = args if blank is None else (blank, *args[1:])
-        if self._is_view(function, args):
-            return self._view(function, args, kwargs)
         if function in OPEN:
             return self._run_open(function, args, kwargs)
         return self._run_named(function, name, args, kwargs)
@@ -214,25 +259,27 @@ class FunctionMode(TorchFunctionMode):
             return self._run_whole(function, name_of(packet), RULES[packet], args, kwargs)
         return self._run(function, name_of(packet), args, kwargs)
 
-    def _is_view(self, function: Any, args: tuple[Any, ...]) -> bool:
-        if not self._fast or not args or not isinstance(args[0], Tensor) or not args[0].is_meta or _is_transformed():
-            return False
-        if function in VIEWS or (function in VIEWS_IF_IN_ORDER and args[0].is_contiguous()):
-            return _has_plain_sizes(args)
-        return False
-
-    def _view(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    def _view(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if not args or not isinstance(args[0], Tensor) or not args[0].is_meta or _is_transformed():
+            return self._run_entry(func, args, kwargs)
+        if not (func in VIEWS or (_is_basic(args[1]) if func is Tensor.__getitem__ else args[0].is_contiguous())):
+            return self._run_or_repeat(func, args, kwargs)
+        if not _has_plain_sizes(args):
+            return self._run_entry(func, args, kwargs)
         with without_dispatch():
-            views = function(*args, **kwargs)
+            views = func(*args, **kwargs)
         self._tensors.alias(args[0], views)
         return views
 
     def _get_property(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        value = function(*args, **kwargs)
+        is_complex = args[0].is_complex()
+        with without_dispatch() if self._fast and args[0].is_meta and not is_complex else nullcontext():
+            value = function(*args, **kwargs)
         if isinstance(value, Tensor):
-            self._tensors.alias(args[0], value)
+            self._memo.negatives = self._memo.negatives or is_complex
         elif isinstance(value, torch.device) and self._tensors.is_on_meta and not self._values:
             return value if self._tensors.known.is_on_cpu(args[0]) else META
+            self._tensors.alias(args[0], value)
         return value
 
     def _read(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -350,6 +397,10 @@ def seen_through(function: Any) -> FunctionType:
     return twin
 
 
+def _run_plainly(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return func(*args, **kwargs)
+
+
 def _is_transformed() -> bool:
     """Whether vmap or the like hides dimensions of the tensors that a function sees."""
     return current_transform() is not None
@@ -361,6 +412,20 @@ def _has_plain_sizes(args: tuple[Any, ...]) -> bool:
         if isinstance(arg, Tensor) or (isinstance(arg, tuple | list) and Tensor in map(type, arg)):
             return False
     return True
+
+
+def _is_basic(index: Any) -> bool:
+    """Whether an index gives a view: it holds whole numbers, slices, None and `...`."""
+    parts = index if type(index) is tuple else (index,)
+    return all(type(part) in INDICES or (type(part) is slice and _is_plain_slice(part)) for part in parts)
+
+
+def _is_plain_slice(part: slice) -> bool:
+    return {type(part.start), type(part.stop), type(part.step)} <= {int, type(None)}
+
+
+def _plain_name(function: Any) -> str:
+    return SPELLINGS.get(function) or str(getattr(function, "__name__", function))
 
 
 def in_order_of(x: Tensor, result: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from ulsam_cost.torch_private import BUFFERS, MODULES, NON_PERSISTENT, PARAMETERS
+from ulsam_cost.torch_private import BUFFERS, MODULES, NON_PERSISTENT, PARAMETERS, without_dispatch, without_functions
 
 # What cannot change, or is what it is by its identity.
 UNCHANGING: frozenset[type] = frozenset(
@@ -82,7 +82,8 @@ class LightTable(dict[str, Any]):
         """Give the tensors their twins."""
         if self.given is not self:
             given, self.given = self.given, self
-            dict.update(self, self.twins.table(given))
+            with without_functions(), without_dispatch():
+                dict.update(self, self.twins.table(given))
 
     def __reduce__(self) -> Any:
         return dict, (dict(self),)

@@ -35,11 +35,16 @@ class MetaTensors:
         self._indexed, self._memo = index.parameters, twins.memo
         self._unclaimed = dict(index.parameters)
         self._packed = dict(index.packed)
-        self._parameter_of = twins.parameters  # tensor -> the parameter that it is, stands for or views
+        # By the id of a tensor that of the parameter that it is, stands for or views.
+        self.parameters = self._parameter_of = twins.parameters
 
     def is_parameter(self, tensor: Any) -> bool:
         """Whether a tensor is a parameter of the model, its meta tensor, or a view of one."""
         return id(tensor) in self._parameter_of
+
+    def parameter_of(self, tensor: Any) -> int | None:
+        """The id of the parameter that a tensor is, stands for or views."""
+        return self._parameter_of.get(id(tensor))
 
     def charge_params(self, tensors: Iterable[Any], path: str) -> int:
         """The number of parameters among these that nothing was charged for; packed ones are those of the path."""

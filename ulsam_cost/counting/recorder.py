@@ -14,6 +14,8 @@ from ulsam_cost.counting.scope import Scope
 from ulsam_cost.tensors import first_tensor, shape_of, tensors_of
 
 Shapes = tuple[tuple[int, ...], ...]
+# Of an operation all but where it ran and the parameters that it was charged with, and the operands that they were.
+Again = tuple[tuple[Any, ...], int, tuple[Any, ...], tuple[int, ...]]
 _make_op = tuple.__new__
 NO_TENSORS: tuple[Any, ...] = ()
 
@@ -33,6 +35,7 @@ class Recorder:
         self.operator = ""
         self.muted = False
         self.learned = False  # whether what runs is the backward of a product with a parameter
+        self.charged: list[list[int]] | None = None  # while wanted: which parameters each operation is charged with
         self._operands: Any = ()  # of the operation whose rule is at work
         self._scope, self._tensors = scope, tensors
 
@@ -79,6 +82,16 @@ class Recorder:
         shape = tuple(output)
         fields = path, kind, operator, shape, macs, reads, writes, charged, reduction, leaf, is_complex, operations
         self.ops.append(_make_op(OpCost, fields))
+        if self.charged is not None:
+            owners = map(self._tensors.parameter_of, params)
+            self.charged.append([owner for owner in owners if owner is not None])
+
+    def again(self, ops: tuple[Again, ...], operands: Sequence[Tensor]) -> None:
+        """Record operations as they were recorded before, with other operands and at another place."""
+        path, module, append = self._scope.path, self._scope.module, self.ops.append
+        for work, reduction, rest, charged in ops:
+            params = self._tensors.charge_params([operands[at] for at in charged], path) if charged else 0
+            append(_make_op(OpCost, (path, *work, params, reduction, module, *rest)))
 
     def add(self, other: "Recorder") -> None:
         """Add what was recorded of a part of the run."""

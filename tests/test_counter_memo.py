@@ -1,0 +1,135 @@
+"""A function that is called again on operands of the same kinds is recorded again, and does not run."""
+
+import pytest
+import torch
+from counting import Call, count_both_ways, zeros
+from torch import nn
+from torch.nn import functional as F
+
+import ulsam_cost as uc
+from ulsam_cost.counting.dispatch_mode import DispatchMode
+
+
+@pytest.fixture
+def ran(monkeypatch):
+    """The operations that the dispatcher runs."""
+    names = []
+    run = DispatchMode._run
+
+    def heard(self, operator, args, kwargs):
+        names.append(operator.overloadpacket.__name__)
+        return run(self, operator, args, kwargs)
+
+    monkeypatch.setattr(DispatchMode, "_run", heard)
+    return names
+
+
+def repeated(function, times=5):
+    def forward(x):
+        for _ in range(times):
+            x = function(x)
+        return x
+
+    return Call(forward)
+
+
+def test_what_ran_once_runs_no_more(ran):
+    count = uc.count(repeated(lambda x: torch.cumsum(x, 1)), zeros(2, 3))
+    assert ran == ["cumsum"]
+    assert [op.operator for op in count.cost.ops] == 5 * ["cumsum"]
+    assert count.cost.reads == 5 * 2 * 3
+
+
+def test_an_lstm_that_is_called_again_does_not_run_again(ran):
+    layer = nn.LSTM(4, 4, batch_first=True)
+    model = repeated(lambda x: layer(x)[0], 3)
+    assert count_both_ways(model, zeros(2, 6, 4)).macs == 3 * (2 * 6 * (4 * 4) * (4 + 4))
+    ran.clear()
+    uc.count(model, zeros(2, 6, 4))
+    of_three = ran.copy()
+    ran.clear()
+    uc.count(repeated(lambda x: layer(x)[0], 5), zeros(2, 6, 4))
+    # The states that it begins with are made anew; its results lie in memory in another order than the first input.
+    assert ran[: len(of_three)] == of_three
+    assert set(ran[len(of_three) :]) == {"zeros"}
+
+
+def test_each_layer_is_charged_with_parameters_of_its_own():
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(4, 4, 3))
+
+        def forward(self, x):
+            return F.conv1d(x, self.weight, padding="same")
+
+    count = count_both_ways(nn.Sequential(Layer(), Layer(), Layer()), zeros(2, 4, 5))
+    assert [(op.path, op.params) for op in count.cost.ops if op.macs] == [(str(at), 4 * 4 * 3) for at in range(3)]
+
+
+def test_a_product_with_a_parameter_is_not_one_of_activations():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(4, 4))
+
+        def forward(self, x):
+            return torch.einsum("ij,jk->ik", x, x), torch.einsum("ij,jk->ik", x, self.weight)
+
+    kinds = count_both_ways(Model(), zeros(4, 4)).by_kind()
+    assert {kind.value: part.macs for kind, part in kinds.items() if part.macs} == {"matmul": 4**3, "linear": 4**3}
+
+
+def test_numbers_that_are_equal_are_no_less_different():
+    # 2 == 2.0: the one power is of integers, the other of floats
+    def forward(x):
+        ints = x.to(torch.int64)
+        return [(ints**exponent).dtype for exponent in (2, 2.0, 2, 2.0)] == 2 * [torch.int64, torch.float32]
+
+    seen = []
+    count_both_ways(Call(lambda x: seen.append(forward(x))), zeros(2, 3))
+    assert seen == [] or all(seen)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(lambda x: x.cumsum_(1), id="in place"),
+        pytest.param(lambda x: x.index_select(0, torch.tensor([1, 0])), id="constants"),
+        pytest.param(lambda x: x.unfold(0, 2, 1)[0].T.contiguous(), id="a view"),
+        pytest.param(lambda x: x.sort(1).values, id="two results with names"),
+        pytest.param(lambda x: torch.cat(x.tensor_split(2)), id="a list"),
+        pytest.param(lambda x: x.t().cumsum(0).t(), id="strides"),
+    ],
+)
+def test_results_are_what_they_would_be(function):
+    shapes = []
+
+    def forward(x):
+        for _ in range(3):
+            x = function(x)
+            shapes.append((tuple(x.shape), x.stride(), x.dtype))
+        return x
+
+    class Model(nn.Module):
+        def forward(self, x):
+            return forward(x)
+
+    count = count_both_ways(Model(), zeros(2, 2))
+    assert len(count.cost.ops) % 3 == 0
+    assert shapes[:3] == shapes[3:6]
+
+
+def test_a_users_own_function_runs_each_time():
+    calls = []
+
+    class Model(nn.Module):
+        def forward(self, x):
+            return [torch.overrides.handle_torch_function(own_function, (x,), x) for _ in range(3)]
+
+    def own_function(x):
+        calls.append(x)
+        return x.cumsum(0)
+
+    count = uc.count(Model(), zeros(2, 3))
+    assert len(calls) == len(count.cost.ops) == 3
