@@ -51,7 +51,7 @@ def test_an_lstm_that_is_called_again_does_not_run_again(ran):
     uc.count(repeated(lambda x: layer(x)[0], 5), zeros(2, 6, 4))
     # The states that it begins with are made anew; its results lie in memory in another order than the first input.
     assert ran[: len(of_three)] == of_three
-    assert set(ran[len(of_three) :]) == {"zeros"}
+    assert set(ran[len(of_three) :]) <= {"zeros", "detach"}
 
 
 def test_each_layer_is_charged_with_parameters_of_its_own():

@@ -277,9 +277,9 @@ class FunctionMode(TorchFunctionMode):
             value = function(*args, **kwargs)
         if isinstance(value, Tensor):
             self._memo.negatives = self._memo.negatives or is_complex
+            self._tensors.alias(args[0], value)
         elif isinstance(value, torch.device) and self._tensors.is_on_meta and not self._values:
             return value if self._tensors.known.is_on_cpu(args[0]) else META
-            self._tensors.alias(args[0], value)
         return value
 
     def _read(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
