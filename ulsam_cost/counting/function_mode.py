@@ -7,10 +7,23 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from ulsam_cost.counting.fast import FAST, Fast
+from ulsam_cost.counting.functions import (
+    EXITS,
+    FILLED,
+    INDICES,
+    LOOKS,
+    NO_OPTIONS,
+    OPEN,
+    PLAIN,
+    READERS,
+    RECURRENT,
+    SPELLINGS,
+    VIEWS,
+    VIEWS_IF_IN_ORDER,
+)
 from ulsam_cost.counting.higher_order import FOLLOWED, change_scores
 from ulsam_cost.counting.leaves import LEAVES, Leaf
 from ulsam_cost.counting.memo import MISSED, Call, Memo, is_pure, new_tensor
@@ -29,8 +42,6 @@ from ulsam_cost.torch_private import (
     assert_function,
     current_transform,
     has_global_hooks,
-    pack_sequence,
-    pad_sequence,
     qualified_name,
     without_dispatch,
     without_functions,
@@ -38,84 +49,6 @@ from ulsam_cost.torch_private import (
 
 is_grad_enabled = torch.is_grad_enabled
 
-# Functions that read values: a tensor that nothing has written to may be asked.
-READERS = frozenset(
-    {
-        Tensor.item,
-        Tensor.tolist,
-        Tensor.numpy,
-        Tensor.__array__,
-        Tensor.__bool__,
-        Tensor.__int__,
-        Tensor.__float__,
-        Tensor.__index__,
-        Tensor.__contains__,
-    }
-)
-# Functions after which the work is another library's, and is not seen.
-NUMPY: tuple[Any, ...] = (Tensor.numpy, Tensor.__array__)
-EXITS = frozenset(NUMPY)
-# Functions whose plain names tools give to others: nn.functional's, or the operators * and + and @.
-SPELLINGS = {
-    torch.mul: "torch.mul",
-    torch.add: "torch.add",
-    Tensor.matmul: "@",
-    torch.relu: "torch.relu",
-    Tensor.relu: "torch.relu",
-    torch.linalg.vecdot: "vecdot",
-    torch.softmax: "torch.softmax",
-    Tensor.softmax: "torch.softmax",
-}
-# Functions of a tensor's shape.
-PLAIN_PROPERTIES = ("shape", "ndim", "dtype", "layout", "requires_grad", "is_meta", "is_leaf", "itemsize")
-PLAIN = frozenset(
-    {
-        *(Tensor.dim, Tensor.size, Tensor.numel, Tensor.ndimension, Tensor.stride, Tensor.is_contiguous),
-        *(Tensor.is_floating_point, Tensor.is_complex, Tensor.element_size, Tensor.__len__),
-        *(getattr(Tensor, name).__get__ for name in PLAIN_PROPERTIES),
-    }
-)
-NO_OPTIONS: dict[str, Any] = {}
-INDICES = frozenset({int, type(None), type(...)})
-# Functions that give a view of their first operand, and those that do so where it lies in memory in order.
-VIEWS = frozenset(
-    {
-        Tensor.view,
-        Tensor.transpose,
-        torch.transpose,
-        Tensor.permute,
-        torch.permute,
-        Tensor.unsqueeze,
-        torch.unsqueeze,
-        Tensor.squeeze,
-        torch.squeeze,
-        Tensor.expand,
-        Tensor.chunk,
-        torch.chunk,
-        Tensor.split,
-        torch.split,
-        Tensor.unbind,
-        torch.unbind,
-        Tensor.detach,
-    }
-)
-VIEWS_IF_IN_ORDER = frozenset({Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape, Tensor.contiguous})
-# Functions that look at the values of some operands, and those that look at nothing but the shape of one.
-LOOKS = frozenset(
-    {
-        *(Tensor.__getitem__, Tensor.masked_select, torch.masked_select),
-        *(Tensor.repeat_interleave, torch.repeat_interleave, pack_sequence, pad_sequence),
-        *(Tensor.to, Tensor.type_as, Tensor.expand_as, Tensor.view_as, Tensor.reshape_as),
-    }
-)
-RECURRENT = frozenset({torch.lstm, torch.gru, torch.rnn_tanh, torch.rnn_relu})
-# Functions that take a tensor for its dtype, and whether for its shape, too.
-FILLED = {
-    **dict.fromkeys((torch.zeros_like, torch.ones_like, torch.full_like), True),
-    **dict.fromkeys((Tensor.new_zeros, Tensor.new_ones, Tensor.new_full), False),
-}
-# Functions written in Python whose pieces are recorded one by one.
-OPEN = frozenset({F.multi_head_attention_forward, torch.autograd.grad})
 Way = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
@@ -231,13 +164,9 @@ class FunctionMode(TorchFunctionMode):
             record.operator = ""
 
     def _call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-<<<<<<< HEAD
         if isinstance(function, HigherOrderOperator):
             return self._run_higher(function, args, kwargs)
-        name = str(SPELLINGS.get(function) or getattr(function, "__name__", function))
-=======
         name = _plain_name(function)
->>>>>>> faa12d8 (Common functions are answered by shape alone and recorded by the dispatcher's rules; any function that is called again on operands of the same kinds is recorded again; a benchmark of first counts)
         if name == "__get__":
             return self._get_property(function, args, kwargs)
         if function in READERS and not self._values:
