@@ -366,7 +366,7 @@ class Keep(nn.Module):
 
 # Functions of which the meta device refuses all that the CPU refuses.
 AS_STRICT = {
-    *(F.conv1d, F.conv2d, F.conv3d, F.linear, torch.matmul, Tensor.matmul, torch.linalg.vecdot, F.embedding),
+    *(F.conv1d, F.conv2d, F.conv3d, F.linear, torch.linalg.vecdot, F.embedding),
     *(F.scaled_dot_product_attention, F.batch_norm, F.layer_norm, torch.max_pool2d, F.adaptive_avg_pool2d, F.relu),
     *(F.relu6, F.hardtanh, F.silu, F.gelu, torch.sigmoid, Tensor.sigmoid, F.sigmoid, F.softmax, Tensor.add),
     *(Tensor.add_, Tensor.mul, F.dropout),
