@@ -36,6 +36,7 @@ HOMES = {
     "psutil": ("measuring",),
     "pyarrow": ("sweeping",),
     "distributed": ("sweeping",),
+    "onnx": ("counting/onnx",),
     "platformdirs": ("measuring",),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -183,9 +183,9 @@ def _model_cost(user: UserCell, *, allow_code: bool) -> tuple[Cost, Callable[[st
     if names_spec(user.model) and not user.inputs and not (spec := spec_from_text(user.model)).underived:
         return layers_cost(network_layers(spec)), lambda convention: ""
     from ulsam_cost.counting.loaded import count_loaded
-    from ulsam_cost.counting.loading import load_model
+    from ulsam_cost.counting.loading import load_to_count
 
-    counted = count_loaded(load_model(user.model, inputs=user.inputs))
+    counted = count_loaded(load_to_count(user.model, inputs=user.inputs))
     return counted.cost, counted.left_out
 
 

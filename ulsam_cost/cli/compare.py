@@ -26,16 +26,16 @@ def command(
     moved is told apart; their differences add up to those of the totals.
 
     Each of A, B, C is a network with its options in one string, as in "resnet50 --attention se --connection dca",
-    or a MODEL: FILE.py:NAME or package.module:NAME.
+    or a MODEL: FILE.py:NAME, package.module:NAME or FILE.onnx.
     """
     from ulsam_cost.counting.compare import compare_loaded
-    from ulsam_cost.counting.loading import load_model
+    from ulsam_cost.counting.loading import load_to_count
     from ulsam_cost.formulas.networks.text import names_network
     from ulsam_cost.report.views import compare as views
 
     if layers and modules:
         raise CostError("--layers or --modules is accepted, not both")
-    loaded = [load_model(text, inputs=() if names_network(text) else inputs) for text in models]
+    loaded = [load_to_count(text, inputs=() if names_network(text) else inputs) for text in models]
     comparison = compare_loaded(loaded, depth)
     if style_of_output == "json":
         echo(to_json(comparison.to_dict()))

@@ -58,11 +58,11 @@ def command(
     """What any model costs: its MACs, parameters and activations, and its number under each convention.
 
     MODEL is a network's name with its options in one string, FILE.py:NAME or package.module:NAME, where NAME is an
-    nn.Module, or a callable without arguments that gives one or a pair of it and its example inputs.
+    nn.Module, or a callable without arguments that gives one or a pair of it and its example inputs; or FILE.onnx,
+    whose nodes are counted, with --input where the file leaves sizes open.
     """
     from ulsam_cost.counting.loaded import count_loaded
-    from ulsam_cost.counting.loading import load_model
-    from ulsam_cost.counting.modules import module_classes
+    from ulsam_cost.counting.loading import load_model, load_to_count
     from ulsam_cost.peers import peer_numbers
     from ulsam_cost.report.figures.count import count_figure
     from ulsam_cost.report.files import require_file, write_file
@@ -74,13 +74,15 @@ def command(
         raise CostError("--by call or --train is accepted, not both: a backward pass has no calls of modules")
     if figure is not None:
         require_file(figure)
-    loaded = load_model(model, inputs=inputs, device="cpu" if peers else "meta")
-    calls = _calls(loaded) if by == "call" else None
+    # a file has no module that could run
+    module = load_model(model, inputs=inputs, device="cpu" if peers else "meta") if peers or by == "call" else None
+    loaded = module or load_to_count(model, inputs=inputs)
+    calls = _calls(module) if module and by == "call" else None
     counted = calls.counted if calls else count_loaded(loaded, train=train)
     record = count.count_record(loaded, counted, depth)
     if calls:
-        record["calls"] = count.call_records(module_classes(loaded.model), calls, depth)
-    numbers = peer_numbers(loaded.model, loaded.inputs, counted.cost) if peers else []
+        record["calls"] = count.call_records(loaded.classes, calls, depth)
+    numbers = peer_numbers(module.model, module.inputs, counted.cost) if module and peers else []
     if figure is not None:
         write_file(figure, count_figure(record))
     _print(record, counted, by, numbers, style_of_output)

@@ -80,14 +80,14 @@ def _explain_models(
         raise CostError(f"{len(models)} models and {len(numbers)} printed numbers: one for each is accepted")
     from ulsam_cost.audit.solve import solve
     from ulsam_cost.counting.loaded import count_loaded
-    from ulsam_cost.counting.loading import load_model
+    from ulsam_cost.counting.loading import load_to_count
     from ulsam_cost.report.views import explain
     from ulsam_cost.units import parse_printed
 
     printed = [parse_printed(text) for text in numbers]
     if any(number.value <= 0 for number in printed):
         raise CostError(f"printed {', '.join(numbers)}: positive numbers are accepted")
-    counts = [count_loaded(load_model(text, inputs=inputs)) for text in models]
+    counts = [count_loaded(load_to_count(text, inputs=inputs)) for text in models]
     for text, counted in zip(models, counts, strict=True):
         if not counted.complete:
             raise CostError(

@@ -1,7 +1,7 @@
 """Networks side by side: what each costs, and where they part."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Any, ClassVar
 
@@ -18,8 +18,8 @@ from ulsam_cost.counting.differences import (
     module_differences,
     totals_of,
 )
-from ulsam_cost.counting.loaded import LoadedModel, count_loaded
-from ulsam_cost.counting.loading import load_model
+from ulsam_cost.counting.loaded import Loaded, LoadedModel, count_loaded
+from ulsam_cost.counting.loading import load_to_count
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import layer_of, layer_parts, layers_cost, network_layers, split_by_layer
 from ulsam_cost.frames import Framed
@@ -190,15 +190,15 @@ def _name(model: nn.Module | str) -> str:
     return model if isinstance(model, str) else type(model).__name__
 
 
-def _loaded(name: str, model: nn.Module | str, inputs: Any) -> LoadedModel:
+def _loaded(name: str, model: nn.Module | str, inputs: Any) -> Loaded:
     if isinstance(model, str):
-        return replace(load_model(model), name=name)
+        return load_to_count(model, name=name)
     if inputs is None:
         raise CostError(f"{name} is a module, and no inputs are given: compare(models, inputs) is accepted")
     return LoadedModel(name=name, model=model, inputs=inputs)
 
 
-def compare_loaded(loaded: Sequence[LoadedModel], depth: int = DEPTH) -> Comparison:
+def compare_loaded(loaded: Sequence[Loaded], depth: int = DEPTH) -> Comparison:
     """Compare models with their inputs; errors as in `compare`."""
     if not 2 <= len(loaded) <= MOST_MODELS:
         raise CostError(f"{len(loaded)} to compare: 2 to {MOST_MODELS} networks are accepted")
@@ -210,7 +210,7 @@ def compare_loaded(loaded: Sequence[LoadedModel], depth: int = DEPTH) -> Compari
         _by_layer(each, counted) if numbered else _by_module(counted, depth)
         for each, counted in zip(loaded, counts, strict=True)
     ]
-    first = CountedModel(loaded[0].model, counts[0])
+    first = CountedModel(loaded[0].labels, counts[0])
     networks = (
         ComparedNetwork(
             letter=letter,
@@ -219,14 +219,14 @@ def compare_loaded(loaded: Sequence[LoadedModel], depth: int = DEPTH) -> Compari
             first=totals_of(counts[0], complete=counts[0].complete),
             left_out=counted.left_out(),
             uncounted=len(counted.uncounted),
-            modules=module_differences(first, CountedModel(each.model, counted)),
+            modules=module_differences(first, CountedModel(each.labels, counted)),
         )
         for letter, each, counted in zip(ascii_uppercase, loaded, counts, strict=False)
     )
     return Comparison(networks=tuple(networks), layers=_layers(parts))
 
 
-def _require_derived(each: LoadedModel, counted: Count) -> None:
+def _require_derived(each: Loaded, counted: Count) -> None:
     if each.spec is None or each.spec.underived:
         return
     if not counted.complete:
@@ -237,7 +237,7 @@ def _require_derived(each: LoadedModel, counted: Count) -> None:
         raise CostError(f"{each.name}: the counted cost differs from the derived one")
 
 
-def _by_layer(each: LoadedModel, counted: Count) -> dict[str, Totals]:
+def _by_layer(each: Loaded, counted: Count) -> dict[str, Totals]:
     assert each.spec is not None
     layers = layer_parts(each.spec)
     split, layer_at = split_by_layer(counted.cost, layers), layer_of(layers)

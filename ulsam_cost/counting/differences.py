@@ -6,13 +6,10 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
-from torch import nn
-
 from ulsam_cost.cost import Cost, OpCost
-from ulsam_cost.counting.count import Count, Uncounted, body_of
+from ulsam_cost.counting.count import Count, Uncounted
 from ulsam_cost.counting.matching import Labels, Matching, Tree
-from ulsam_cost.counting.model_index import ModelIndex
-from ulsam_cost.tensors import shape_of
+from ulsam_cost.counting.modules import ModuleLabel
 from ulsam_cost.units import AtLeast, at_least, difference
 
 
@@ -64,9 +61,9 @@ class Fate(StrEnum):
 
 
 class CountedModel(NamedTuple):
-    """A model and its count."""
+    """A model's modules by their paths, and its count."""
 
-    model: nn.Module
+    modules: Mapping[str, ModuleLabel]
     counted: Count
 
 
@@ -185,9 +182,7 @@ class _Parts:
     """What each module of a counted model does itself."""
 
     def __init__(self, counted: CountedModel) -> None:
-        body = body_of(counted.model)
-        names = ModelIndex(body).names
-        modules = {names[id(module)][0]: module for module in body.modules()}
+        modules = counted.modules
         self.costs: dict[str, list[OpCost]] = {}
         for op in counted.counted.cost:
             self.costs.setdefault(op.path, []).append(op)
@@ -195,11 +190,7 @@ class _Parts:
         for operation in counted.counted.uncounted:
             self.uncounted.setdefault(operation.path, []).append(operation)
         self.labels = {
-            path: Labels(
-                kind=type(modules[path]).__name__ if path in modules else "",
-                shapes=tuple(map(shape_of, modules[path].parameters(recurse=False))) if path in modules else (),
-                work=self._work(path),
-            )
+            path: Labels(*modules.get(path, ModuleLabel()), work=self._work(path))
             for path in {**modules, **self.costs, **self.uncounted}
         }
 

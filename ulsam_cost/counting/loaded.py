@@ -3,13 +3,47 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from torch import nn
 
 from ulsam_cost.counting.count import Count, count
+from ulsam_cost.counting.modules import ModuleLabel, module_classes, module_labels, split_params
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import NetworkSpec
+
+
+class Loaded(Protocol):
+    """What can be counted: a module with its inputs, or a file."""
+
+    @property
+    def name(self) -> str:
+        """The text that named it."""
+        ...
+
+    @property
+    def spec(self) -> NetworkSpec | None:
+        """The spec of a network of this project without insertions."""
+        ...
+
+    @property
+    def classes(self) -> dict[str, str]:
+        """The class of each module by its path."""
+        ...
+
+    @property
+    def labels(self) -> dict[str, ModuleLabel]:
+        """What tells its modules apart, by their paths."""
+        ...
+
+    @property
+    def params_split(self) -> dict[str, int]:
+        """Its parameters by what they are."""
+        ...
+
+    def count(self, *, train: bool = False) -> Count:
+        """Count it, its backward pass, too, with `train`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,15 +59,34 @@ class LoadedModel:
     spec: NetworkSpec | None = None
     shaped: bool = False
 
+    @property
+    def classes(self) -> dict[str, str]:
+        """The class of each submodule by its path."""
+        return module_classes(self.model)
 
-def count_loaded(loaded: LoadedModel, *, train: bool = False) -> Count:
+    @property
+    def labels(self) -> dict[str, ModuleLabel]:
+        """What tells the submodules apart, by their paths."""
+        return module_labels(self.model)
+
+    @property
+    def params_split(self) -> dict[str, int]:
+        """The parameters by whether they train."""
+        return split_params(self.model)
+
+    def count(self, *, train: bool = False) -> Count:
+        """Count the model, its backward pass, too, with `train`."""
+        return count(self.model, self.inputs, train=train)
+
+
+def count_loaded(loaded: Loaded, *, train: bool = False) -> Count:
     """Count a loaded model, its backward pass, too, with `train`.
 
     Raises:
         CostError: for a model that does not run on its inputs: its own error's last line, and where it happened.
     """
     with in_a_sentence(loaded.name):
-        return count(loaded.model, loaded.inputs, train=train)
+        return loaded.count(train=train)
 
 
 @contextmanager

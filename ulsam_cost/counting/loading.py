@@ -1,4 +1,4 @@
-"""A MODEL of the command line as a real module, with attention inserted where the text says so."""
+"""A MODEL of the command line: a real module, with attention inserted where the text says so, or an ONNX file."""
 
 import re
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from torch import nn
 
 from ulsam_cost.counting.count import of_exported
 from ulsam_cost.counting.insert import insert
-from ulsam_cost.counting.loaded import LoadedModel, in_a_sentence
+from ulsam_cost.counting.loaded import Loaded, LoadedModel, in_a_sentence
 from ulsam_cost.errors import CostError, UnknownNameError, says_too_large
 from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, network_spec
 from ulsam_cost.formulas.networks.text import Insertion, ModelText, read_model
@@ -26,6 +26,44 @@ _INPUT = re.compile(
     r"(?:=(?P<values>ones|arange|random:(?P<low>[0-9]{1,18})-(?P<high>[0-9]{1,18})))?",
     re.ASCII,
 )
+
+
+def load_to_count(
+    text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] = (), name: str | None = None
+) -> Loaded:
+    """The model that a text names, for what only counts it: `FILE.onnx`, too.
+
+    Args:
+        text: `FILE.onnx`, after which `--input SHAPE` may stand, or what `load_model` takes.
+        inputs: as for `load_model`; of a file those whose sizes it leaves open.
+        otherwise: as for `load_model`.
+        name: what it is called, if not by its text.
+
+    Raises:
+        CostError: as `load_model` does, for a file that is no ONNX model, and where onnx is not installed.
+    """
+    if not names_file(text):
+        loaded = load_model(text, inputs=inputs, otherwise=otherwise)
+        return loaded if name is None else replace(loaded, name=name)
+    parts = read_model(text)
+    if parts.insertion is not None:
+        raise CostError(f"attention is inserted into modules, and {parts.model} is an ONNX file: {_MODULES}")
+    try:
+        from ulsam_cost.counting.onnx.loaded import load_file
+    except ModuleNotFoundError as error:
+        raise CostError(
+            f"{parts.model} is an ONNX file, and {error.name} is not installed: pip install 'ulsam-cost[onnxruntime]'"
+        ) from error
+    shapes = [tuple(tensor.shape) for tensor in _tensors(_given(parts, text, inputs) or otherwise, "meta") or ()]
+    return load_file(parts.model, shapes, name=name or text)
+
+
+def names_file(text: str) -> bool:
+    """Whether a text names an ONNX file, perhaps with options behind it."""
+    return text.partition(" --")[0].lower().endswith(".onnx")
+
+
+_MODULES = "a network's name, FILE.py:NAME or package.module:NAME is accepted"
 
 
 def load_model(
@@ -74,9 +112,9 @@ def load_inserted(text: str, *, inputs: Sequence[str] = (), device: str = "meta"
 
 
 def _plain(text: str, parts: ModelText, inputs: Sequence[str], otherwise: Sequence[str], device: str) -> LoadedModel:
-    if inputs and parts.input:
-        raise CostError(f"the input is given in {text!r} and as --input: one of the two is accepted")
-    inputs = inputs or tuple(filter(None, [parts.input]))
+    inputs = _given(parts, text, inputs)
+    if names_file(text):
+        raise CostError(f"{parts.model} is an ONNX file, which is only counted: {_MODULES}")
     if parts.model in REGISTERED:
         return _network(parts, inputs, device)
     return _code(parts.model, inputs, otherwise, device)
@@ -93,6 +131,13 @@ def _inserted(loaded: LoadedModel, insertion: Insertion) -> LoadedModel:
             **dict(insertion.options),
         )
     return replace(loaded, model=changed, spec=None)
+
+
+def _given(parts: ModelText, text: str, inputs: Sequence[str]) -> Sequence[str]:
+    """The shapes of the inputs: those beside a text, or the one in it."""
+    if inputs and parts.input:
+        raise CostError(f"the input is given in {text!r} and as --input: one of the two is accepted")
+    return inputs or tuple(filter(None, [parts.input]))
 
 
 def _network(parts: ModelText, inputs: Sequence[str], device: str) -> LoadedModel:
@@ -174,7 +219,7 @@ def _filled(text: str, match: re.Match[str], shape: tuple[int, ...], dtype: torc
 
 def _found(text: str) -> Any:
     if not names_code(text):
-        message = f"{text!r} is not a model: a network's name, FILE.py:NAME or package.module:NAME is accepted"
+        message = f"{text!r} is not a model: {_MODULES}"
         nearest = UnknownNameError.among("network", text.split(" ", 1)[0], REGISTERED)
         raise CostError(f"{message} ({nearest})")
     found = load_object(text)

@@ -1,12 +1,24 @@
 """What a model says of itself: its modules' classes, and how its parameters divide."""
 
 from collections import Counter
+from typing import NamedTuple
 
 from torch import nn
 
 from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.counting.count import body_of
+from ulsam_cost.counting.model_index import ModelIndex
 from ulsam_cost.counting.packed import packed_parameters
-from ulsam_cost.tensors import stored_elements
+from ulsam_cost.counting.severity import Shapes
+from ulsam_cost.tensors import shape_of, stored_elements
+
+
+class ModuleLabel(NamedTuple):
+    """What tells a module from others: its class, and the shapes of its own parameters."""
+
+    kind: str = ""
+    shapes: Shapes = ()
+
 
 # classes that run one operation of a kind in each call, and the beginnings of their names
 _ONE_A_CALL = {
@@ -19,6 +31,16 @@ _ONE_A_CALL = {
 def module_classes(model: nn.Module) -> dict[str, str]:
     """The class of each submodule by its path, in the model's order."""
     return {name: type(module).__name__ for name, module in model.named_modules(remove_duplicate=False)}
+
+
+def module_labels(model: nn.Module) -> dict[str, ModuleLabel]:
+    """The label of each submodule, once, by its first path."""
+    body = body_of(model)
+    names = ModelIndex(body).names
+    return {
+        names[id(module)][0]: ModuleLabel(type(module).__name__, tuple(map(shape_of, module.parameters(recurse=False))))
+        for module in body.modules()
+    }
 
 
 def split_params(model: nn.Module) -> dict[str, int]:

@@ -14,6 +14,7 @@ _PRODUCT_NAMES = (
     "lstm",
     "gru",
     "fft",
+    "dft",
     "cdist",
     "pdist",
 )

@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost
-from ulsam_cost.counting.count import Count, body_of
+from ulsam_cost.counting.count import Count
+from ulsam_cost.counting.modules import ModuleLabel
 from ulsam_cost.counting.severity import Severity
 from ulsam_cost.searching.budget import metrics_of
 
@@ -212,16 +213,22 @@ class Costs:
 
 
 def costs_of(
-    module: Any, count: Count, *, name: str, model: str, conventions: Sequence[str] = (), accuracy: float | None = None
+    modules: Mapping[str, ModuleLabel],
+    count: Count,
+    *,
+    name: str,
+    model: str,
+    conventions: Sequence[str] = (),
+    accuracy: float | None = None,
 ) -> Costs:
-    """What a counted module costs."""
+    """What a counted model costs, whose modules are these by their paths."""
     return Costs(
         name=name,
         model=model,
         totals=Numbers.of(count.cost),
         conventions={convention: count.number(convention) for convention in conventions},
         kinds={convention: _beyond_macs(count.cost, convention) for convention in conventions},
-        layers=tuple(_layers(module, count.cost)),
+        layers=tuple(_layers(modules, count.cost)),
         uncounted=tuple(
             LeftOut(operator=each.operator, path=each.path, calls=each.calls, severity=each.severity)
             for each in count.uncounted
@@ -230,13 +237,12 @@ def costs_of(
     )
 
 
-def _layers(module: Any, cost: Cost) -> Iterable[LayerCosts]:
-    classes = {path: type(each).__name__ for path, each in body_of(module).named_modules()}
+def _layers(modules: Mapping[str, ModuleLabel], cost: Cost) -> Iterable[LayerCosts]:
     deepest = max((op.path.count(".") for op in cost), default=0) + 1
     for path, part in cost.by_path(deepest).items():
         yield LayerCosts(
             path=path,
-            module_class=classes.get(path, ""),
+            module_class=modules.get(path, ModuleLabel()).kind,
             operators=tuple(_operator(op) for op in part),
             numbers=Numbers.of(part),
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import ulsam_cost
 from ulsam_cost.counting.loaded import count_loaded
-from ulsam_cost.counting.loading import load_model
+from ulsam_cost.counting.loading import load_to_count
 from ulsam_cost.counting.severity import Shapes
 from ulsam_cost.errors import CostError
 from ulsam_cost.reviewing.budget import Budget, Judgement, Verdict, judge_budget, verdict_of
@@ -179,10 +179,10 @@ def measure_design(review: Review, design: Design, *, progress: Callable[[float]
 
 def _counted(design: Design, candidate: Candidate) -> tuple[Costs, Shapes]:
     """What a candidate costs, and the shapes that it gives."""
-    loaded = load_model(candidate.model, otherwise=candidate.inputs)
+    loaded = load_to_count(candidate.model, otherwise=candidate.inputs)
     count = count_loaded(loaded)
     costs = costs_of(
-        loaded.model,
+        loaded.labels,
         count,
         name=candidate.name,
         model=candidate.model,

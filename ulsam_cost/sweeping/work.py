@@ -117,17 +117,17 @@ def _derive(task: Task, values: dict[str, Any]) -> None:
 
 def _count(task: Task, values: dict[str, Any]) -> None:
     from ulsam_cost.counting.loaded import count_loaded
-    from ulsam_cost.counting.loading import load_model
+    from ulsam_cost.counting.loading import load_model, load_to_count
 
     line, settings = task.line, task.settings
-    device = "meta" if settings.device is None else "cpu"
-    loaded = load_model(line.model, inputs=line.inputs, device=device)
+    timed = None if settings.device is None else load_model(line.model, inputs=line.inputs, device="cpu")
+    loaded = timed or load_to_count(line.model, inputs=line.inputs)
     with _interrupted_after(settings.timeout):  # not while it loads: half of an import would stay in the process
         counted = count_loaded(loaded)
     values |= _costs(counted.cost, settings)
     values |= {"uncounted": sum(operation.calls for operation in counted.uncounted), "complete": counted.complete}
-    if settings.device is not None:
-        values |= _times(loaded.model, loaded.inputs, settings)
+    if timed is not None:
+        values |= _times(timed.model, timed.inputs, settings)
 
 
 def _costs(cost: Cost, settings: Settings) -> dict[str, int]:

@@ -10,8 +10,8 @@ from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import PRODUCT_KINDS, Cost
 from ulsam_cost.counting.calls import Calls
 from ulsam_cost.counting.count import Count, Uncounted
-from ulsam_cost.counting.loaded import LoadedModel
-from ulsam_cost.counting.modules import called_with_different_shapes, module_classes, split_params
+from ulsam_cost.counting.loaded import Loaded
+from ulsam_cost.counting.modules import called_with_different_shapes
 from ulsam_cost.peers import PeerNumber
 from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, fixed, number, words
 from ulsam_cost.units import AtLeast, at_least
@@ -19,12 +19,12 @@ from ulsam_cost.units import AtLeast, at_least
 TOTALS = ("params", "macs", "activations")
 
 
-def count_record(loaded: LoadedModel, counted: Count, depth: int) -> dict[str, Any]:
+def count_record(loaded: Loaded, counted: Count, depth: int) -> dict[str, Any]:
     """What `count` prints as JSON."""
     return {
         "model": loaded.name,
         "params": counted.params,
-        "params_split": split_params(loaded.model),
+        "params_split": loaded.params_split,
         "macs": at_least(counted.macs, unless=counted.complete),
         "activations": at_least(counted.activations, unless=counted.complete),
         "complete": counted.complete,
@@ -35,7 +35,7 @@ def count_record(loaded: LoadedModel, counted: Count, depth: int) -> dict[str, A
         },
         "incomplete_conventions": [name for name in CONVENTIONS if not counted.complete_under(name)],
         "by_kind": {str(kind): totals(cost, counted) for kind, cost in counted.by_kind().items()},
-        "layers": tree_records(module_classes(loaded.model), counted, depth),
+        "layers": tree_records(loaded.classes, counted, depth),
         "uncounted": [asdict(operation) for operation in counted.uncounted],
         "real_run": _real_run(counted.real_run),
         "inputs_read": _inputs_read(counted.inputs_read),
