@@ -26,6 +26,7 @@ _INPUT = re.compile(
     r"(?:=(?P<values>ones|arange|random:(?P<low>[0-9]{1,18})-(?P<high>[0-9]{1,18})))?",
     re.ASCII,
 )
+_MODULES = "a network's name, FILE.py:NAME or package.module:NAME is accepted"
 
 
 def load_to_count(
@@ -61,9 +62,6 @@ def load_to_count(
 def names_file(text: str) -> bool:
     """Whether a text names an ONNX file, perhaps with options behind it."""
     return text.partition(" --")[0].lower().endswith(".onnx")
-
-
-_MODULES = "a network's name, FILE.py:NAME or package.module:NAME is accepted"
 
 
 def load_model(
