@@ -1,10 +1,13 @@
 """`assert_within`: a budget in a test of the reader's own."""
 
+import doctest
+
 import pytest
 import torch
 from designs import NET
 from torch import nn
 
+import ulsam_cost.testing
 from ulsam_cost.errors import CostError
 from ulsam_cost.testing import assert_within
 
@@ -79,3 +82,8 @@ def test_the_model_is_left_as_found():
     assert_within(one, X, macs="1M")
     assert one.training
     assert all(torch.equal(value, before[name]) for name, value in one.state_dict().items())
+
+
+def test_the_examples_of_its_docstrings_run():
+    done = doctest.testmod(ulsam_cost.testing)
+    assert (done.failed, done.attempted) == (0, 6)
