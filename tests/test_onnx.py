@@ -374,6 +374,12 @@ def test_a_file_is_compared_and_swept(folder):
     assert macs == {"conv.onnx": 60 * weight, "net.onnx --input 2x3x7x8": 60 * (weight + head)}
 
 
+def test_an_export_is_the_model_module_by_module(folder):
+    exported(uc.build("mv1", width=0.25, resolution=64).eval(), sample((1, 3, 64, 64))).save("mv1.onnx")
+    done = run("compare", "mv1 --width 0.25 --resolution 64", "mv1.onnx", "--format", "json")
+    assert json.loads(done.stdout)["networks"][1]["modules"] == []
+
+
 def test_without_onnx_a_sentence_says_how_to_get_it(folder):
     open_model(folder)
     program = (

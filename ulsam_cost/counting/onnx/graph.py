@@ -232,6 +232,8 @@ def _path(node: NodeProto, index: int) -> str:
 def _classes(graph: GraphProto, nodes: Sequence[Node]) -> dict[str, str]:
     classes = {"": ""}
     for proto, node in zip(graph.node, nodes, strict=True):
+        if node.operator == "Constant":
+            continue
         scopes, kinds = _scopes(proto)
         names = node.path.split(".") if node.path else []
         classes |= {path: "" for end in range(len(names)) if (path := ".".join(names[: end + 1])) not in classes}

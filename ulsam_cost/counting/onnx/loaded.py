@@ -27,8 +27,11 @@ class LoadedFile:
 
     @property
     def labels(self) -> dict[str, ModuleLabel]:
-        """The modules by their paths; a file does not say whose its parameters are."""
-        return {path: ModuleLabel(kind) for path, kind in self.graph.classes.items()}
+        """The modules by their paths, with the parameters that are named after them, as PyTorch's exporter does."""
+        own: dict[str, list[Shape]] = {}
+        for name in self.graph.parameters:
+            own.setdefault(name.rpartition(".")[0], []).append(self.graph.shapes[name])
+        return {path: ModuleLabel(kind, tuple(own.get(path, ()))) for path, kind in self.graph.classes.items()}
 
     @property
     def params_split(self) -> dict[str, int]:
