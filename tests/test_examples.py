@@ -67,7 +67,9 @@ def test_the_committed_report_is_what_would_be_written(copy, design, status):
     assert written.keys() == committed.keys()
     then, now = (json.loads(files["costs.json"]) for files in (committed, written))
     if then.pop("versions") == now.pop("versions"):  # which the pages name
+        page = written.pop("index.html")  # its style is that of all pages, and changes with it
         assert stale_files(DOORBELL / folder.name, written) == []
+        assert b"</html>" in page
     assert then == now
 
 
