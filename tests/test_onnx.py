@@ -266,6 +266,15 @@ def test_a_node_with_a_graph_of_its_own_is_listed():
     assert (row.operator, row.severity) == ("onnx::If", Severity.PRODUCT)
 
 
+def test_sizes_that_a_file_names_take_those_that_are_given():
+    nodes = [helper.make_node("Conv", ["x", "w"], ["h"]), helper.make_node("Relu", ["h"], ["y"])]
+    ends = [tensor("x", ("n", 3, "a", "b"))], [tensor("y", ("n", 4, "c", "d"))]
+    model = model_of(nodes, *ends, [floats("w", (4, 3, 3, 3))])
+    model.graph.value_info.append(tensor("h", ("n", 4, "c", "d")))
+    count = counted(model, [(2, 3, 7, 8)])
+    assert (count.macs, count.outputs, count.uncounted) == (2 * 5 * 6 * 4 * 3 * 3 * 3, ((2, 4, 5, 6),), ())
+
+
 def test_paths_of_names():
     names = ["/layer1/layer1.0/conv1/Conv", "/Relu", "", "head"]
     places = ["x", "a", "b", "c", "y"]

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, external_data_helper
 from onnx.inliner import inline_local_functions
 
-from ulsam_cost.counting.onnx.shapes import Shape, forget_open_shapes, shape_of_info, with_shapes
+from ulsam_cost.counting.onnx.shapes import Shape, shape_of_info, with_shapes
 from ulsam_cost.errors import CostError, first_line
 
 FLOATS = frozenset((TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE))
@@ -162,10 +162,6 @@ def _give_shapes(graph: GraphProto, name: str, shapes: Sequence[Shape]) -> None:
         del info.type.tensor_type.shape.dim[:]
         for size in shape:
             info.type.tensor_type.shape.dim.add().dim_value = size
-    forget_open_shapes(graph)
-    for info in graph.output:
-        if shape_of_info(info) is None:
-            info.type.tensor_type.ClearField("shape")
 
 
 def _sizes(info: ValueInfoProto) -> list[str]:

@@ -25,12 +25,6 @@ def shape_of_info(info: ValueInfoProto) -> Shape | None:
     return tuple(dim.dim_value for dim in tensor.shape.dim) if known else None
 
 
-def forget_open_shapes(graph: GraphProto) -> None:
-    """Take out of a graph what it says of tensors with a size that is no number."""
-    for info in [info for info in graph.value_info if shape_of_info(info) is None]:
-        graph.value_info.remove(info)
-
-
 def with_shapes(model: ModelProto) -> ModelProto:
     """The model with the shapes that can be inferred.
 
@@ -41,7 +35,6 @@ def with_shapes(model: ModelProto) -> ModelProto:
         open_shapes = [info for info in model.graph.value_info if shape_of_info(info) is None]
         if not open_shapes or not _fold_integers(model.graph):
             return model
-        forget_open_shapes(model.graph)
 
 
 def _fold_integers(graph: GraphProto) -> bool:
