@@ -93,7 +93,7 @@ def test_what_fails_otherwise_still_shows_where(monkeypatch):
     def broken(*_, **__):
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("ulsam_cost.cli.table1.table1_records", broken)
+    monkeypatch.setattr("ulsam_cost.cli.table1.table1_rows", broken)
     result = run("table1")
     assert isinstance(result.exception, RuntimeError)
 

@@ -20,6 +20,7 @@ from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.counting.fast import FAST
 from ulsam_cost.counting.loaded import count_loaded
 from ulsam_cost.counting.loading import load_model
+from ulsam_cost.counting.modules import ModuleCost, module_classes, module_costs
 from ulsam_cost.counting.rules import RULES
 from ulsam_cost.measuring.layer_times import layer_times, under_roof
 from ulsam_cost.measuring.layers import LayerTiming
@@ -32,8 +33,7 @@ from ulsam_cost.report.formats import render
 from ulsam_cost.report.site.networks import conventions_page, networks_page
 from ulsam_cost.report.site.opening import opening_page
 from ulsam_cost.report.site.papers import paper_page
-from ulsam_cost.report.site.table1 import records_of_table1
-from ulsam_cost.report.views.count import count_record, group_table, peers_table
+from ulsam_cost.report.views.count import group_table, peers_table
 from ulsam_cost.report.views.measured import layer_table
 from ulsam_cost.units import AtLeast
 
@@ -286,7 +286,9 @@ def test_the_picture_says_at_least(models, monkeypatch):
     )
     for name in ("product", "whole"):
         loaded = load_model(f"{models}:{name}")
-        figures_count.count_figure(count_record(loaded, count_loaded(loaded), 2))
+        counted = count_loaded(loaded)
+        rows = module_costs(module_classes(loaded.model), counted, 2)
+        figures_count.count_figure(loaded.name, counted, rows)
     incomplete, whole = titles[:3], titles[3:]
     assert incomplete == ["MACs: at least 144", "parameters: 60", "activations: at least 36"]
     assert whole == ["MACs: 96", "parameters: 40", "activations: 24"]
@@ -299,14 +301,10 @@ def test_a_bar_of_many_modules_says_at_least_if_one_of_them_is_incomplete(monkey
         "to_png",
         lambda figure: texts.extend(text.get_text().strip() for axis in figure.axes for text in axis.texts),
     )
-    rows = [
-        {"path": f"m{number}", "macs": 100 - number, "params": 1, "activations": 1}
-        for number in range(figures_count.MOST_MODULES + 1)
-    ]
-    for last in (rows[-1], {**rows[-1], "macs": AtLeast(70)}):
-        figures_count.count_figure(
-            {"model": "a", "layers": [*rows[:-1], last], "macs": 1, "params": 1, "activations": 1}
-        )
+    rows = [ModuleCost(f"m{each}", "", 1, 100 - each, 1, True) for each in range(figures_count.MOST_MODULES + 1)]
+    whole = uc.count(nn.Linear(1, 1), torch.empty(1, 1))
+    for last in (rows[-1], rows[-1]._replace(macs=AtLeast(70), complete=False)):
+        figures_count.count_figure("a", whole, [*rows[:-1], last])
     assert [text for text in texts if "at least" in text] == ["at least 141"]  # 71 + 70: the two smallest
 
 
@@ -399,7 +397,7 @@ def test_the_report_warns_of_an_incomplete_network_before_its_tables(monkeypatch
     few = tuple(finding for finding in audit.cells if finding.subject.table == "Table 7")
     audit = evidence.Audit(cells=few, claims=audit.claims[:1])
     try:
-        made = (opening_page(audit, records_of_table1(), (), ()), networks_page(audit), conventions_page(audit))
+        made = (opening_page(audit, evidence.rows_of_table1(), (), ()), networks_page(audit), conventions_page(audit))
         opening, networks, conventions, paper = (
             markdown(page).decode() for page in (*made, paper_page("ulsam", audit))
         )

@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from ulsam_cost.cli import main
+from ulsam_cost.counting.overheads import overhead_rows
 from ulsam_cost.errors import CostError, SizeError
 from ulsam_cost.formulas.attention import REGISTERED, get_mechanism, mechanisms
 from ulsam_cost.formulas.attention.mechanism import GROUPS
-from ulsam_cost.report.views.overhead import overhead_records, swept_lines
+from ulsam_cost.report.views.overhead import swept_lines
 
 
 def run(*args):
@@ -189,7 +190,7 @@ class TestPicture:
         assert not (tmp_path / "b.png").exists()
 
     def test_one_line_over_positions_when_the_channels_are_one(self):
-        records = overhead_records([get_mechanism("ulsam")], [64], [(7, 7), (2, 5)])
+        records = overhead_rows([get_mechanism("ulsam")], [64], [(7, 7), (2, 5)])
         assert list(swept_lines(records, "macs")) == [("ulsam", [10, 49], [2 * 64 * 10, 2 * 64 * 49])]
 
     def test_a_place_that_cannot_be_written(self, tmp_path):
@@ -233,12 +234,12 @@ def test_on_few_channels_the_reduction_leaves_one():
 
 def test_in_python_the_error_is_the_projects_own():
     with pytest.raises(CostError, match="reduction r = 16 leaves no channel of m = 8"):
-        overhead_records([get_mechanism("bam")], [8], [(7, 7)], r=16)
+        overhead_rows([get_mechanism("bam")], [8], [(7, 7)], r=16)
     with pytest.raises(SizeError, match="20,000 or fewer"):
-        overhead_records(mechanisms(), range(16, 10_000), [(7, 7)])
+        overhead_rows(mechanisms(), range(16, 10_000), [(7, 7)])
 
 
 def test_a_mechanism_that_replaces_nothing_adds_its_own_cost():
     mechanism = replace(get_mechanism("sk"), replaces=None)
-    (record,) = overhead_records([mechanism], [64], [(7, 7)])
-    assert record["params"] == record["whole_params"]
+    (row,) = overhead_rows([mechanism], [64], [(7, 7)])
+    assert row.params == row.whole_params

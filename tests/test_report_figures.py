@@ -11,6 +11,7 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from ulsam_cost.audit import evidence
 from ulsam_cost.audit.evidence import Trained, run_audit, trained_networks
 from ulsam_cost.audit.outcomes import JUDGED, Outcome
 from ulsam_cost.formulas.attention import REGISTERED
@@ -27,7 +28,6 @@ from ulsam_cost.report.figures.measured import roofline_figure
 from ulsam_cost.report.figures.style import OUTCOME_COLOURS, PLAIN, mechanism_colour, same_picture
 from ulsam_cost.report.site.networks import layers_pictures
 from ulsam_cost.report.site.opening import audit_dots, opening_pictures
-from ulsam_cost.report.site.table1 import records_of_table1
 from ulsam_cost.report.views.measured import Panel, Point
 
 
@@ -155,7 +155,7 @@ def faults(figure):
 def test_no_words_of_the_report_cover_others(figures):
     opening_pictures(run_audit())
     layers_pictures()
-    overheads_figure(records_of_table1(), "Table 1")
+    overheads_figure(evidence.rows_of_table1(), "Table 1")
     assert len(figures) > 20
     assert {title: found for title, figure in figures.items() if (found := faults(figure))} == {}
 

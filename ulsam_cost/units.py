@@ -3,7 +3,9 @@
 import re
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from fractions import Fraction
 from reprlib import repr as shortened
+from typing import Any
 
 from ulsam_cost.errors import CostError
 
@@ -112,6 +114,17 @@ def format_tick(value: float) -> str:
 def _suffix(value: float) -> str:
     """The largest unit that leaves at least 1 before the point; none below a thousand."""
     return next((suffix for suffix, factor in reversed(DECIMAL_FACTORS.items()) if abs(value) >= factor), "")
+
+
+def format_exact(value: Any) -> str:
+    """A count digit by digit; empty for what is absent, two digits for what is no whole number."""
+    if value is None:
+        return ""
+    if isinstance(value, AtLeast):
+        return f"at least {int(value):,}"
+    if isinstance(value, float | Fraction):
+        return f"{float(value):,.2f}"
+    return f"{value:,}"
 
 
 def format_pct(part: float, whole: float) -> str:

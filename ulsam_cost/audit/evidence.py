@@ -14,6 +14,7 @@ from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import Cost
 from ulsam_cost.counting.count import Count
 from ulsam_cost.counting.networks import count_network
+from ulsam_cost.counting.overheads import Table1Row, table1_letters, table1_rows
 from ulsam_cost.formulas.networks import NetworkSpec, get_network, network_layers, network_spec, split_by_layer
 from ulsam_cost.formulas.networks.spec import LayerCost
 from ulsam_cost.measuring.networks import measure_against_plain
@@ -55,6 +56,11 @@ class Audit:
             cells=tuple(finding for finding in self.cells if finding.subject.source == source),
             claims=tuple(finding for finding in self.claims if finding.subject.source == source),
         )
+
+
+def rows_of_table1() -> tuple[Table1Row, ...]:
+    """The six mechanisms of the ULSAM paper's Table 1 at its setting: printed, derived, counted."""
+    return table1_rows(table1_letters(512, 14, 14), with_derived=True, with_counted=True)
 
 
 def run_audit() -> Audit:

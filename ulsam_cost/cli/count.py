@@ -12,7 +12,10 @@ from ulsam_cost.report.formats import prose, render
 
 if TYPE_CHECKING:
     from ulsam_cost.counting.calls import Calls
+    from ulsam_cost.counting.count import Count
     from ulsam_cost.counting.loaded import LoadedModel
+    from ulsam_cost.peers import PeerNumber
+    from ulsam_cost.report.formats import Table
 
 
 @data_command("count")
@@ -63,6 +66,7 @@ def command(
     """
     from ulsam_cost.counting.loaded import count_loaded
     from ulsam_cost.counting.loading import load_model, load_to_count
+    from ulsam_cost.counting.modules import call_costs, module_costs
     from ulsam_cost.peers import peer_numbers
     from ulsam_cost.report.figures.count import count_figure
     from ulsam_cost.report.files import require_file, write_file
@@ -79,13 +83,19 @@ def command(
     loaded = module or load_to_count(model, inputs=inputs)
     calls = _calls(module) if module and by == "call" else None
     counted = calls.counted if calls else count_loaded(loaded, train=train)
-    record = count.count_record(loaded, counted, depth)
-    if calls:
-        record["calls"] = count.call_records(loaded.classes, calls, depth)
+    modules = module_costs(loaded.classes, counted, depth)
+    record = count.count_record(loaded, counted, modules)
+    if by == "module":
+        rows = (count.flat_table if style_of_output == "csv" else count.tree_table)(modules)
+    elif calls:
+        called = call_costs(loaded.classes, calls, depth)
+        record["calls"], rows = [call._asdict() for call in called], count.call_table(called)
+    else:
+        rows = count.group_table(counted, by)
     numbers = peer_numbers(module.model, module.inputs, counted.cost) if module and peers else []
     if figure is not None:
-        write_file(figure, count_figure(record))
-    _print(record, counted, by, numbers, style_of_output)
+        write_file(figure, count_figure(loaded.name, counted, modules))
+    _print(rows, record, counted, numbers, style_of_output, by_module=by == "module")
     if strict and not counted.complete:
         say(f"the count is incomplete: {counted.left_out()}")
         return 1
@@ -100,15 +110,11 @@ def _calls(loaded: "LoadedModel") -> "Calls":
         return count_calls(loaded.model, loaded.inputs)
 
 
-def _print(record: dict[str, Any], counted: Any, by: str, numbers: list[Any], style: str) -> None:
+def _print(
+    rows: "Table", record: dict[str, Any], counted: "Count", numbers: "list[PeerNumber]", style: str, *, by_module: bool
+) -> None:
     from ulsam_cost.report.views import count
 
-    if by == "module":
-        rows = (count.flat_table if style == "csv" else count.tree_table)(record["layers"])
-    elif by == "call":
-        rows = count.call_table(record["calls"])
-    else:
-        rows = count.group_table(counted, by)
     if style == "json":
         peers = {"peers": list(count.peers_table(numbers, counted).records)} if numbers else {}
         echo(render(rows, style, record | peers))
@@ -118,7 +124,7 @@ def _print(record: dict[str, Any], counted: Any, by: str, numbers: list[Any], st
         return
     parts = [count.head_lines(record)] if style == "table" else []
     parts += [render(rows, style)]
-    if record["different_shapes"] and by == "module":
+    if record["different_shapes"] and by_module:
         parts += [prose(count.different_shapes_sentence(record["different_shapes"]), style)]
     parts += [render(count.totals_table(record), style)]
     if numbers:

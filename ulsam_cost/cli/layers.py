@@ -49,9 +49,8 @@ def command(model: str, inputs: tuple[str, ...], attention: str | None, style_of
             f"--attention {attention} with {model}: papers place attention in the networks of the project, which are "
             f"accepted: {', '.join(REGISTERED)}"
         )
-    records = layers.layer_records(found, attention=stands)
-    table = (layers.flat_table if style_of_output in ("csv", "json") else layers.places_table)(records)
-    echo(render(table, style_of_output))
+    table = layers.flat_table if style_of_output in ("csv", "json") else layers.places_table
+    echo(render(table(found, attention=stands), style_of_output))
 
 
 def _one(inputs: tuple[str, ...]) -> str | None:

@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
+from ulsam_cost.counting.overheads import printed_mechanisms
 from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.formulas.attention import CODE, REGISTERED, get_mechanism, mechanisms
 from ulsam_cost.formulas.attention.mechanism import GROUPS, Mechanism
 from ulsam_cost.formulas.networks.text import read_option
-from ulsam_cost.report.views.table1 import printed_mechanisms
 from ulsam_cost.user_code import names_code
 
 ALL = "all"

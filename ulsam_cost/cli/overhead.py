@@ -9,8 +9,9 @@ import click
 from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option, own_options
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
 from ulsam_cost.cli.output import data_command
+from ulsam_cost.counting.overheads import overhead_rows
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.report.views.overhead import overhead_note, overhead_records, overhead_table
+from ulsam_cost.report.views.overhead import overhead_note, overhead_table
 
 MOST_VALUES = 20_000
 _RANGE = re.compile(r"([0-9]{1,9}):([0-9]{1,9})(?::([0-9]{1,9}))?", re.ASCII)
@@ -84,10 +85,10 @@ def command(
     The cost of a mechanism that replaces a convolution (aw, sk) is the difference from that convolution.
     """
     chosen = chosen_mechanisms(mechanisms, extra)
-    records = overhead_records(chosen, channels, sizes, style=style, t=t, r=r, g=g)
+    rows = overhead_rows(chosen, channels, sizes, style=style, t=t, r=r, g=g)
     if picture is not None:
         from ulsam_cost.report.figures.overhead import sweep_figure
         from ulsam_cost.report.files import write_file
 
-        write_file(picture, sweep_figure(records, "What attention adds to a network"))
-    show(overhead_table(records), style_of_output, notes=overhead_note(records))
+        write_file(picture, sweep_figure(rows, "What attention adds to a network"))
+    show(overhead_table(rows), style_of_output, notes=overhead_note(rows))

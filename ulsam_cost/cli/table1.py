@@ -5,16 +5,9 @@ import click
 from ulsam_cost.cli.mechanisms import chosen_mechanisms, mechanisms_option, own_options
 from ulsam_cost.cli.options import POSITIVE, SIZE, format_option, options, show
 from ulsam_cost.cli.output import data_command, say
+from ulsam_cost.counting.overheads import table1_letters, table1_rows
 from ulsam_cost.formulas.attention.ulsam import STYLES
-from ulsam_cost.report.views.table1 import (
-    EXACT_NOTE,
-    TABLE1_NOTE,
-    explanations,
-    incomplete_lines,
-    table1_letters,
-    table1_records,
-    table1_table,
-)
+from ulsam_cost.report.views.table1 import EXACT_NOTE, TABLE1_NOTE, explanations, incomplete_lines, table1_table
 
 
 @data_command("table1")
@@ -58,13 +51,13 @@ def command(
     letters = table1_letters(m, *hw, t=t, r=r, dilation=dilation, g=g)
     chosen = chosen_mechanisms(mechanisms, extra)
     counted = counted or any(mechanism.cost is None for mechanism in chosen)
-    records = table1_records(letters, style=style, chosen=chosen, with_exact=exact, with_counted=counted)
+    rows = table1_rows(letters, style=style, chosen=chosen, with_derived=exact, with_counted=counted)
     if not (exact or counted):
-        show(table1_table(records), style_of_output, notes=TABLE1_NOTE)
+        show(table1_table(rows), style_of_output, notes=TABLE1_NOTE)
         return
-    if warning := incomplete_lines(records):
+    if warning := incomplete_lines(rows):
         say(warning)
-    notes = f"{EXACT_NOTE}\n{explanations(records)}" if exact else explanations(records)
-    if exact and any(record["mechanism"] == "a2" for record in records):
+    notes = f"{EXACT_NOTE}\n{explanations(rows)}" if exact else explanations(rows)
+    if exact and any(row.mechanism.name == "a2" for row in rows):
         notes += f"\n(a2: the exact module gathers t = {letters['t']} maps of m / 4 channels, as its authors do)"
-    show(table1_table(records), style_of_output, notes=notes)
+    show(table1_table(rows), style_of_output, notes=notes)

@@ -14,24 +14,14 @@ from typing import Any
 import tabulate
 
 from ulsam_cost.plain_text import visible_json, visible_line
-from ulsam_cost.units import AtLeast, format_factor, format_mib, format_ms, format_ratio
+from ulsam_cost.units import format_exact, format_factor, format_mib, format_ms, format_ratio
 
+exact = format_exact  # a count digit by digit, in most columns
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 # What a spreadsheet takes for a formula, in letters of either width; printed numbers such as -3.4M are none.
 _FORMULA = re.compile("[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _SIGNED_NUMBER = re.compile(r"[+-][0-9][0-9.,]*\s?[KMG%]?", re.ASCII)
 _STYLES = {"table": "simple", "markdown": "pipe", "latex": "latex_booktabs"}
-
-
-def exact(value: Any) -> str:
-    """A count digit by digit; empty for what is absent, two digits for what is no whole number."""
-    if value is None:
-        return ""
-    if isinstance(value, AtLeast):
-        return f"at least {int(value):,}"
-    if isinstance(value, float | Fraction):
-        return f"{float(value):,.2f}"
-    return f"{value:,}"
 
 
 def signed(value: int | None) -> str:

@@ -5,29 +5,30 @@ from collections.abc import Mapping, Sequence
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from ulsam_cost.counting.overheads import Table1Row
 from ulsam_cost.report.figures.style import STYLE, mechanism_colour, set_counts, set_grid, set_heading, to_png
 from ulsam_cost.units import format_count
 
 CROWDED = 30  # labels on one axis
 
 
-def overheads_figure(records: Sequence[Mapping[str, float | str]], title: str) -> bytes:
+def overheads_figure(rows: Sequence[Table1Row], title: str) -> bytes:
     """Table 1 as a picture: printed and exact costs of each mechanism, log scale."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained", sharey=True)
         for axis, unit, label in zip(axes, ("params", "macs"), ("parameters", "MACs"), strict=True):
-            _overheads_panel(axis, records, unit, label)
+            _overheads_panel(axis, rows, unit, label)
         set_heading(figure, title)
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower right", ncols=2)
         return to_png(figure)
 
 
-def _overheads_panel(axis: Axes, records: Sequence[Mapping[str, float | str]], unit: str, label: str) -> None:
-    names = [str(record["mechanism"]) for record in records]
+def _overheads_panel(axis: Axes, rows: Sequence[Table1Row], unit: str, label: str) -> None:
+    names = [row.mechanism.name for row in rows]
     places = range(len(names))
     colours = [mechanism_colour(name) for name in names]
-    printed = [float(record[f"printed_{unit}"]) for record in records]
-    exact = [float(record[f"exact_{unit}"]) for record in records]
+    printed = [float(getattr(row, unit)) for row in rows]
+    exact = [float(getattr(row.derived, unit)) for row in rows]
     axis.barh([place - 0.2 for place in places], printed, 0.38, color=colours, alpha=0.4, label="as printed")
     axis.barh([place + 0.2 for place in places], exact, 0.38, color=colours, label="the real module")
     for place, said, done in zip(places, printed, exact, strict=True):

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
+from ulsam_cost.counting.overheads import OverheadRow
 from ulsam_cost.errors import SizeError
 from ulsam_cost.formulas.attention import get_mechanism
 from ulsam_cost.report.figures.style import (
@@ -28,7 +29,7 @@ NAME_HEIGHT = 0.125  # inches that a line's name needs
 UNITS = {"params": "parameters", "macs": "MACs"}
 
 
-def sweep_figure(records: Sequence[dict[str, Any]], title: str) -> bytes:
+def sweep_figure(points: Sequence[OverheadRow], title: str) -> bytes:
     """Parameters and MACs that each mechanism adds, over the channels, or over the positions where those are one.
 
     Where channels and map sizes are both swept, each map size has a row of its own.
@@ -36,21 +37,21 @@ def sweep_figure(records: Sequence[dict[str, Any]], title: str) -> bytes:
     Raises:
         SizeError: for more map sizes beside several numbers of channels than the picture has room for.
     """
-    sizes = list(dict.fromkeys((record["h"], record["w"]) for record in records))
-    by_channels = len({record["m"] for record in records}) > 1
-    rows: list[list[dict[str, Any]]] = [list(records)]
+    sizes = list(dict.fromkeys((point.h, point.w) for point in points))
+    by_channels = len({point.m for point in points}) > 1
+    rows = [list(points)]
     if by_channels:
-        rows = [[record for record in records if (record["h"], record["w"]) == size] for size in sizes]
+        rows = [[point for point in points if (point.h, point.w) == size] for size in sizes]
     if len(rows) > MOST_PANELS:
         raise SizeError(f"a picture of {len(rows)} map sizes over channels: {MOST_PANELS} or fewer are accepted")
-    names = list(dict.fromkeys(record["mechanism"] for record in records))
+    names = list(dict.fromkeys(point.mechanism for point in points))
     height = max(3.4, 0.8 + NAME_HEIGHT * len(names))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
             len(rows), 2, figsize=(11, 0.8 + height * len(rows)), layout="constrained", squeeze=False, sharex=True
         )
         for row, panels in zip(rows, axes, strict=True):
-            where = "{h} x {w}".format(**row[0]) if by_channels else "m = {m}".format(**row[0])
+            where = f"{row[0].h} x {row[0].w}" if by_channels else f"m = {row[0].m}"
             for axis, (unit, label) in zip(panels, UNITS.items(), strict=True):
                 _sweep_panel(axis, row, unit, _colours(names), NAME_HEIGHT / (height - 0.7))
                 axis.set_title(f"{label} added, {where}")
@@ -70,8 +71,8 @@ def _colours(names: Sequence[str]) -> dict[str, str]:
     return {name: mechanism_colour(name) for name in names}
 
 
-def _sweep_panel(axis: Axes, records: Sequence[dict[str, Any]], unit: str, colours: dict[str, str], gap: float) -> None:
-    lines = list(swept_lines(records, unit))
+def _sweep_panel(axis: Axes, points: Sequence[OverheadRow], unit: str, colours: dict[str, str], gap: float) -> None:
+    lines = list(swept_lines(points, unit))
     axis.set_xscale("log", base=2)
     axis.set_yscale("log")
     for index, (name, places, costs) in enumerate(lines):

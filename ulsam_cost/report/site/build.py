@@ -8,7 +8,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ulsam_cost.audit.evidence import Audit, PlacementTiming, field_audit
+from ulsam_cost.audit.evidence import Audit, PlacementTiming, field_audit, rows_of_table1
 from ulsam_cost.errors import CostError
 from ulsam_cost.report.document.html import html
 from ulsam_cost.report.document.markdown import markdown
@@ -23,7 +23,7 @@ from ulsam_cost.report.site.networks import conventions_page, layers_pictures, n
 from ulsam_cost.report.site.opening import opening_page, opening_pictures
 from ulsam_cost.report.site.papers import paper_page
 from ulsam_cost.report.site.study import WRITTEN_BY, MechanismTimes, mechanism_times, slower_placements
-from ulsam_cost.report.site.table1 import OVERHEADS, records_of_table1, table1_page
+from ulsam_cost.report.site.table1 import OVERHEADS, table1_page
 from ulsam_cost.report.site.times import published_pictures, published_times_page
 
 HTML_PAGE = "index.html"
@@ -55,9 +55,9 @@ def render_report(
     mechanisms: tuple[MechanismTimes, ...] = (),
 ) -> dict[str, bytes]:
     """The files of the report on an audit; `timed` and `mechanisms` are what was found of times on some devices."""
-    records = records_of_table1()
+    rows = rows_of_table1()
     pictures = {
-        OVERHEADS: cost_figures.overheads_figure(records, "Table 1: six attention modules on 512 x 14 x 14"),
+        OVERHEADS: cost_figures.overheads_figure(rows, "Table 1: six attention modules on 512 x 14 x 14"),
         **opening_pictures(audit),
         **layers_pictures(),
         **field_pictures(),
@@ -67,14 +67,14 @@ def render_report(
     rest = [
         *(paper_page(source, audit.of(source)) for source in audit.sources),
         field_page(),
-        table1_page(records),
+        table1_page(rows),
         catalogue_page(mechanisms),
         published_times_page(),
         networks_page(audit),
         conventions_page(audit),
         _every_number_page(audit),
     ]
-    pages = [opening_page(audit, records, timed, _contents(rest, others)), *rest]
+    pages = [opening_page(audit, rows, timed, _contents(rest, others)), *rest]
     return {**{page.file: markdown(page) for page in pages}, **pictures, HTML_PAGE: html(pages, pictures)}
 
 

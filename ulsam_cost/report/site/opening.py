@@ -1,12 +1,13 @@
 """The opening page: what was found, in sentences that are computed."""
 
 from collections import Counter
+from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any
 
 from ulsam_cost.audit.evidence import COMPARED, Audit, network_cost, other_outcomes, trained_networks
 from ulsam_cost.audit.outcomes import Outcome, count_outcomes, outcome_of
 from ulsam_cost.conventions import CONVENTIONS
+from ulsam_cost.counting.overheads import Table1Row
 from ulsam_cost.formulas.networks import get_network, network_spec
 from ulsam_cost.report.document.model import Block, Grid, Link, Page, Paragraph, Picture, Section, Strong, Text, bullets
 from ulsam_cost.report.figures import audit as figures_audit
@@ -29,11 +30,9 @@ from ulsam_cost.units import format_pct
 AGREEMENT, VERDICTS, ACCURACY = "agreement.png", "verdicts.png", "accuracy.png"
 
 
-def opening_page(
-    audit: Audit, records: list[dict[str, Any]], timed: tuple[Text, ...], contents: tuple[Text, ...]
-) -> Page:
+def opening_page(audit: Audit, rows: Sequence[Table1Row], timed: tuple[Text, ...], contents: tuple[Text, ...]) -> Page:
     """The page that a reader opens first: findings, pictures, and where the rest stands."""
-    verdict, findings = _verdict(audit, timed), _findings(audit, records)
+    verdict, findings = _verdict(audit, timed), _findings(audit, rows)
     return Page(
         "README.md",
         "What the papers' costs are, checked",
@@ -71,11 +70,11 @@ def _verdict(audit: Audit, timed: tuple[Text, ...]) -> tuple[Text, ...]:
     )
 
 
-def _findings(audit: Audit, records: list[dict[str, Any]]) -> list[Text]:
+def _findings(audit: Audit, rows: Sequence[Table1Row]) -> list[Text]:
     return [
         outcomes_sentence(audit.claims, "numbers in the papers' text"),
         field_sentence(),
-        _table1_sentence(records),
+        _table1_sentence(rows),
         *(_saving(network, positions) for network, positions in COMPARED.items()),
         *_arithmetic_sentence(audit),
         *_last_digit_sentence(audit),
@@ -92,14 +91,18 @@ def _agreement_sentence(audit: Audit) -> str:
     )
 
 
-def _table1_sentence(records: list[dict[str, Any]]) -> Text:
-    off = [record for record in records if record["why"] != "the same"]
-    worst = max(off, key=lambda record: abs(record["exact_macs_ratio"] - 1))
+def _table1_sentence(rows: Sequence[Table1Row]) -> Text:
+    ratios = {
+        row.mechanism.name: row.derived.macs_ratio
+        for row in rows
+        if row.why != "the same" and row.derived is not None and row.derived.macs_ratio is not None
+    }
+    worst = max(ratios, key=lambda name: abs(ratios[name] - 1))
     return (
-        f"{len(off)} of the {len(records)} formulas of ",
+        f"{len(ratios)} of the {len(rows)} formulas of ",
         Link("Table 1", "table1.md"),
-        f" do not give the cost of the module; {worst['mechanism']} is farthest off: its real module takes "
-        f"{worst['exact_macs_ratio']:.2f} times the printed MACs.",
+        f" do not give the cost of the module; {worst} is farthest off: its real module takes "
+        f"{ratios[worst]:.2f} times the printed MACs.",
     )
 
 

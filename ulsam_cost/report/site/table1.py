@@ -1,23 +1,19 @@
 """The page of Table 1: printed formulas, real modules, and where the two part."""
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
 
-from ulsam_cost.formulas.attention import get_mechanism
+from ulsam_cost.counting.overheads import Table1Row
 from ulsam_cost.report.document.model import Bullets, Grid, Link, Page, Paragraph, Picture, Section, Strong
 from ulsam_cost.report.formats import Table, factor, number, words
-from ulsam_cost.report.views.table1 import TABLE1_NOTE, table1_letters, table1_records, table1_table
+from ulsam_cost.report.views.table1 import TABLE1_NOTE, table1_table
 
 OVERHEADS = "overheads.png"
 
 
-def records_of_table1() -> list[dict[str, Any]]:
-    """The six mechanisms at the paper's setting: printed, exact, counted."""
-    return table1_records(table1_letters(512, 14, 14), with_exact=True, with_counted=True)
-
-
-def table1_page(records: list[dict[str, Any]]) -> Page:
+def table1_page(rows: Sequence[Table1Row]) -> Page:
     """The page."""
-    formulas = [{k: v for k, v in r.items() if not k.startswith(("exact", "counted"))} for r in records]
+    formulas = [replace(row, derived=None, counted=None) for row in rows]
     return Page(
         "table1.md",
         "Table 1: overheads of attention modules",
@@ -30,12 +26,12 @@ def table1_page(records: list[dict[str, Any]]) -> Page:
         ),
         (
             Section("Printed formulas", (Grid(table1_table(formulas)), Paragraph(f"{TABLE1_NOTE}."))),
-            Section("Printed, exact and counted", (Grid(_beside(records)),)),
+            Section("Printed, exact and counted", (Grid(_beside(rows)),)),
             Section(
                 "Why they differ",
-                (Bullets(tuple((Strong(record["mechanism"]), f": {record['why']}.") for record in records)),),
+                (Bullets(tuple((Strong(row.mechanism.name), f": {row.why}.") for row in rows)),),
             ),
-            Section("Where the modules come from", (Grid(_sources(records)),)),
+            Section("Where the modules come from", (Grid(_sources(rows)),)),
             Section(
                 "Cell by cell",
                 (
@@ -48,7 +44,7 @@ def table1_page(records: list[dict[str, Any]]) -> Page:
     )
 
 
-def _beside(records: list[dict[str, Any]]) -> Table:
+def _beside(rows: Sequence[Table1Row]) -> Table:
     columns = [words("mechanism", "mechanism")]
     for unit, called in (("params", "parameters"), ("macs", "MACs")):
         columns += [
@@ -57,12 +53,10 @@ def _beside(records: list[dict[str, Any]]) -> Table:
             number(f"counted_{unit}", f"{called}, counted"),
             factor(f"exact_{unit}_ratio", f"{called}, exact / printed"),
         ]
-    return Table(columns=tuple(columns), records=records)
+    return Table(columns=tuple(columns), records=[row.to_dict() for row in rows])
 
 
-def _sources(records: list[dict[str, Any]]) -> Table:
-    rows = [
-        {"name": record["mechanism"], "title": get_mechanism(record["mechanism"]).title, **record} for record in records
-    ]
+def _sources(rows: Sequence[Table1Row]) -> Table:
     columns = (words("name", "mechanism"), words("title", "title"), words("source", "source"))
-    return Table(columns=columns, records=rows)
+    names = [column.key for column in columns]
+    return Table(columns=columns, records=[{name: getattr(row.mechanism, name) for name in names} for row in rows])

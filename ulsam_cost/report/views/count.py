@@ -1,26 +1,25 @@
 """A counted model: its totals, its module tree, its kinds and operators, and what other tools say of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from textwrap import fill
 from typing import Any
 
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import PRODUCT_KINDS, Cost
-from ulsam_cost.counting.calls import Calls
 from ulsam_cost.counting.count import Count, Uncounted
 from ulsam_cost.counting.loaded import Loaded
-from ulsam_cost.counting.modules import called_with_different_shapes
+from ulsam_cost.counting.modules import CallCost, ModuleCost, called_with_different_shapes
 from ulsam_cost.peers import PeerNumber
 from ulsam_cost.report.formats import COMPLETE, Column, Table, exact, fixed, number, words
-from ulsam_cost.units import AtLeast, at_least
+from ulsam_cost.units import at_least
 
 TOTALS = ("params", "macs", "activations")
 
 
-def count_record(loaded: Loaded, counted: Count, depth: int) -> dict[str, Any]:
-    """What `count` prints as JSON."""
+def count_record(loaded: Loaded, counted: Count, rows: Sequence[ModuleCost]) -> dict[str, Any]:
+    """What `count` prints as JSON; `rows` are its modules."""
     return {
         "model": loaded.name,
         "params": counted.params,
@@ -35,7 +34,7 @@ def count_record(loaded: Loaded, counted: Count, depth: int) -> dict[str, Any]:
         },
         "incomplete_conventions": [name for name in CONVENTIONS if not counted.complete_under(name)],
         "by_kind": {str(kind): totals(cost, counted) for kind, cost in counted.by_kind().items()},
-        "layers": tree_records(loaded.classes, counted, depth),
+        "layers": [row._asdict() for row in rows],
         "uncounted": [asdict(operation) for operation in counted.uncounted],
         "real_run": _real_run(counted.real_run),
         "inputs_read": _inputs_read(counted.inputs_read),
@@ -63,43 +62,17 @@ def totals(cost: Cost, counted: Count) -> dict[str, Any]:
     return {**{key: getattr(cost, key) for key in (*TOTALS, "reads", "writes")}, "complete": complete}
 
 
-def tree_records(classes: Mapping[str, str], counted: Count, depth: int) -> list[dict[str, Any]]:
-    """A record a module down to a depth, what stands below it included, in the model's order."""
-    sums: dict[str, dict[str, int]] = {}
-    for op in counted.cost:
-        for path in _above(op.path, depth):
-            total = sums.setdefault(path, dict.fromkeys(TOTALS, 0))
-            total["params"] += op.params
-            total["macs"] += op.macs
-            total["activations"] += op.activations
-    incomplete = {path for operation in counted.uncounted_products for path in _above(operation.path, depth)}
-    for path in incomplete:
-        total = sums.setdefault(path, dict.fromkeys(TOTALS, 0))
-        total |= {key: AtLeast(total[key]) for key in ("macs", "activations")}
-    return [
-        {"path": path, "module": kind, **sums[path], "complete": path not in incomplete}
-        for path, kind in classes.items()
-        if path in sums
-    ]
-
-
-def _above(path: str, depth: int) -> list[str]:
-    """The paths of a module and of those above it, down to a depth."""
-    names = path.split(".") if path else []
-    return [".".join(names[:level]) for level in range(min(depth, len(names)) + 1)]
-
-
-def tree_table(records: Sequence[dict[str, Any]]) -> Table:
+def tree_table(rows: Sequence[ModuleCost]) -> Table:
     """The module tree: names set in by their depth, and each module's share of the MACs, if they are whole."""
-    complete = all(record["complete"] for record in records)
-    whole = records[0]["macs"] if records else 0
+    complete = all(row.complete for row in rows)
+    whole = rows[0].macs if rows else 0
     shown = [
         {
-            **record,
-            "name": _branch(record["path"]) + f" {record['module']}",
-            "share": 100 * record["macs"] / whole if whole else None,
+            **row._asdict(),
+            "name": _branch(row.path) + f" {row.module}",
+            "share": 100 * row.macs / whole if whole else None,
         }
-        for record in records
+        for row in rows
     ]
     share = number("share", "MACs %", fixed(2))
     columns = (
@@ -112,37 +85,16 @@ def tree_table(records: Sequence[dict[str, Any]]) -> Table:
     return Table(columns=columns, records=shown)
 
 
-def call_records(classes: Mapping[str, str], calls: Calls, depth: int) -> list[dict[str, Any]]:
-    """A record a call of each module down to a depth, what it calls included, in the model's order."""
-    incomplete = {path for operation in calls.counted.uncounted_products for path in _above(operation.path, depth)}
-    return [
-        {
-            "path": path,
-            "module": kind,
-            "call": number,
-            "inputs": call.taken,
-            "outputs": call.given,
-            **{key: getattr(cost, key) for key in TOTALS},
-            "complete": path not in incomplete,
-        }
-        for path, kind in classes.items()
-        if len(path.split(".") if path else ()) <= depth
-        for number, call in enumerate(calls.of.get(path, ()), 1)
-        for cost in (calls.cost(path, number - 1),)
-    ]
-
-
-def call_table(records: Sequence[dict[str, Any]]) -> Table:
-    """Each call of each module; parameters stand with the call that uses them first."""
-    several = Counter(record["path"] for record in records)
+def call_table(rows: Sequence[CallCost]) -> Table:
+    """Each call of each module."""
+    several = Counter(row.path for row in rows)
     shown = [
-        record
-        | {
-            "name": _branch(record["path"]) + f" {record['module']}",
-            "which": f"{record['call']} of {several[record['path']]}" if several[record["path"]] > 1 else None,
-            **{key: at_least(record[key], unless=record["complete"]) for key in ("macs", "activations")},
+        {
+            **row._asdict(),
+            "name": _branch(row.path) + f" {row.module}",
+            "which": f"{row.call} of {several[row.path]}" if several[row.path] > 1 else None,
         }
-        for record in records
+        for row in rows
     ]
     columns = (
         words("name", "module"),
@@ -168,10 +120,10 @@ def different_shapes_sentence(paths: Sequence[str]) -> str:
     return f"{named} {are} called with different shapes: the numbers are sums over all calls; --by call shows each."
 
 
-def flat_table(records: Sequence[dict[str, Any]]) -> Table:
+def flat_table(rows: Sequence[ModuleCost]) -> Table:
     """The modules by their paths, for programs."""
     columns = (words("path", "path"), words("module", "module"), *(number(key, key) for key in TOTALS), COMPLETE)
-    return Table(columns=columns, records=records)
+    return Table(columns=columns, records=[row._asdict() for row in rows])
 
 
 def _branch(path: str) -> str:

@@ -28,18 +28,21 @@ def layer_records(layers: Sequence[Layer], *, attention: bool) -> list[dict[str,
     ]
 
 
-def flat_table(records: Sequence[dict[str, Any]]) -> Table:
+def flat_table(layers: Sequence[Layer], *, attention: bool) -> Table:
     """The layers for programs: a column a key."""
+    records = layer_records(layers, attention=attention)
     return Table(columns=tuple(words(key, key) for key in records[0]), records=records)
 
 
-def places_table(records: Sequence[dict[str, Any]]) -> Table:
+def places_table(layers: Sequence[Layer], *, attention: bool) -> Table:
     """The layers for people: their costs and what attention may do, or where it stands, if that is asked for."""
-    stands = any("attention" in record for record in records)
-    shown = [{**record, "may": _may(record), "stands": _stands(record)} for record in records]
-    columns: list[Column] = [number("layer", "layer", str)] if "layer" in records[0] else []
+    shown = [
+        {**record, "may": _may(layer), "stands": _stands(layer)}
+        for layer, record in zip(layers, layer_records(layers, attention=attention), strict=True)
+    ]
+    columns: list[Column] = [number("layer", "layer", str)] if any(layer.layer for layer in layers) else []
     columns.append(words("path", "path"))
-    if stands:
+    if attention:
         columns += [number("output", "output", _shape), words("stands", "attention")]
     else:
         columns += [words("class", "class"), number("output", "output", _shape)]
@@ -47,18 +50,18 @@ def places_table(records: Sequence[dict[str, Any]]) -> Table:
     return Table(columns=tuple(columns), records=shown)
 
 
-def _stands(record: dict[str, Any]) -> str:
+def _stands(layer: Layer) -> str:
     """The paths of a layer's attention, from the layer on where they are inside it: {conv1,conv2}.attention."""
-    paths = [path.removeprefix(f"{record['path']}.") for path in record.get("attention", ())]
+    paths = [path.removeprefix(f"{layer.path}.") for path in layer.attention]
     if len(paths) > 1 and all(path.endswith(BESIDE) for path in paths):
         return "{" + ",".join(path.removesuffix(BESIDE) for path in paths) + "}" + BESIDE
     return ", ".join(paths)
 
 
-def _may(record: dict[str, Any]) -> str:
-    if record["may_follow"]:
-        return "follow, replace" if record["may_replace"] else "follow"
-    return f"no: {record['why_not']}"
+def _may(layer: Layer) -> str:
+    if layer.may_follow:
+        return "follow, replace" if layer.may_replace else "follow"
+    return f"no: {layer.why_not}"
 
 
 def _shape(sizes: Sequence[int] | None) -> str:
