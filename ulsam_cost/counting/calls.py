@@ -6,8 +6,8 @@ from torch import nn
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.counting.count import Count, count_and_hear
+from ulsam_cost.counting.scope import Heard
 from ulsam_cost.nn.places import ModuleCall, module_call
-from ulsam_cost.tensors import tensors_of
 
 
 class Calls(NamedTuple):
@@ -25,19 +25,23 @@ class Calls(NamedTuple):
         return Cost(self.counted.cost.ops[self.operations[path][call]])
 
 
+class _Listener(Heard):
+    """Keeps the calls of the last run."""
+
+    def __init__(self) -> None:
+        self.calls: dict[str, list[ModuleCall]] = {}
+        self.operations: dict[str, list[slice]] = {}
+
+    def begin(self) -> None:
+        self.calls.clear()
+        self.operations.clear()
+
+    def __call__(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, ran: slice) -> None:
+        self.calls.setdefault(path, []).append(module_call(args, kwargs, result))
+        self.operations.setdefault(path, []).append(ran)
+
+
 def count_calls(model: nn.Module, inputs: Any) -> Calls:
     """Count a model's forward pass, and hear the calls of its submodules; errors as those of `count`."""
-    heard: list[tuple[str, ModuleCall, slice, bool]] = []
-
-    def hear(path: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, ran: slice) -> None:
-        really = not any(tensor.is_meta for tensor in tensors_of(result))
-        heard.append((path, module_call(args, kwargs, result), ran, really))
-
-    counted = count_and_hear(model, inputs, hear)
-    calls: dict[str, list[ModuleCall]] = {}
-    operations: dict[str, list[slice]] = {}
-    for path, call, ran, really in heard:
-        if really or not counted.real_run:  # what was heard of a run that failed before says nothing
-            calls.setdefault(path, []).append(call)
-            operations.setdefault(path, []).append(ran)
-    return Calls(counted, calls, operations)
+    heard = _Listener()
+    return Calls(count_and_hear(model, inputs, heard), heard.calls, heard.operations)

@@ -20,7 +20,7 @@ from ulsam_cost.counting.light import WrittenTableError
 from ulsam_cost.counting.meta_tensors import NeedsValuesError
 from ulsam_cost.counting.model_index import ModelIndex
 from ulsam_cost.counting.preserve import no_collection, preserve_state
-from ulsam_cost.counting.scope import Heard, not_heard
+from ulsam_cost.counting.scope import NOT_HEARD, Heard
 from ulsam_cost.counting.severity import Severity, Shapes, severity_of
 from ulsam_cost.counting.tracer import Tracer
 from ulsam_cost.counting.twin import Twins, copy_of, view_of
@@ -215,11 +215,11 @@ def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = Tr
 def count_and_hear(model: nn.Module, inputs: Any, heard: Heard) -> Count:
     """Count a model's forward pass as `count` does, telling `heard` of the calls of its submodules.
 
-    Each call is told with the submodule's path, its arguments and its result; where a first run fails and a second
-    one follows, `heard` is told of both.
+    Each call is told with the submodule's path, its arguments, its result and its operations; where a first run fails
+    and a second one follows, `heard` is told that it begins.
     """
     args, kwargs = as_arguments(inputs)
-    return _counted(body_of(model), args, kwargs, fast=False, train=False, heard=heard)
+    return _counted(body_of(model), args, kwargs, fast=True, train=False, heard=heard)
 
 
 def _counted(
@@ -229,7 +229,7 @@ def _counted(
     *,
     fast: bool,
     train: bool,
-    heard: Heard = not_heard,
+    heard: Heard = NOT_HEARD,
 ) -> Count:
     error: Exception
     was_compiler_loaded = is_compiler_loaded()

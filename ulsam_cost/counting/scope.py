@@ -15,7 +15,6 @@ from ulsam_cost.counting.model_index import leaf_class
 from ulsam_cost.torch_private import COMPILED_CALL, call_uncompiled
 
 UNANSWERED: Any = object()
-Heard = Callable[[str, tuple[Any, ...], dict[str, Any], Any, slice], None]
 _running: dict[int, "Scope"] = {}  # by thread
 _lock = threading.Lock()
 _entered = 0
@@ -25,8 +24,17 @@ def _no_answer(module: nn.Module, x: Any) -> Any:
     return UNANSWERED
 
 
-def not_heard(path: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, ran: slice) -> None:
-    """Take no notice of a call."""
+class Heard:
+    """Is told that a run begins, after one that failed as well, and of each call of a submodule in it."""
+
+    def begin(self) -> None:
+        """Forget what was told of an earlier run."""
+
+    def __call__(self, path: str, args: tuple[Any, ...], kwargs: dict[str, Any], result: Any, ran: slice) -> None:
+        """Take notice of a call that has ended: its operations stand at `ran` among those of the run."""
+
+
+NOT_HEARD = Heard()
 
 
 def _run_plainly(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -44,7 +52,7 @@ class Scope:
     After an exception, `failed(error)` is the path at which it was raised.
     """
 
-    def __init__(self, names: dict[int, tuple[str, str]], heard: Heard = not_heard) -> None:
+    def __init__(self, names: dict[int, tuple[str, str]], heard: Heard = NOT_HEARD) -> None:
         self.path = self.module = ""
         self.answer: Callable[[nn.Module, Any], Any] = _no_answer
         self.in_another_thread: Callable[[nn.Module, Any, Any], Any] = _run_plainly
@@ -109,7 +117,10 @@ def _call(module: nn.Module, /, *args: Any, **kwargs: Any) -> Any:
         run = _run_plainly if owner is None else owner.in_another_thread
         return run(module, args, kwargs)
     if not kwargs and len(args) == 1:
+        before = 0 if scope.heard is NOT_HEARD else scope.recorded()
         answer = scope.answer(module, args[0])
         if answer is not UNANSWERED:
+            if scope.heard is not NOT_HEARD and (own := scope.names.get(id(module))) is not None:
+                scope.heard(own[0], args, kwargs, answer, slice(before, scope.recorded()))
             return answer
     return scope.run(module, args, kwargs)

@@ -17,7 +17,7 @@ from ulsam_cost.counting.function_mode import FunctionMode, seen_through
 from ulsam_cost.counting.meta_tensors import MetaTensors
 from ulsam_cost.counting.model_index import ModelIndex
 from ulsam_cost.counting.recorder import Recorder
-from ulsam_cost.counting.scope import Heard, Scope, not_heard
+from ulsam_cost.counting.scope import NOT_HEARD, Heard, Scope
 from ulsam_cost.counting.twin import Twins
 from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import tensors_of
@@ -34,7 +34,7 @@ class Tracer:
         fast: whether the common functions are answered from shapes.
         values: whether the run is a real one, on real tensors.
         gradients: whether meta tensors require gradients where what they stand for does.
-        heard: is told of each call of a submodule that is run, not answered.
+        heard: is told of each call of a submodule.
     """
 
     def __init__(
@@ -45,11 +45,12 @@ class Tracer:
         fast: bool,
         values: bool = False,
         gradients: bool = False,
-        heard: Heard = not_heard,
+        heard: Heard = NOT_HEARD,
     ) -> None:
         self.tensors = MetaTensors(index, twins, gradients=gradients)
         self.scope = Scope({id(twins.memo[key]): name for key, name in index.names.items()}, heard)
         self.record = Recorder(self.scope, self.tensors)
+        heard.begin()
         self.scope.recorded = self.record.ops.__len__
         self._values, self._fast = values, fast
         self._own_modes = self._modes(self.scope, self.record)

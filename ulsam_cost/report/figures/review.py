@@ -32,6 +32,7 @@ VERDICT_COLOURS = {
 }
 SHOWN = ("macs", "params")
 MARKERS = "osD^vPX<>*"
+MOST_STACKED = 18  # bars in panels above one another
 ROOM_FOR_NUMBERS = 1.45  # the panel's width over the longest bar
 
 
@@ -40,10 +41,12 @@ def budget_figure(review: Review) -> bytes:
     metrics = _limited(review) or list(SHOWN)
     names = ["baseline", *(each.name for each in review.candidates)]
     with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            1, len(metrics), figsize=(10, 1.7 + 0.36 * len(names)), layout="constrained", sharey=True, squeeze=False
-        )
-        for axis, metric in zip(axes[0], metrics, strict=True):
+        if len(metrics) * len(names) <= MOST_STACKED:  # the picture is read on a phone, too
+            rows, columns, size = len(metrics), 1, (5.8, 0.9 + len(metrics) * (0.6 + 0.28 * len(names)))
+        else:
+            rows, columns, size = 1, len(metrics), (10.0, 1.7 + 0.36 * len(names))
+        figure, axes = plt.subplots(rows, columns, figsize=size, layout="constrained", sharey=True, squeeze=False)
+        for axis, metric in zip(axes.flat, metrics, strict=True):
             _budget_panel(axis, review, metric)
         axes[0][0].set_yticks(range(len(names)), [_label(name) for name in names])
         axes[0][0].invert_yaxis()
