@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from counting import Call
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -404,6 +404,8 @@ def hold_against_the_real_run(function, layer, args, kwargs, *, strict=True):
 @given(data=st.data())
 def test_what_pytorch_answers_is_answered_and_what_it_refuses_is_refused(function, data):
     args, kwargs = data.draw(calls(CALLS[function]))
+    # true ** true is a bool on the CPU, and an int64 on the meta device
+    assume(function not in (torch.pow, Tensor.pow) or not any(arg is True for arg in args))
     hold_against_the_real_run(function, Call(function), args, kwargs, strict=function in AS_STRICT)
 
 

@@ -74,5 +74,6 @@ def test_the_readme_links_the_guides():
 def test_contributing_names_every_kind_of_addition():
     headings = re.findall("^### (.+)$", read("CONTRIBUTING.md"), flags=re.M)
     assert headings == [
-        "a mechanism", "a network", "a convention", "an operator rule", "a command", "a page of the report",
+        "a mechanism", "a network", "a convention", "a source of the field", "an operator rule", "a command",
+        "a page of the report",
     ]  # fmt: skip

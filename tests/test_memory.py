@@ -107,9 +107,9 @@ def test_a_system_that_does_not_tell_is_none(monkeypatch, tmp_path):
 
 def test_a_batch_that_does_not_fit_is_refused_before_it_runs(monkeypatch):
     setting = make_setting(device="cpu")
-    monkeypatch.setattr(memory, "_available", lambda: N * 8 * 2 * FLOAT)
+    monkeypatch.setattr(memory, "free_memory", lambda: N * 8 * 2 * FLOAT)
     require_memory_for(CHAIN, X, setting)
-    monkeypatch.setattr(memory, "_available", lambda: N * 8 * 2 * FLOAT - 1)
+    monkeypatch.setattr(memory, "free_memory", lambda: N * 8 * 2 * FLOAT - 1)
     with pytest.raises(DeviceError, match="192 bytes and 191 are free; a smaller batch is accepted"):
         require_memory_for(CHAIN, X, setting)
 

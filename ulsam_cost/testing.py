@@ -47,13 +47,14 @@ def assert_within(
         >>> assert_within(torch.nn.Conv2d(3, 8, 3), torch.empty(1, 3, 10, 10), macs="20K", uncounted=0)
     """
     from ulsam_cost.counting.count import count
+    from ulsam_cost.counting.modules import module_labels
 
     given = {"macs": macs, "params": params, "activations": activations, "traffic": traffic, UNCOUNTED: uncounted}
     budget = {metric: _limit(metric, value) for metric, value in given.items() if value is not None}
     if not budget:
         raise CostError(f"no limit is given: one or more of {', '.join(given)} are accepted")
     name = type(model).__name__
-    costs = costs_of(model, count(model, inputs), name=name, model=name)
+    costs = costs_of(module_labels(model), count(model, inputs), name=name, model=name)
     broken = [judged for judged in judge_budget(budget, costs) if judged.verdict is not Verdict.WITHIN]
     if broken:
         raise AssertionError("\n\n".join(f"{_sentence(judged, costs)}\n{_where(judged, costs)}" for judged in broken))
