@@ -10,7 +10,6 @@ from ulsam_cost.counting.overheads import printed_mechanisms
 from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.formulas.attention import CODE, REGISTERED, get_mechanism, mechanisms
 from ulsam_cost.formulas.attention.mechanism import GROUPS, Mechanism
-from ulsam_cost.formulas.networks.text import read_option
 from ulsam_cost.user_code import names_code
 
 ALL = "all"
@@ -35,7 +34,7 @@ def chosen_mechanisms(text: str | None, extra: Sequence[str] = ()) -> tuple[Mech
     chosen = printed_mechanisms()
     if text is not None:
         chosen = tuple(mechanism for name in text.split(",") for mechanism in _named(name.strip()))
-    given = dict(map(read_option, extra))
+    given = _options(extra) if extra else {}
     own = [mechanism for mechanism in chosen if mechanism.code is not None]
     for key in given:
         if not own:
@@ -43,6 +42,12 @@ def chosen_mechanisms(text: str | None, extra: Sequence[str] = ()) -> tuple[Mech
         if not any(mechanism.accepts(key) for mechanism in own):
             raise UnknownNameError.among(f"option of {own[0].name}", key, own[0].options or ["none"])
     return tuple({mechanism.name: _with_options(mechanism, given) for mechanism in chosen}.values())
+
+
+def _options(extra: Sequence[str]) -> dict[str, Any]:
+    from ulsam_cost.formulas.networks.text import read_option  # and with it all networks
+
+    return dict(map(read_option, extra))
 
 
 def _with_options(mechanism: Mechanism, given: Mapping[str, Any]) -> Mechanism:
