@@ -31,7 +31,7 @@ import click
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPLAINED = Path(__file__).with_name("mutants_explained.toml")
-COPIED = ("ulsam_cost", "tests", "benchmarks", "analyses", "README.md", "pyproject.toml")
+COPIED = ("ulsam_cost", "tests", "benchmarks", "analyses", "examples", "docs", "README.md", "pyproject.toml")
 OUTPUT = "output.txt"  # of the tests, in each copy
 MOST_SECONDS = 600.0  # of a processor, for one test file
 WAITED = 20  # seconds by the clock for one of a processor, before a run is taken to be stuck
