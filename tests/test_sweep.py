@@ -148,7 +148,7 @@ def test_workers_that_never_begin_end_the_sweep():
     broken = Fragile((), [])
     broken.broken = True
     engine = Engine(executor=lambda size: nullcontext(broken), workers=2)
-    with pytest.raises(CostError, match="the workers end before they begin"):
+    with pytest.raises(CostError, match="the worker processes exit before any work starts"):
         list(rows_in_order(tasks_of(3), engine))
 
 

@@ -125,7 +125,7 @@ def require_ready(engine: Engine) -> None:
         with engine.executor(1) as executor:
             executor.submit(is_ready).result()
     except engine.lost as error:
-        raise CostError(f"the workers end before they begin: {GUARD}") from error
+        raise CostError(f"the worker processes exit before any work starts: {GUARD}") from error
     except Exception as error:
         raise CostError(
             f"a worker cannot run ulsam-cost: {type(error).__name__}: {first_line(error)}; it is to be installed there"

@@ -52,7 +52,7 @@ class _Sweep:
             with self._engine.executor(self._engine.workers) as executor:
                 yield from self._until_one_is_lost(executor, rest)
             if len(rest) == before:
-                raise CostError(f"the workers end before they begin: {_KEPT}")
+                raise CostError(f"the worker processes exit before any work starts: {_KEPT}")
             for task in sorted(self._suspects):
                 self._done[task.row] = self._alone(task)
             self._suspects.clear()
@@ -98,7 +98,7 @@ class _Sweep:
                 return executor.submit(self._work, task).result()
             except self._engine.lost:
                 reasons = (
-                    f"it crashed, ran out of memory, or did not hear of its timeout of {task.settings.timeout:g} s"
+                    f"it crashed, ran out of memory, or did not stop at its timeout of {task.settings.timeout:g} s"
                 )
                 return _failed(task, f"its process ended: {reasons}")
 
