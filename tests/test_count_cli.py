@@ -1,14 +1,17 @@
 """`count` and `conventions` on other people's models."""
 
 import csv
+import importlib
 import io
 import json
 
 import pytest
+import torch
 from click.testing import CliRunner
 
 from ulsam_cost.cli import main
 from ulsam_cost.conventions import CONVENTIONS
+from ulsam_cost.counting.loading import load_model
 
 MODELS = """
 import torch
@@ -53,6 +56,14 @@ class Custom(nn.Module):
 
 def custom():
     return Custom(), torch.zeros(3, 3)
+
+class Half(nn.Linear):
+    def forward(self, x):
+        if x.dtype is not torch.bfloat16:
+            raise RuntimeError(f"Expected inputs of BF16 type but got {x.dtype}")
+        return super().forward(x)
+
+half = Half(6, 5)
 
 def odd():
     return nn.Sequential(Odd()), torch.zeros(3, 3)
@@ -262,3 +273,29 @@ def test_operators_of_other_libraries_are_named_with_the_way_to_count_them(model
     assert "uc_count_cli::twice" in output
     assert "are added with ulsam_cost.register_rule(" in output
     assert "register_rule" not in run(f"{models}:odd").stdout
+
+
+@pytest.mark.parametrize("options", [(), ("--by", "call"), ("--peers",)], ids=["modules", "calls", "peers"])
+def test_a_model_for_one_data_type_names_the_option_that_gives_it(models, options):
+    model = f"{models}:half", "--input", "3x6", *options
+    refused = run(*model)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "BF16" in refused.stderr
+    assert "--dtype float32, float16 or bfloat16 counts a copy in that data type" in refused.stderr
+    assert "90 MACs" in run(*model, "--dtype", "bfloat16").stdout
+    other = run(*model, "--dtype", "float16")
+    assert (other.exit_code, "--dtype" in other.stderr) == (2, False)
+
+
+def test_a_model_in_another_data_type_is_a_copy(models, monkeypatch):
+    monkeypatch.syspath_prepend(models.parent)
+    module = importlib.import_module(models.stem)
+    loaded = load_model("models:half", inputs=["3x6"], dtype="bfloat16")
+    assert (loaded.model.weight.dtype, loaded.inputs[0].dtype) == (torch.bfloat16, torch.bfloat16)
+    assert module.half.weight.dtype is torch.float32
+
+
+def test_an_onnx_file_keeps_its_data_types():
+    refused = run("none.onnx", "--dtype", "bfloat16")
+    assert refused.exit_code == 2
+    assert "none.onnx is an ONNX file, and counted in its own data types" in refused.stderr

@@ -1,5 +1,8 @@
 """`ulsam-cost count`."""
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from ulsam_cost.peers import PeerNumber
     from ulsam_cost.report.formats import Table
 
+_OF_DTYPES = re.compile(r"(same|mixed) dtype|\bBF16\b|\bHalf\b|b?float16", re.IGNORECASE)
+
 
 @data_command("count")
 @click.argument("model")
@@ -26,6 +31,11 @@ if TYPE_CHECKING:
         "inputs",
         multiple=True,
         help="Shape of each input, and its values: 1x3x224x224, 1x128:int64=random:0-30521 (or =ones, =arange).",
+    ),
+    click.option(
+        "--dtype",
+        type=click.Choice(("float32", "float16", "bfloat16")),
+        help="Count a copy whose parameters, buffers and inputs of floating-point numbers are of this data type.",
     ),
     click.option("--depth", type=POSITIVE, default=2, show_default=True, help="Depth of the module tree."),
     click.option(
@@ -50,6 +60,7 @@ if TYPE_CHECKING:
 def command(
     model: str,
     inputs: tuple[str, ...],
+    dtype: str | None,
     depth: int,
     by: str,
     train: bool,
@@ -79,10 +90,12 @@ def command(
     if figure is not None:
         require_file(figure)
     # a file has no module that could run
-    module = load_model(model, inputs=inputs, device="cpu" if peers else "meta") if peers or by == "call" else None
-    loaded = module or load_to_count(model, inputs=inputs)
-    calls = _calls(module) if module and by == "call" else None
-    counted = calls.counted if calls else count_loaded(loaded, train=train)
+    runs, device = peers or by == "call", "cpu" if peers else "meta"
+    module = load_model(model, inputs=inputs, device=device, dtype=dtype) if runs else None
+    loaded = module or load_to_count(model, inputs=inputs, dtype=dtype)
+    with _way_out(dtype):
+        calls = _calls(module) if module and by == "call" else None
+        counted = calls.counted if calls else count_loaded(loaded, train=train)
     modules = module_costs(loaded.classes, counted, depth)
     record = count.count_record(loaded, counted, modules)
     if by == "module":
@@ -100,6 +113,17 @@ def command(
         say(f"the count is incomplete: {counted.left_out()}")
         return 1
     return 0
+
+
+@contextmanager
+def _way_out(dtype: str | None) -> Iterator[None]:
+    """Name the option with what a model raises of data types."""
+    try:
+        yield
+    except CostError as error:
+        if dtype or not _OF_DTYPES.search(str(error)):
+            raise
+        raise CostError(f"{error}; --dtype float32, float16 or bfloat16 counts a copy in that data type") from error
 
 
 def _calls(loaded: "LoadedModel") -> "Calls":

@@ -13,12 +13,14 @@ from torch import nn
 from ulsam_cost.counting.count import of_exported
 from ulsam_cost.counting.insert import insert
 from ulsam_cost.counting.loaded import Loaded, LoadedModel, in_a_sentence
+from ulsam_cost.counting.twin import Twins, copy_of
 from ulsam_cost.errors import CostError, UnknownNameError, says_too_large
 from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, network_spec
 from ulsam_cost.formulas.networks.text import Insertion, ModelText, read_model
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.nn.networks.meta import build_on_meta
 from ulsam_cost.nn.patterns import split_paths
+from ulsam_cost.tensors import mapped
 from ulsam_cost.user_code import load_object, names_code, raised_in_a_sentence
 
 _INPUT = re.compile(
@@ -30,7 +32,12 @@ _MODULES = "a network's name, FILE.py:NAME or package.module:NAME is accepted"
 
 
 def load_to_count(
-    text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] = (), name: str | None = None
+    text: str,
+    *,
+    inputs: Sequence[str] = (),
+    otherwise: Sequence[str] = (),
+    name: str | None = None,
+    dtype: str | None = None,
 ) -> Loaded:
     """The model that a text names, for what only counts it: `FILE.onnx`, too.
 
@@ -39,16 +46,19 @@ def load_to_count(
         inputs: as for `load_model`; of a file those whose sizes it leaves open.
         otherwise: as for `load_model`.
         name: what it is called, if not by its text.
+        dtype: as for `load_model`; of a file None alone.
 
     Raises:
         CostError: as `load_model` does, for a file that is no ONNX model, and where onnx is not installed.
     """
     if not names_file(text):
-        loaded = load_model(text, inputs=inputs, otherwise=otherwise)
+        loaded = load_model(text, inputs=inputs, otherwise=otherwise, dtype=dtype)
         return loaded if name is None else replace(loaded, name=name)
     parts = read_model(text)
     if parts.insertion is not None:
         raise CostError(f"attention is inserted into modules, and {parts.model} is an ONNX file: {_MODULES}")
+    if dtype is not None:
+        raise CostError(f"{parts.model} is an ONNX file, and counted in its own data types: --dtype is for a module")
     try:
         from ulsam_cost.counting.onnx.loaded import load_file
     except ModuleNotFoundError as error:
@@ -65,7 +75,12 @@ def names_file(text: str) -> bool:
 
 
 def load_model(
-    text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] = (), device: str = "meta"
+    text: str,
+    *,
+    inputs: Sequence[str] = (),
+    otherwise: Sequence[str] = (),
+    device: str = "meta",
+    dtype: str | None = None,
 ) -> LoadedModel:
     """The model that a text names, and its example inputs.
 
@@ -79,6 +94,7 @@ def load_model(
         otherwise: shapes for a model that has no inputs of its own.
         device: where a network of this project is built and where tensors of `inputs` are made; on `meta`, those of
             another model are made where the model is.
+        dtype: the data type that a copy of the model has, and those of the inputs that are floating-point numbers.
 
     Raises:
         CostError: for a text that names no model, a file that does not import (with the error's own last line), a
@@ -86,6 +102,8 @@ def load_model(
     """
     parts = read_model(text)
     loaded = _plain(text, parts, inputs, otherwise, device)
+    if dtype is not None:
+        loaded = _in_dtype(loaded, getattr(torch, dtype))
     return replace(_inserted(loaded, parts.insertion) if parts.insertion else loaded, name=text)
 
 
@@ -129,6 +147,13 @@ def _inserted(loaded: LoadedModel, insertion: Insertion) -> LoadedModel:
             **dict(insertion.options),
         )
     return replace(loaded, model=changed, spec=None)
+
+
+def _in_dtype(loaded: LoadedModel, dtype: torch.dtype) -> LoadedModel:
+    with raised_in_a_sentence(f"{loaded.name} cannot be copied"):
+        model, inputs = Twins(copy_of).of((loaded.model, loaded.inputs))
+        cast = mapped(inputs, lambda tensor: tensor.to(dtype) if tensor.is_floating_point() else tensor)
+        return replace(loaded, model=model.to(dtype), inputs=cast)
 
 
 def _given(parts: ModelText, text: str, inputs: Sequence[str]) -> Sequence[str]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules.elements import elementwise
-from ulsam_cost.counting.rules.registry import Record, ops, rule
+from ulsam_cost.counting.rules.registry import Record, ops, rule, rule_named
 from ulsam_cost.tensors import tensors_of
 
 
@@ -39,6 +39,14 @@ def convolution_backward(
     if wanted[2]:
         channels = grad.shape[1]
         record(OpKind.REDUCE, (channels,), reads=grad.numel(), reduction=grad.numel() // channels)
+
+
+@rule_named("transformers::grouped_mm_fallback_backward")
+def grouped_product_backward(record: Record, out: Any, a: Tensor, b: Tensor, offsets: Tensor, grad: Tensor) -> None:
+    # [i of g, k] = [i of g, j] @ [g, j, k]; [g, k, j] = [k, i of g] @ [i of g, j], each row in one group
+    macs = grad.numel() * a.shape[-1]
+    record(OpKind.MATMUL, a.shape, macs=macs, reads=grad.numel() + b.numel(), reduction=grad.shape[-1])
+    record(OpKind.MATMUL, b.shape, macs=macs, reads=grad.numel() + a.numel(), reduction=a.shape[0] // b.shape[0])
 
 
 @rule(

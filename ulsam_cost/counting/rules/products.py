@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, broadcast_shapes
 
 from ulsam_cost.cost import OpKind
-from ulsam_cost.counting.rules.registry import Record, ops, rule
+from ulsam_cost.counting.rules.registry import Record, ops, rule, rule_named
 from ulsam_cost.tensors import first_tensor
 
 
@@ -66,6 +66,7 @@ def scaled_product_by_recipe(
     product(record, out.shape, a, b, given, length=_unpacked_length(a))
 
 
+@rule_named("transformers::grouped_mm_fallback")  # where PyTorch has no kernel for the product
 @rule(ops("_grouped_mm"))
 def grouped_product(
     record: Record, out: Tensor, a: Tensor, b: Tensor, offsets: Any = None, bias: Any = None, *_: Any, **__: Any
