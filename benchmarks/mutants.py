@@ -201,6 +201,7 @@ class Runs:
         child = os.fork()
         if child == 0:
             os.setsid()
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell started this aside
             resource.setrlimit(resource.RLIMIT_CPU, (ceil(limit), ceil(limit) + 1))
             signal.alarm(ceil(WAITED * limit))
             sys.dont_write_bytecode = not keeps_bytecode
@@ -252,7 +253,8 @@ def seconds_without_faults(runs: Runs, tests: Sequence[str]) -> dict[str, float]
     waiting, names, seconds = list(tests), dict[int, str](), dict[str, float]()
     while waiting or names:
         while waiting and runs.free:
-            names[runs.start(waiting[:1], limit=MOST_SECONDS, keeps_bytecode=True)] = waiting.pop(0)
+            name = waiting.pop(0)
+            names[runs.start([name], limit=MOST_SECONDS, keeps_bytecode=True)] = name
         ended = runs.wait()
         name = names.pop(ended.child)
         if not ended.passed:
