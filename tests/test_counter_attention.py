@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import ulsam_cost as uc
+from ulsam_cost.counting.rules import RULES
 
 PRODUCTS = 2 * 4 * (5 * 8 * 7) + 2 * 4 * (5 * 7 * 6)  # [2, 4, 5, 8] @ [2, 4, 8, 7], then [2, 4, 5, 7] @ [2, 4, 7, 6]
 
@@ -146,3 +147,22 @@ def test_packed_sequences_whose_lengths_are_not_known():
     model, inputs, ends = packed()
     [row] = uc.count(model, (*inputs, ends.to("meta"))).uncounted
     assert "lengths of packed sequences" in row.error
+
+
+@pytest.mark.parametrize(
+    ("shape", "ends", "macs"),
+    [
+        ((2, 4, 6, 8), None, 2 * 4 * (6 * 6) * (8 + 8)),
+        ((10, 4, 8), torch.tensor([0, 3, 10]), 4 * (3 * 3 + 7 * 7) * (8 + 8)),
+    ],
+    ids=["batch", "packed"],
+)
+def test_the_rule_of_cudnns_kernel_which_runs_on_cuda_alone(shape, ends, macs):
+    taken = []
+
+    def record(kind, shape, *, macs=0, **_):
+        taken.append(macs)
+
+    [q] = kernel_inputs(shape)
+    RULES[torch.ops.aten._cudnn_attention_forward](record, None, q, q, q, None, ends, ends, 7, 7, True)
+    assert sum(taken) == macs
