@@ -1,5 +1,7 @@
 """Operators that run functions are followed: conditions, loops, attention with functions of its scores."""
 
+from importlib import import_module
+
 import pytest
 import torch
 from counting import Call
@@ -9,6 +11,8 @@ import ulsam_cost as uc
 
 flex = pytest.importorskip("torch.nn.attention.flex_attention")
 while_loop = torch._higher_order_ops.while_loop
+map_rows = import_module("torch._higher_order_ops.map").map
+scan = import_module("torch._higher_order_ops.scan").scan
 PRODUCT = 6 * 6 * 6
 
 pytestmark = [
@@ -58,11 +62,55 @@ def test_a_loop_is_followed_backwards():
     assert uc.count(Model(), torch.zeros(5, 6), train=True).macs == 2 * (5 * 6 * 6)
 
 
-def test_attention_in_full():
-    query, key = torch.zeros(1, 2, 5, 8), torch.zeros(1, 2, 7, 8)
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_rows_of_a_map(device):
+    rows, others = torch.zeros(4, 5, 6, device=device), torch.zeros(6, 7, device=device)
+    count = uc.count(Call(lambda x, y: map_rows(lambda row, y: row @ y, x, y)), (rows, others))
+    assert (count.macs, count.uncounted, count.outputs) == (4 * (5 * 6 * 7), (), ((4, 5, 7),))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_steps_of_a_scan(device):
+    def forward(x, y):
+        return scan(lambda carried, row: (carried @ y, row.sum()), x[0], x)
+
+    count = uc.count(Call(forward), (torch.zeros(4, 5, 6, device=device), torch.zeros(6, 6, device=device)))
+    assert (count.macs, count.uncounted, count.outputs) == (4 * (5 * 6 * 6), (), ((5, 6), (4,)))
+
+
+def test_functions_that_are_not_followed_are_named_beside_those_that_are():
+    def forward(x):
+        return torch.ops.higher_order.associative_scan(lambda a, b: [a + b], [x], ())
+
+    with pytest.raises(uc.CostError, match=r"'associative_scan'.*torch\.cond, while_loop, map, scan"):
+        uc.count(Call(forward), torch.zeros(4, 5))
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_attention_in_full(device):
+    query, key = torch.zeros(1, 2, 5, 8, device=device), torch.zeros(1, 2, 7, 8, device=device)
     count = uc.count(Call(lambda q, k: flex.flex_attention(q, k, k)), (query, key))
     assert (count.macs, count.uncounted) == (2 * (5 * 7 * 8) + 2 * (5 * 7 * 8), ())
-    assert count.real_run
+    assert bool(count.real_run) == (device == "cpu")
+    assert count.outputs == ((1, 2, 5, 8),)
+
+
+def test_attention_without_values_where_queries_share_keys_under_a_mask():
+    def forward(x, keys):
+        mask = flex.create_block_mask(lambda b, h, i, j: i >= j, None, None, 128, 128, device=x.device)
+        return flex.flex_attention(x, keys, keys, block_mask=mask, enable_gqa=True)
+
+    inputs = torch.zeros(2, 4, 128, 8, device="meta"), torch.zeros(2, 2, 128, 8, device="meta")
+    count = uc.count(Call(forward), inputs)
+    assert (count.macs, count.uncounted, count.outputs) == (2 * 2 * 4 * (128 * 128 * 8), (), ((2, 4, 128, 8),))
+
+
+def test_attention_refuses_the_meta_device_as_before():
+    x = torch.zeros(1, 2, 5, 8, device="meta")
+    model = Call(lambda x: flex.flex_attention(x, x, x))
+    uc.count(model, x)
+    with pytest.raises(ValueError, match="meta device"):
+        model(x)
 
 
 def test_attention_of_what_a_layer_gives():
@@ -79,15 +127,25 @@ def test_attention_of_what_a_layer_gives():
     assert count.macs == 2 * 5 * 8 * 8 + 2 * (2 * (5 * 5 * 8))
 
 
-def test_what_is_done_to_the_scores():
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_what_is_done_to_the_scores(device):
     def change(score, batch, head, i, j):
         return score * 2.0
 
-    x = torch.zeros(1, 2, 5, 8)
+    x = torch.zeros(1, 2, 5, 8, device=device)
     plain, changed = (
         uc.count(Call(lambda x, how=how: flex.flex_attention(x, x, x, score_mod=how)), x) for how in (None, change)
     )
     assert changed.macs == plain.macs
+    assert changed.number("strict") - plain.number("strict") == 2 * 5 * 5
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_what_the_scores_are_given_of_a_tensor(device):
+    slopes, x = torch.zeros(2, device=device), torch.zeros(1, 2, 5, 8, device=device)
+    changed = uc.count(Call(lambda x: flex.flex_attention(x, x, x, lambda s, b, h, i, j: s * slopes[h])), x)
+    plain = uc.count(Call(lambda x: flex.flex_attention(x, x, x)), x)
+    assert changed.uncounted == ()
     assert changed.number("strict") - plain.number("strict") == 2 * 5 * 5
 
 
@@ -96,6 +154,13 @@ def test_the_backward_pass_of_attention_is_refused():
     # On a CPU, PyTorch refuses it itself.
     with pytest.raises((uc.CostError, NotImplementedError), match="backward"):
         uc.count(Call(lambda x: flex.flex_attention(x, x, x)), x, train=True)
+
+
+def test_a_condition_is_exported_as_before():
+    inputs = torch.zeros(6, 6), torch.ones(3)
+    assert uc.count(Call(condition), inputs).macs == PRODUCT
+    exported = torch.export.export(Call(condition), inputs, strict=False)
+    assert uc.count(exported, inputs).macs == PRODUCT
 
 
 def test_compiling_goes_on_as_before():

@@ -32,12 +32,42 @@ def test_distributed_tensors_count_as_a_whole(mesh):
     assert (count.macs, count.params) == (MACS, PARAMS)
 
 
-def test_sharded_modules_are_refused(mesh):
+def test_tensor_parallel_modules_count_as_a_whole(mesh):
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+    model = parallelize_module(net(), mesh, {"0": ColwiseParallel(), "2": RowwiseParallel()})
+    before = {name: parameter.placements for name, parameter in model.named_parameters()}
+    count = uc.count(model, torch.zeros(5, 8))
+    assert (count.macs, count.params, count.complete) == (MACS, PARAMS, True)
+    collectives = {left_out.operator for left_out in count.uncounted}
+    assert collectives >= {"_c10d_functional::all_reduce"}
+    assert all(name.startswith("_c10d_functional::") for name in collectives)
+    assert {name: parameter.placements for name, parameter in model.named_parameters()} == before
+
+
+def in_units(model, mesh):
     from torch.distributed.fsdp import fully_shard
 
-    model = net()
     fully_shard(model, mesh=mesh)
-    before = {name: type(parameter) for name, parameter in model.named_parameters()}
-    with pytest.raises(uc.CostError, match="sharded by FSDP"):
+    return model
+
+
+def wrapped(model, mesh):
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    return FullyShardedDataParallel(model, device_id=torch.device("cpu"))
+
+
+def wrapped_flat(model, mesh):
+    from torch.distributed.fsdp import FullyShardedDataParallel
+
+    return nn.Sequential(FullyShardedDataParallel(model, device_id=torch.device("cpu"), use_orig_params=False))
+
+
+@pytest.mark.parametrize("shard", [in_units, wrapped, wrapped_flat])
+def test_sharded_modules_are_refused(mesh, shard):
+    model = shard(net(), mesh)
+    before = {name: (type(value), value.shape) for name, value in model.named_parameters()}
+    with pytest.raises(uc.CostError, match="sharded by FSDP: the model before it is sharded is accepted"):
         uc.count(model, torch.zeros(5, 8))
-    assert {name: type(parameter) for name, parameter in model.named_parameters()} == before
+    assert {name: (type(value), value.shape) for name, value in model.named_parameters()} == before

@@ -1,5 +1,6 @@
 """Whatever holds the input tensors, every way to look at a model sees the same ones."""
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -164,3 +165,40 @@ def test_containers_keep_their_types():
 def test_what_holds_no_tensor_is_the_callers_own():
     value = (torch.Size((2, 3)), Shape((1, 2)), OrderedDict(a=1), Data(None), object())
     assert all(own is given for own, given in zip(mapped(value, torch.neg), value, strict=True))
+
+
+class OfDict(nn.Linear):
+    def forward(self, batch):
+        return super().forward(batch["x"])
+
+
+class OfTwo(nn.Linear):
+    def forward(self, x, y):
+        return super().forward(x + y)
+
+
+ROWS = torch.zeros(BATCH, FEATURES)
+# model, inputs in the wrong place, what is said, inputs as it says
+MISPLACED = {
+    "a dict": (OfDict, {"x": ROWS}, r"\(\{\.\.\.\},\) is one positional argument", ({"x": ROWS},)),
+    "a list": (OfTwo, [ROWS, ROWS], "a tuple is accepted as several", (ROWS, ROWS)),
+}
+
+
+@pytest.mark.parametrize("name", MISPLACED)
+def test_inputs_in_the_wrong_place_are_told_how_to_be_wrapped(name):
+    kind, inputs, said, meant = MISPLACED[name]
+    model = kind(FEATURES, RESULTS)
+    with pytest.raises(TypeError) as raised:
+        uc.count(model, inputs)
+    assert re.search(said, " ".join(raised.value.__notes__))
+    with pytest.raises(uc.CostError, match=said):
+        measure(model, inputs, device="cpu")
+    assert uc.count(model, meant).macs == BATCH * FEATURES * RESULTS
+
+
+def test_arguments_that_a_model_lacks_are_not_said_to_be_misplaced():
+    for inputs in ({"z": ROWS}, [ROWS, ROWS, ROWS], (ROWS,)):
+        with pytest.raises(TypeError) as raised:
+            uc.count(OfTwo(FEATURES, RESULTS), inputs)
+        assert raised.value.__notes__ == ["raised in the model itself"]

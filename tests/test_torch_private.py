@@ -143,3 +143,13 @@ def test_sequences_are_packed_by_what_torch_calls():
         packed = torch.nn.utils.rnn.pack_padded_sequence(torch.ones(7, 2, 3), torch.tensor([7, 2]))
         torch.nn.utils.rnn.pad_packed_sequence(packed)
     assert {private.pack_sequence, private.pad_sequence} <= set(seen)
+
+
+def test_flex_attention_refuses_the_meta_device_by_the_check_that_is_replaced(monkeypatch):
+    flex = pytest.importorskip(private.FLEX_MODULE)
+    x = torch.empty(1, 1, 2, 2, device="meta")
+    with pytest.raises(ValueError, match="meta device"):
+        getattr(flex, private.FLEX_CHECK)(x, x, x)
+    monkeypatch.setattr(flex, private.FLEX_CHECK, lambda *tensors: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        flex.flex_attention(x, x, x)

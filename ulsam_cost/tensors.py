@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from copy import copy
 from dataclasses import fields
+from inspect import signature
 from operator import is_not
 from typing import Any
 
@@ -66,6 +67,27 @@ def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     if isinstance(inputs, dict):
         return (), inputs
     return (inputs if isinstance(inputs, tuple) and not hasattr(inputs, "_fields") else (inputs,)), {}
+
+
+def how_to_wrap(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """How a dict or a list is given that a function takes in another place than it was given; empty for any other."""
+    if kwargs and not args:
+        said = "inputs in a dict are keyword arguments: ({...},) is one positional argument that is a dict"
+        meant: tuple[Any, ...] = (kwargs,)
+    elif len(args) == 1 and isinstance(args[0], list):
+        said, meant = "a list is one argument: a tuple is accepted as several", tuple(args[0])
+    else:
+        return ""
+    try:
+        parameters = signature(function)
+        parameters.bind(*meant)
+    except (TypeError, ValueError):
+        return ""
+    try:
+        parameters.bind(*args, **kwargs)
+    except TypeError:
+        return said
+    return ""
 
 
 def batch_size(*inputs: Any) -> int:

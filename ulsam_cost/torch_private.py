@@ -37,6 +37,10 @@ COMPILED_BODY = "_orig_mod"
 # What torch.compile raises comes from these; the first is loaded once something was compiled.
 COMPILER_MODULES = ("torch._dynamo", "torch._inductor")
 
+# flex_attention refuses the meta device by the first of these, and compiles itself unless the second is set.
+FLEX_MODULE = "torch.nn.attention.flex_attention"
+FLEX_CHECK, FLEX_UNCOMPILED = "_validate_device", "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG"
+
 # A leaf is not answered in place of its call where hooks of all modules would run.
 has_global_hooks = _module._has_any_global_hook
 

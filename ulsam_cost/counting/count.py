@@ -15,7 +15,7 @@ from torch import nn
 
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpCost, OpKind
-from ulsam_cost.counting.higher_order import is_compiler_loaded, not_compiled
+from ulsam_cost.counting.higher_order import attention_on_meta, is_compiler_loaded, not_compiled
 from ulsam_cost.counting.light import WrittenTableError
 from ulsam_cost.counting.meta_tensors import NeedsValuesError
 from ulsam_cost.counting.model_index import ModelIndex
@@ -26,7 +26,7 @@ from ulsam_cost.counting.tracer import Tracer
 from ulsam_cost.counting.twin import Twins, copy_of, view_of
 from ulsam_cost.errors import CostError
 from ulsam_cost.frames import Framed
-from ulsam_cost.tensors import as_arguments, shape_of, tensors_of
+from ulsam_cost.tensors import as_arguments, how_to_wrap, shape_of, tensors_of
 from ulsam_cost.torch_private import COMPILED_BODY
 
 
@@ -234,13 +234,16 @@ def _counted(
     error: Exception
     was_compiler_loaded = is_compiler_loaded()
     try:
-        return _count_on_meta(body, args, kwargs, fast=fast, train=train, heard=heard)
+        with not_compiled():
+            return _count_on_meta(body, args, kwargs, fast=fast, train=train, heard=heard)
     except CostError:
         raise
     except Exception as raised:
         error = raised
+    is_compiled = is_compiler_loaded() and not was_compiler_loaded
+    if is_compiled:  # under the modes of the run, which no later compilation may meet
+        torch.compiler.reset()
     with not_compiled():
-        is_compiled = is_compiler_loaded() and not was_compiler_loaded
         if (fast or is_compiled) and not isinstance(error, NeedsValuesError):
             try:
                 return _count_on_meta(body, args, kwargs, fast=False, train=train, heard=heard)
@@ -280,7 +283,8 @@ def _count_on_meta(
     twins = Twins(view_of, parameters={key: key for key in index.parameters}, light=fast)
     gradients = not fast and torch.is_grad_enabled()
     # Making twins of all modules would start a collection in each count.
-    with no_collection() if fast else nullcontext(), preserve_state(twins, (model, args, kwargs)) as twin:
+    kept = preserve_state(twins, (model, args, kwargs))
+    with no_collection() if fast else nullcontext(), attention_on_meta(), kept as twin:
         tracer = Tracer(index, twins, fast=fast, gradients=train, heard=heard)
         forward, outputs = _run(tracer, *twin, gradients=gradients, train=train)
     if twins.shared_tables is not None and twins.shared_tables.are_written:  # and the model went on as if they were not
@@ -308,6 +312,8 @@ def _run(
         path = tracer.scope.failed(error)
         if path is not None:
             error.add_note(f"raised in module {path!r}" if path else "raised in the model itself")
+        if isinstance(error, TypeError) and (said := how_to_wrap(model.forward, args, kwargs)):
+            error.add_note(said)
         raise
     return forward, outputs
 
@@ -321,7 +327,7 @@ def _count_for_real(
         CostError: where it asks for values, and a tensor has none, and for a model that cannot be copied.
     """
     if any(base.__name__ in SHARDED for module in model.modules() for base in type(module).__mro__):
-        raise CostError("the model is sharded by FSDP: it is accepted before it is sharded") from reason
+        raise CostError("the model is sharded by FSDP: the model before it is sharded is accepted") from reason
     tensors = [*model.parameters(), *model.buffers(), *tensors_of(args, kwargs)]
     if any(tensor.is_meta for tensor in tensors):
         raise _refusal(reason, NO_VALUES)

@@ -24,7 +24,7 @@ from ulsam_cost.counting.functions import (
     VIEWS,
     VIEWS_IF_IN_ORDER,
 )
-from ulsam_cost.counting.higher_order import FOLLOWED, change_scores
+from ulsam_cost.counting.higher_order import FOLLOWED, all_scores, with_plain_scores
 from ulsam_cost.counting.leaves import LEAVES, Leaf
 from ulsam_cost.counting.memo import MISSED, Call, Memo, is_pure, new_tensor
 from ulsam_cost.counting.meta_tensors import META, MetaTensors
@@ -232,21 +232,21 @@ class FunctionMode(TorchFunctionMode):
             with self:
                 return follow(*args, **kwargs)
         if name != "flex_attention":
-            raise CostError(f"operator {name!r} runs functions that cannot be followed: a model without it is accepted")
+            raise CostError(f"the functions that operator {name!r} runs are not counted: those of {_ACCEPTED} are")
         if self._tensors.follows_gradients:
-            raise CostError("the backward pass of flex_attention is not followed: its forward pass is accepted")
-        if not self._values:
-            self._record.refuse(name)
+            raise CostError("the backward pass of flex_attention is not counted: its forward pass is")
         query, key, value, change, *_ = args
-        with without_dispatch(), self._no_functions:
-            results = function(*args, **kwargs)
+        operands = args if self._values else self._tensors.on_meta(with_plain_scores(args))
+        with without_dispatch(), self._no_functions, nullcontext() if self._values else torch.no_grad():
+            results = function(*operands, **kwargs)
+            scores = all_scores(*operands[:2])
         self._record.operator = name
         self._record.by_rule(attention_rule, name, results, (query, key, value), {})
         self._record.operator = ""
         try:
             with self:
-                change_scores(query, key, change)
-        except Exception:  # it captures tensors, which have values here
+                change(*scores)
+        except Exception:  # it takes one score at a time
             self._record.without_rule("flex_attention's score_mod", [], [])
         return results
 
@@ -316,6 +316,9 @@ class FunctionMode(TorchFunctionMode):
                 if not tensor.is_meta:
                     self._tensors.known.keep(tensor)
         return result
+
+
+_ACCEPTED = "torch.cond, while_loop, map, scan and flex_attention"
 
 
 def seen_through(function: Any) -> FunctionType:

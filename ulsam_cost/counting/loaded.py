@@ -102,6 +102,6 @@ def in_a_sentence(name: str) -> Iterator[None]:
         raise
     except Exception as error:
         last = (str(error).strip().splitlines() or [""])[-1]
-        place = " ".join(getattr(error, "__notes__", ()))
+        place = "; ".join(getattr(error, "__notes__", ()))
         message = f"{name} does not run on these inputs: {type(error).__name__}: {last}"
         raise CostError(f"{message} ({place})" if place else message) from error

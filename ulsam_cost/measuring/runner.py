@@ -13,7 +13,7 @@ from ulsam_cost.counting.twin import Twins, copy_of
 from ulsam_cost.errors import CostError, DeviceError, UnknownNameError
 from ulsam_cost.measuring.allocator import KEEP, freed_memory, resolve_allocator
 from ulsam_cost.measuring.device import dtype_name, refusal, refusals_in_a_sentence, resolve_device, resolve_dtype
-from ulsam_cost.tensors import as_arguments, batch_size, mapped, tensors_of
+from ulsam_cost.tensors import as_arguments, batch_size, how_to_wrap, mapped, tensors_of
 from ulsam_cost.torch_private import COMPILER_MODULES
 
 COMPILED, CAPTURED = ("compile", "compile-graph"), ("graph", "compile-graph")
@@ -135,11 +135,11 @@ def prepare(model: nn.Module, inputs: Any, setting: Setting) -> Ready:
         placed, named = _placed(args, setting), _placed(kwargs, setting)
         run = _step(copy, placed, named, setting) if setting.train else _forward(copy, placed, named, setting)
         with on_device(setting.device):
-            run = _first_run(run, setting)
+            run = _first_run(run, setting, lambda: how_to_wrap(copy.forward, placed, named))
     return Ready(model=copy, args=placed, kwargs=named, run=run)
 
 
-def _first_run(run: Run, setting: Setting) -> Run:
+def _first_run(run: Run, setting: Setting, way_out: Callable[[], str]) -> Run:
     """Run once, as a CUDA graph where one is meant; what the model itself raises is chained to one sentence."""
     try:
         run = _capture(run, setting.device) if setting.mode in CAPTURED else run
@@ -149,7 +149,8 @@ def _first_run(run: Run, setting: Setting) -> Run:
         if isinstance(error, CostError | MemoryError) or (isinstance(error, Exception) and refusal(error)):
             raise
         last = (str(error).strip().splitlines() or [""])[-1]
-        raise CostError(f"the model does not run on these inputs: {type(error).__name__}: {last}") from error
+        said = f" ({way_out()})" if isinstance(error, TypeError) and way_out() else ""
+        raise CostError(f"the model does not run on these inputs: {type(error).__name__}: {last}{said}") from error
     return run
 
 
