@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from ulsam_cost.errors import DeviceError
-from ulsam_cost.measuring import memory
+from ulsam_cost.measuring import memory, resident
 from ulsam_cost.measuring.memory import LABELS, Memory, largest_live_set, measure_memory, require_memory_for
+from ulsam_cost.measuring.resident import resident_peak
 from ulsam_cost.measuring.runner import make_setting
 from ulsam_cost.nn.networks import build
 
@@ -96,13 +97,13 @@ def test_no_run_takes_less_than_the_bound(train):
 
 
 def test_the_resident_peak_sees_a_large_block():
-    peak = memory._resident_peak(lambda: torch.ones(2**24))
+    peak = resident_peak(lambda: torch.ones(2**24))
     assert peak is None or peak > 0.9 * 2**24 * FLOAT  # the system counts pages in batches
 
 
 def test_a_system_that_does_not_tell_is_none(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory, "_CLEAR_PEAK", tmp_path / "missing" / "clear_refs")
-    assert memory._resident_peak(lambda: None) is None
+    monkeypatch.setattr(resident, "_CLEAR_PEAK", tmp_path / "missing" / "clear_refs")
+    assert resident_peak(lambda: None) is None
 
 
 def test_a_batch_that_does_not_fit_is_refused_before_it_runs(monkeypatch):

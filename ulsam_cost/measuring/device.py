@@ -15,6 +15,7 @@ from ulsam_cost.measuring.nvml import driver_state
 from ulsam_cost.torch_private import COMPILER_MODULES
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16, "float64": torch.float64}
+INT8 = "int8"  # of runtimes that quantize a model
 _NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
 _CPUFREQ = Path("/sys/devices/system/cpu/cpu0/cpufreq")
 
@@ -46,8 +47,10 @@ def resolve_dtype(name: str) -> torch.dtype:
     Raises:
         UnknownNameError: for a name that stands in no list.
     """
+    if name == INT8:
+        return torch.int8
     if name not in DTYPES:
-        raise UnknownNameError.among("dtype", name, DTYPES)
+        raise UnknownNameError.among("dtype", name, (*DTYPES, INT8))
     return DTYPES[name]
 
 

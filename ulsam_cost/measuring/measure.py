@@ -1,5 +1,6 @@
 """`measure`: how long a model takes, alone or against another, in one call."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -7,13 +8,14 @@ from torch import nn
 
 from ulsam_cost.errors import CostError
 from ulsam_cost.measuring.runner import make_setting
+from ulsam_cost.measuring.runtimes.calibration import make_calibration
+from ulsam_cost.measuring.runtimes.measured import measure_models
+from ulsam_cost.measuring.runtimes.registry import TORCH
 from ulsam_cost.measuring.timing import (
     ModelTiming,
     PairTiming,
     Progress,
     make_effort,
-    measure_alone,
-    measure_in_turn,
 )
 
 
@@ -28,6 +30,9 @@ def measure(
     mode: str = "eager",
     train: bool = False,
     allocator: str | None = None,
+    runtime: str = TORCH,
+    threads: int | None = None,
+    calibration: Iterable[Any] | None = None,
     repeats: int | None = None,
     precision: float = 0.01,
     max_seconds: float = 10.0,
@@ -48,6 +53,9 @@ def measure(
         mode: `eager`, `graph` (a CUDA graph), `compile` (torch.compile) or `compile-graph`.
         train: a step (forward, backward, SGD) instead of a forward pass.
         allocator: `keep` freed memory for the next run, or leave it to the `system`; None keeps where that can be.
+        runtime: `torch`, or another, which runs exported copies in a process of its own: `onnxruntime`.
+        threads: how many run a model on the CPU; None leaves PyTorch's number, for every runtime.
+        calibration: inputs that `int8` is calibrated with, each as for `inputs`; None draws random ones.
         repeats: runs of each model; None runs until `precision` or `max_seconds` is reached.
         precision: width of the intervals over their medians at which the runs end, 0.01 for 1%.
         max_seconds: seconds after which they end in any case; it does not apply where `repeats` is given.
@@ -75,9 +83,15 @@ def measure(
         if not isinstance(each, nn.Module | None):
             raise CostError(f"{type(each).__name__} is not a torch.nn.Module: a module is accepted")
     setting = make_setting(
-        device=device, dtype=dtype, memory_format=memory_format, mode=mode, train=train, allocator=allocator
+        device=device,
+        dtype=dtype,
+        memory_format=memory_format,
+        mode=mode,
+        train=train,
+        allocator=allocator,
+        runtime=runtime,
+        threads=threads,
+        calibration=None if calibration is None else make_calibration(calibration),
     )
     effort = make_effort(repeats=repeats, precision=precision, max_seconds=max_seconds)
-    if baseline is None:
-        return measure_alone(model, inputs, setting=setting, effort=effort, progress=progress)
-    return measure_in_turn(baseline, model, inputs, setting=setting, effort=effort, progress=progress)
+    return measure_models(baseline, model, inputs, setting=setting, effort=effort, progress=progress)

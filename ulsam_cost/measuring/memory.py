@@ -20,6 +20,7 @@ from ulsam_cost.counting.twin import Twins, meta_of
 from ulsam_cost.errors import DeviceError
 from ulsam_cost.measuring.allocator import give_back
 from ulsam_cost.measuring.device import refusals_in_a_sentence
+from ulsam_cost.measuring.resident import resident_peak
 from ulsam_cost.measuring.runner import Setting, on_device, prepare, synchronize
 from ulsam_cost.tensors import as_arguments, mapped, tensors_of
 from ulsam_cost.torch_private import TorchDispatchMode, storage_key
@@ -32,7 +33,6 @@ LABELS = {
     "reserved_bytes": "peak that the caching allocator held of the device, weights and inputs among it",
     "resident_bytes": "peak of the process's resident memory, over what it was before the run",
 }
-_STATUS, _CLEAR_PEAK = Path("/proc/self/status"), Path("/proc/self/clear_refs")  # peaks, which psutil does not know
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -84,7 +84,9 @@ def measure_memory(model: nn.Module, inputs: Any, *, setting: Setting) -> Memory
                 peak_bytes=peak,
                 reserved_bytes=reserved,
             )
-        resident = _resident_peak(ready.run)
+        gc.collect()
+        give_back()  # what was freed and kept would hide the run in it
+        resident = resident_peak(ready.run)
         ready.model.zero_grad(set_to_none=True)
         return Memory(
             weights_bytes=weights,
@@ -141,21 +143,6 @@ def _allocated_peak(run: Any) -> int:
     events = [event for event in profile.profiler.kineto_results.events() if event.name() == "[memory]"]
     changes = (int(event.nbytes()) for event in sorted(events, key=lambda event: event.start_ns()))
     return max(accumulate(changes, initial=0))
-
-
-def _resident_peak(run: Any) -> int | None:
-    gc.collect()
-    give_back()  # what was freed and kept would hide the run in it
-    try:
-        _CLEAR_PEAK.write_text("5", encoding="ascii")
-    except OSError:
-        return None
-    before: int = psutil.Process().memory_info().rss
-    run()
-    for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 - before
-    return None
 
 
 def free_memory() -> int:

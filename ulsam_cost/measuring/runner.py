@@ -1,7 +1,7 @@
 """A model made ready to be run again and again, on a copy: the caller's model is left as it is."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from ulsam_cost.counting.twin import Twins, copy_of
-from ulsam_cost.errors import CostError, DeviceError, UnknownNameError
+from ulsam_cost.errors import CostError, DeviceError, UnknownNameError, require_size
 from ulsam_cost.measuring.allocator import KEEP, freed_memory, resolve_allocator
 from ulsam_cost.measuring.device import dtype_name, refusal, refusals_in_a_sentence, resolve_device, resolve_dtype
+from ulsam_cost.measuring.runtimes.calibration import Calibration
+from ulsam_cost.measuring.runtimes.registry import TORCH, require_runtime
 from ulsam_cost.tensors import as_arguments, batch_size, how_to_wrap, mapped, tensors_of
 from ulsam_cost.torch_private import COMPILER_MODULES
 
@@ -31,7 +33,9 @@ class Setting:
 
     `dtype` None leaves the model's own. A step is a forward pass in training mode, a backward pass from the sum
     of the outputs, and SGD at rate 0, so that every step computes the same. `allocator` says what becomes of the
-    memory that a run has freed.
+    memory that a run has freed. `runtime` runs the model; the mode and the allocator are those of PyTorch. `threads`
+    is how many run it on a CPU; None leaves PyTorch's number. `calibration` is what int8 is calibrated with; None
+    draws random data.
     """
 
     device: torch.device
@@ -40,10 +44,25 @@ class Setting:
     mode: str = "eager"
     train: bool = False
     allocator: str = KEEP
+    runtime: str = TORCH
+    threads: int | None = None
+    calibration: Calibration | None = None
+
+    @property
+    def in_torch(self) -> bool:
+        """Whether PyTorch itself runs the model."""
+        return self.runtime == TORCH
+
+    @property
+    def threads_used(self) -> int:
+        """How many threads run the model, as far as the CPU is concerned."""
+        if self.device.type != "cpu":
+            return 1
+        return self.threads or torch.get_num_threads()
 
     def __str__(self) -> str:
         dtype = dtype_name(self.dtype) if self.dtype else "the model's dtype"
-        return f"{self.mode}, {dtype}, {self.memory_format}, {'step' if self.train else 'forward'}"
+        return f"{self.mode if self.in_torch else self.runtime}, {dtype}, {self.memory_format}, {'step' if self.train else 'forward'}"
 
     def to_dict(self, *, batch: int, dtype: torch.dtype | None) -> dict[str, Any]:
         """The JSON of how so many inputs at once ran, in the number format that it came to."""
@@ -52,9 +71,11 @@ class Setting:
             "batch": batch,
             "dtype": dtype_name(dtype) if dtype else None,
             "memory_format": self.memory_format,
-            "mode": self.mode,
+            "mode": self.mode if self.in_torch else None,
             "train": self.train,
-            "allocator": self.allocator,
+            "allocator": self.allocator if self.in_torch else None,
+            "runtime": self.runtime,
+            "threads": self.threads_used if self.device.type == "cpu" else None,
         }
 
 
@@ -66,14 +87,26 @@ def make_setting(
     mode: str = "eager",
     train: bool = False,
     allocator: str | None = None,
+    runtime: str = TORCH,
+    threads: int | None = None,
+    calibration: Calibration | None = None,
 ) -> Setting:
     """A checked Setting.
 
     Raises:
-        UnknownNameError: for a dtype, mode, memory format or allocator that does not exist.
-        DeviceError: for a device or allocator that this machine lacks, or a CUDA graph without CUDA.
+        UnknownNameError: for a dtype, mode, memory format, allocator or runtime that does not exist.
+        DeviceError: for a device or allocator that this machine lacks, a CUDA graph without CUDA, and a runtime for
+            which PyTorch alone is accepted.
+        SizeError: for threads that are not a positive whole number.
     """
-    place = resolve_device(str(device))
+    require_runtime(runtime)
+    if threads is not None:
+        require_size("threads", threads)
+    in_torch = runtime == TORCH
+    place = resolve_device("cpu" if str(device) == "auto" and not in_torch else str(device))
+    if not in_torch:
+        _require_torch(runtime, {f"device {place}": place.type != "cpu", f"mode {mode!r}": mode != MODES[0],
+                                 f"memory format {memory_format!r}": memory_format != "contiguous", "train": train})
     if mode not in MODES:
         raise UnknownNameError.among("mode", mode, MODES)
     if memory_format not in MEMORY_FORMATS:
@@ -88,7 +121,16 @@ def make_setting(
         mode=mode,
         train=train,
         allocator=resolve_allocator(allocator, place),
+        runtime=runtime,
+        threads=threads,
+        calibration=calibration,
     )
+
+
+def _require_torch(runtime: str, asked: Mapping[str, bool]) -> None:
+    for what, is_asked in asked.items():
+        if is_asked:
+            raise DeviceError(f"{what} with runtime {runtime!r}: it is accepted with {TORCH!r} alone")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,9 +220,14 @@ def on_device(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def in_force(setting: Setting) -> Iterator[None]:
-    """Make the setting's device the current one, and its allocator's way the system's, for a while."""
+    """Make the setting's device the current one, its allocator's way the system's, and its threads PyTorch's."""
+    before = torch.get_num_threads()
     with on_device(setting.device), freed_memory(setting.allocator, setting.device):
-        yield
+        torch.set_num_threads(setting.threads or before)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 def _placed(value: Any, setting: Setting) -> Any:

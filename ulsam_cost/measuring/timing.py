@@ -21,6 +21,7 @@ from ulsam_cost.frames import Framed
 from ulsam_cost.measuring.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
 from ulsam_cost.measuring.device import refusals_in_a_sentence
 from ulsam_cost.measuring.runner import Ready, Run, Setting, forget_compiled, in_force, on_device, prepare
+from ulsam_cost.measuring.runtimes.exported import Exported
 from ulsam_cost.measuring.samples import Interval, Timing, ratio_interval
 
 Progress = Callable[[float], None]
@@ -60,6 +61,8 @@ class Latency(Framed):
         "runs": "Int64",
         **dict.fromkeys(("ratio", "ratio_low", "ratio_high"), "float64"),
         **dict.fromkeys(("verdict", "busy"), "string"),
+        "runtime": "string",
+        "threads": "Int64",
     }
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,6 +92,7 @@ class ModelTiming(Latency):
     dtype: torch.dtype
     network: Timing
     load: Load | None = None
+    exported: Exported | None = None
 
     @property
     def busy(self) -> str | None:
@@ -110,6 +114,7 @@ class PairTiming(Latency):
     network: Timing
     baseline: Timing
     load: Load | None = None
+    exported: Exported | None = None
 
     @property
     def ratio(self) -> Interval:
@@ -139,6 +144,7 @@ def _latency_dict(timed: ModelTiming | PairTiming) -> dict[str, Any]:
         "ratio": timed.ratio and timed.ratio.to_dict(),
         "verdict": timed.verdict,
         "busy": timed.busy,
+        "exported": timed.exported and timed.exported.to_dict(),
     }
 
 
@@ -268,11 +274,10 @@ def _measure(
     result: Callable[[list[Timing], Load | None], Result],
 ) -> Result:
     times: list[list[float]] = [[] for _ in readies]
-    threads = torch.get_num_threads() if setting.device.type == "cpu" else 1
     start = ProcessorTime.now()
 
     def so_far(rounds: int | None = None) -> Result:
-        load = load_between(start, ProcessorTime.now(), threads=threads)
+        load = load_between(start, ProcessorTime.now(), threads=setting.threads_used)
         return result([Timing(times_ms=tuple(column[:rounds])) for column in times], load)
 
     try:

@@ -1,0 +1,65 @@
+"""The inputs that int8 is calibrated with: the caller's, or random ones."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ulsam_cost.errors import CostError
+from ulsam_cost.tensors import mapped, tensors_of
+from ulsam_cost.user_code import load_object, raised_in_a_sentence
+
+RANDOM = "random data: times only, no accuracy"
+RANDOM_SAMPLES = 8
+MOST_SAMPLES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Calibration:
+    """Inputs, each as for the model, and what they are called."""
+
+    name: str
+    inputs: tuple[Any, ...]
+
+
+def load_calibration(text: str) -> Calibration:
+    """The inputs that `FILE.py:NAME` gives: an iterable of them, or a callable without arguments that returns one.
+
+    Raises:
+        CostError: for code that does not give this.
+    """
+    found = load_object(text)
+    with raised_in_a_sentence(f"{text} does not give inputs"):
+        return make_calibration(found() if callable(found) else found, name=text)
+
+
+def make_calibration(inputs: Iterable[Any], *, name: str = "given data") -> Calibration:
+    """Checked inputs.
+
+    Raises:
+        CostError: for none, or too many, and for what is no iterable of tensors, tuples and dicts.
+    """
+    if isinstance(inputs, torch.Tensor) or not isinstance(inputs, Iterable):
+        raise CostError(f"calibration {name}: {type(inputs).__name__} is not accepted, a list of inputs is")
+    taken = []
+    for each in inputs:
+        if len(taken) == MOST_SAMPLES:
+            raise CostError(f"calibration {name}: over {MOST_SAMPLES:,} inputs; as many are accepted")
+        if next(tensors_of(each), None) is None:
+            raise CostError(f"calibration {name}: {type(each).__name__} among the inputs; a tensor, or a tuple or "
+                            "dict of arguments, is accepted")
+        taken.append(each)
+    if not taken:
+        raise CostError(f"calibration {name}: no inputs; one or more are accepted")
+    return Calibration(name=name, inputs=tuple(taken))
+
+
+def random_calibration(inputs: Any) -> Calibration:
+    """Normal numbers in place of the floats of these inputs, the same on every call."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(tensor: torch.Tensor) -> torch.Tensor:
+        return torch.randn(tensor.shape, generator=generator) if tensor.is_floating_point() else tensor
+
+    return Calibration(name=RANDOM, inputs=tuple(mapped(inputs, drawn) for _ in range(RANDOM_SAMPLES)))

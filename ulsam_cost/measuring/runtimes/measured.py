@@ -1,0 +1,135 @@
+"""The times of models, by whichever runtime: PyTorch here, any other in a process of its own on exported files."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import nn
+
+from ulsam_cost.counting.preserve import preserves_state
+from ulsam_cost.errors import CostError
+from ulsam_cost.measuring.busy import Load
+from ulsam_cost.measuring.device import DTYPES, INT8, dtype_name
+from ulsam_cost.measuring.runner import Setting
+from ulsam_cost.measuring.runtimes.exported import Agreement, Exported
+from ulsam_cost.measuring.runtimes.files import BASELINE, NETWORK
+from ulsam_cost.measuring.runtimes.registry import get_runtime, require_installed, version_of
+from ulsam_cost.measuring.runtimes.runtime import Runtime
+from ulsam_cost.measuring.runtimes.work import Work
+from ulsam_cost.measuring.samples import Timing
+from ulsam_cost.measuring.timing import (
+    Effort,
+    InterruptedMeasurement,
+    ModelTiming,
+    PairTiming,
+    Progress,
+    measure_alone,
+    measure_in_turn,
+)
+from ulsam_cost.tensors import as_arguments, batch_size, tensors_of
+
+
+def measure_models(
+    baseline: nn.Module | None,
+    model: nn.Module,
+    inputs: Any,
+    *,
+    setting: Setting,
+    baseline_inputs: Any = None,
+    effort: Effort | None = None,
+    progress: Progress | None = None,
+) -> ModelTiming | PairTiming:
+    """Time a model, alone or in turn with its baseline, in the setting's runtime; arguments as in `measure_in_turn`.
+
+    Raises:
+        CostError: as in `measure`; for a runtime that is not installed, has no such number format, cannot be exported
+            to, lacks an operator, gives other outputs than PyTorch, or dies.
+        InterruptedMeasurement: on an interrupt, with what had been measured.
+    """
+    effort = effort or Effort()
+    if not setting.in_torch:
+        models = {} if baseline is None else {BASELINE: (baseline, inputs if baseline_inputs is None else baseline_inputs)}
+        return _measure_exported(models | {NETWORK: (model, inputs)}, setting, effort, progress or (lambda share: None))
+    if setting.dtype is not None and dtype_name(setting.dtype) not in DTYPES:
+        raise CostError(f"{dtype_name(setting.dtype)} in torch: {', '.join(DTYPES)} are accepted, or another runtime")
+    if baseline is None:
+        return measure_alone(model, inputs, setting=setting, effort=effort, progress=progress)
+    return measure_in_turn(
+        baseline, model, inputs, setting=setting, baseline_inputs=baseline_inputs, effort=effort, progress=progress
+    )
+
+
+@dataclass(slots=True)
+class _Heard:
+    """What a runtime's process has told so far."""
+
+    times: list[list[float]] = field(default_factory=list)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    agreements: dict[str, Agreement] = field(default_factory=dict)
+    load: Load | None = None
+
+    def add(self, message: Mapping[str, Any]) -> None:
+        if "model" in message:
+            self.agreements[message["model"]] = Agreement(**message["agreement"])
+        self.settings = message.get("settings", self.settings)
+        for number, column in enumerate(message.get("times", ())):
+            if number == len(self.times):
+                self.times.append([])
+            self.times[number] += column
+        if message.get("load"):
+            self.load = Load(**message["load"])
+
+
+@preserves_state
+def _measure_exported(
+    models: Mapping[str, tuple[nn.Module, Any]], setting: Setting, effort: Effort, progress: Progress
+) -> ModelTiming | PairTiming:
+    runtime = get_runtime(setting.runtime)
+    require_installed(runtime)
+    dtype = _dtype(runtime, setting.dtype, *models[NETWORK])
+    job = {"runtime": runtime.name, "dtype": dtype, "threads": setting.threads_used, "effort": asdict(effort)}
+    heard = _Heard()
+    with TemporaryDirectory(prefix="ulsam-cost-", ignore_cleanup_errors=True) as name:
+        work = Work(Path(name), runtime, job | {"models": list(models)})
+        known = {each: work.export(each, *pair) for each, pair in models.items()}
+        inputs = {each: pair[1] for each, pair in models.items()}
+        calibration = work.quantize(inputs, setting.calibration) if dtype == INT8 else None
+
+        def result() -> ModelTiming | PairTiming:
+            timings = {each: Timing(times_ms=tuple(column)) for each, column in zip(models, heard.times, strict=True)}
+            exported = Exported(
+                version=version_of(runtime),
+                settings=heard.settings,
+                calibration=calibration,
+                **{each: files(heard.agreements[each]) for each, files in known.items()},
+            )
+            batch = batch_size(*as_arguments(inputs[NETWORK]))
+            what = {"setting": setting, "batch": batch, "dtype": getattr(torch, dtype), "load": heard.load}
+            kind = PairTiming if BASELINE in models else ModelTiming
+            return kind(**what, **timings, exported=exported)
+
+        try:
+            for message in work.messages(task="measure"):
+                heard.add(message)
+                progress(message.get("share", 0.0))
+        except KeyboardInterrupt:
+            if not heard.times:
+                raise
+            raise InterruptedMeasurement(result()) from None
+        return result()
+
+
+def _dtype(runtime: Runtime, asked: torch.dtype | None, model: nn.Module, inputs: Any) -> str:
+    """The number format that is asked for, or else the model's own.
+
+    Raises:
+        CostError: if the runtime does not have it.
+    """
+    floats = (each for each in (*model.parameters(), *tensors_of(inputs)) if each.is_floating_point())
+    dtype = dtype_name(asked or next((each.dtype for each in floats), torch.float32))
+    if dtype not in runtime.dtypes:
+        raise CostError(f"{runtime.title} has no {dtype} on this device: {', '.join(runtime.dtypes)} are accepted")
+    return dtype

@@ -1,0 +1,102 @@
+"""ONNX Runtime on the CPU: https://onnxruntime.ai."""
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ulsam_cost.errors import CostError
+from ulsam_cost.measuring.runtimes.runtime import Arrays, Runtime, Session
+
+FILE = "model.onnx"
+_PROVIDERS = ["CPUExecutionProvider"]
+_NUMPY = {"tensor(float16)": "float16", "tensor(float)": "float32"}
+
+
+def export(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], folder: Path, dtype: str) -> None:
+    """Write the graph of PyTorch's exporter, which folds batch norms and what depends on parameters alone."""
+    import torch
+
+    from ulsam_cost.tensors import mapped
+
+    if dtype == "float16":
+        model.half()
+        args, kwargs = (mapped(each, lambda t: t.half() if t.is_floating_point() else t) for each in (args, kwargs))
+    program = torch.onnx.export(model, args, kwargs=kwargs, dynamo=True, optimize=True, verbose=False)
+    assert program is not None
+    program.save(folder / FILE)
+
+
+def load(folder: Path, inputs: Arrays, *, threads: int, dtype: str) -> Session:
+    """A session of its own number of threads.
+
+    Threads spin during a run, as they do by default, and stop after it: two models that are measured in turn would
+    else slow each other.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.log_severity_level = 3  # errors; its warnings are about single nodes
+    session = onnxruntime.InferenceSession(folder / FILE, options, providers=_PROVIDERS)
+    taken = session.get_inputs()
+    if len(taken) != len(inputs):
+        raise CostError(f"the exported graph takes {len(taken)} inputs, and the model {len(inputs)}")
+    feeds = {
+        each.name: array.astype(_NUMPY.get(each.type, array.dtype)) for each, array in zip(taken, inputs, strict=True)
+    }
+    return Session(
+        run=partial(session.run, None, feeds),
+        settings={
+            "provider": session.get_providers()[0],
+            "graph_optimizations": options.graph_optimization_level.name,
+            "intra_op_threads": threads,
+            "inter_op_threads": 1,
+            "spinning": "during a run",
+        },
+    )
+
+
+def quantize(folder: Path, samples: Sequence[Arrays]) -> None:
+    """Static quantization at ONNX Runtime's defaults: QDQ, int8 activations and weights, a scale a tensor."""
+    import onnxruntime
+    from onnxruntime.quantization import CalibrationDataReader, quantize_static
+
+    file, floats = folder / FILE, folder / "float32.onnx"
+    names = [each.name for each in onnxruntime.InferenceSession(file, providers=_PROVIDERS).get_inputs()]
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        """The samples, one after the other."""
+
+        def __init__(self) -> None:
+            self._feeds: Iterator[dict[str, Any]] = (dict(zip(names, each, strict=True)) for each in samples)
+
+        def get_next(self) -> dict[str, Any] | None:
+            """The next sample, or None."""
+            return next(self._feeds, None)
+
+    file.rename(floats)
+    quantize_static(floats, file, Reader())
+    floats.unlink()
+
+
+def macs(folder: Path) -> int | None:
+    """Those of the nodes of the file."""
+    from ulsam_cost.counting.onnx.count import count_graph
+    from ulsam_cost.counting.onnx.graph import read_graph
+
+    count = count_graph(read_graph(folder / FILE))
+    return count.macs if count.complete else None
+
+
+RUNTIME = Runtime(
+    name="onnxruntime",
+    title="ONNX Runtime",
+    packages=("onnxruntime", "onnx", "onnxscript"),
+    dtypes=("float32", "float16", "int8"),
+    export=export,
+    load=load,
+    quantize=quantize,
+    macs=macs,
+)

@@ -1,0 +1,53 @@
+"""What a runtime is: how a model becomes files, and how files become something that runs.
+
+Source: none; a file beside this one defines each runtime, and `registry.py` lists it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Arrays = Sequence[Any]  # numpy.ndarray, one a tensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """A model that is loaded, with its inputs: `run` runs it once, and gives its outputs as arrays.
+
+    `settings` is what was set of the runtime, by name, for the reader.
+    """
+
+    run: Callable[[], Arrays]
+    settings: Mapping[str, str | int | bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """A runtime other than PyTorch.
+
+    Attributes:
+        name: as in `--runtime`, and of the extra that installs it.
+        title: as its makers write it.
+        packages: what has to be importable.
+        dtypes: the number formats that it has, by name.
+        export: called as `export(model, args, kwargs, folder, dtype)`: writes the files of a model into an empty
+            folder. The model is a float32 copy in evaluation mode, which may be changed. It runs in the caller's
+            process, and may import torch.
+        load: called as `load(folder, inputs, threads=, dtype=)`: a session on these inputs, which are those of `export`
+            one after the other, floats in float32. It runs in a process of the runtime's own, and imports no torch
+            unless the runtime needs it.
+        quantize: called as `quantize(folder, samples)` for int8, where `export` has written float32: replaces the
+            files by those of a model quantized with these samples, each a list of inputs. It runs in another process
+            of its own; None where `export` does it.
+        macs: called as `macs(folder)`: the multiply-accumulates of the files' graph; None where they are not known.
+    """
+
+    name: str
+    title: str
+    packages: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    export: Callable[[Any, tuple[Any, ...], dict[str, Any], Path, str], None]
+    load: Callable[..., Session]
+    quantize: Callable[[Path, Sequence[Arrays]], None] | None
+    macs: Callable[[Path], int | None]

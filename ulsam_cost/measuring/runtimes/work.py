@@ -1,0 +1,118 @@
+"""Models exported into a folder, and what a runtime's processes do with them there."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ulsam_cost.counting.count import count
+from ulsam_cost.errors import CostError, first_line
+from ulsam_cost.measuring.runner import Setting, prepare
+from ulsam_cost.measuring.runtimes.calibration import Calibration, random_calibration
+from ulsam_cost.measuring.runtimes.exported import Agreement, ExportedModel
+from ulsam_cost.measuring.runtimes.files import ModelFolder
+from ulsam_cost.measuring.runtimes.process import messages_of
+from ulsam_cost.measuring.runtimes.runtime import Runtime
+from ulsam_cost.tensors import mapped, tensors_of
+
+REFERENCE = Setting(device=torch.device("cpu"), dtype=torch.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A folder with a folder a model in it, and the job that the runtime's processes have there."""
+
+    folder: Path
+    runtime: Runtime
+    job: Mapping[str, Any]
+
+    def messages(self, **job: Any) -> Iterator[dict[str, Any]]:
+        """What a process tells that does the job."""
+        with closing(messages_of(self.folder, self.runtime.title, {**self.job, **job})) as messages:
+            yield from messages
+
+    def export(self, name: str, model: nn.Module, inputs: Any) -> Callable[[Agreement], ExportedModel]:
+        """Write the files of a model's copy, its inputs, and PyTorch's outputs for them.
+
+        It is exported with the same values in another order, so that a value that the exporter took for a constant
+        shows in the outputs.
+
+        Returns:
+            What is known of the files; it is measured when it is asked for.
+
+        Raises:
+            CostError: if the model does not run, or cannot be exported.
+        """
+        ready, place = prepare(model, inputs, REFERENCE), ModelFolder(self.folder / name)
+        place.files.mkdir(parents=True)
+        place.write("inputs", _arrays(ready.args, ready.kwargs))
+        place.write("outputs", _arrays(ready.run()))
+        counted = count(ready.model, ready.kwargs or ready.args)
+        args, kwargs = mapped((ready.args, ready.kwargs), _in_another_order)
+        with _exporting(f"the {name} cannot be exported to {self.runtime.title}"):
+            self.runtime.export(ready.model, args, kwargs, place.files, self.job["dtype"])
+
+        def known(agreement: Agreement) -> ExportedModel:
+            return ExportedModel(
+                file_bytes=place.file_bytes,
+                resident_bytes=self._resident_bytes(name),
+                macs=self.runtime.macs(place.files),
+                counted_macs=counted.macs if counted.complete else None,
+                agreement=agreement,
+            )
+
+        return known
+
+    def quantize(self, models: Mapping[str, Any], given: Calibration | None) -> str:
+        """Make the files of every model int8, by its own inputs' shapes or given data; what the data are called."""
+        name = ""
+        for each, inputs in models.items():
+            data = given or random_calibration(inputs)
+            ModelFolder(self.folder / each).write_samples([_arrays(sample) for sample in data.inputs])
+            name = data.name
+        for _ in self.messages(task="quantize"):
+            pass
+        return name
+
+    def _resident_bytes(self, name: str) -> int | None:
+        [message] = self.messages(task="memory", models=[name])
+        found: int | None = message["resident_bytes"]
+        return found
+
+
+def _arrays(*values: Any) -> list[Any]:
+    """The tensors in values as arrays, floats in float32."""
+    return [
+        (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy() for tensor in tensors_of(*values)
+    ]
+
+
+def _in_another_order(tensor: Tensor) -> Tensor:
+    return tensor.flatten().flip(0).reshape(tensor.shape) if tensor.is_floating_point() else tensor
+
+
+@contextmanager
+def _exporting(what: str) -> Iterator[None]:
+    """Keep an exporter quiet, and turn what it raises into one sentence, by the first of its causes."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    except (Exception, SystemExit) as error:
+        if isinstance(error, CostError | MemoryError):
+            raise
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise CostError(f"{what}: {type(cause).__name__}: {first_line(cause)}") from error
+    finally:
+        logging.disable(before)

@@ -1,0 +1,121 @@
+"""The process of a runtime: loads exported files, checks what they give, and measures.
+
+    python -m ulsam_cost.measuring.runtimes.worker FOLDER
+
+FOLDER/job.json says what to do. Messages go to standard output, each a line of JSON; whatever else is printed goes to
+standard error. The process ends when nobody reads its messages any more.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from ulsam_cost.errors import CostError, first_line
+from ulsam_cost.measuring.runtimes.check import agreement
+from ulsam_cost.measuring.runtimes.files import JOB, ModelFolder
+from ulsam_cost.measuring.runtimes.registry import get_runtime
+from ulsam_cost.measuring.runtimes.runtime import Runtime, Session
+
+Job = Mapping[str, Any]
+Tell = Callable[[dict[str, Any]], None]
+SECONDS_BETWEEN_MESSAGES = 0.25  # whoever hears one takes time of the processor
+
+
+def quantize(folder: Path, runtime: Runtime, job: Job, tell: Tell) -> None:
+    """Make the files of every model int8."""
+    assert runtime.quantize is not None
+    for name in job["models"]:
+        model = ModelFolder(folder / name)
+        with _said(f"{runtime.title} does not quantize the {name}"):
+            runtime.quantize(model.files, model.read_samples())
+
+
+def memory(folder: Path, runtime: Runtime, job: Job, tell: Tell) -> None:
+    """Load one model, run it once, and tell the peak of the memory."""
+    from ulsam_cost.measuring.resident import resident_peak
+
+    for package in runtime.packages[:1]:
+        __import__(package)
+    [name] = job["models"]
+    tell({"resident_bytes": resident_peak(lambda: _session(folder, name, runtime, job).run())})
+
+
+def measure(folder: Path, runtime: Runtime, job: Job, tell: Tell) -> None:
+    """Load the models, compare what they give with PyTorch's outputs, and then time them in turn."""
+    sessions = {name: _session(folder, name, runtime, job) for name in job["models"]}
+    for name, session in sessions.items():
+        with _said(f"the {name} does not run in {runtime.title}"):
+            outputs = session.run()
+        try:
+            found = agreement(outputs, ModelFolder(folder / name).read("outputs"), job["dtype"])
+        except CostError as error:
+            raise CostError(f"{runtime.title}, {name}: {error}") from error
+        tell({"model": name, "agreement": asdict(found)})
+    tell({"settings": dict(next(iter(sessions.values())).settings)})
+    _take_times(list(sessions.values()), job, tell)
+
+
+def _take_times(sessions: list[Session], job: Job, tell: Tell) -> None:
+    import torch
+
+    from ulsam_cost.measuring.busy import ProcessorTime, load_between
+    from ulsam_cost.measuring.timing import Effort, take_times
+
+    times: list[list[float]] = [[] for _ in sessions]
+    told, last = 0, perf_counter()
+
+    def heard(share: float) -> None:
+        nonlocal told, last
+        if perf_counter() - last < SECONDS_BETWEEN_MESSAGES:
+            return
+        tell({"share": share, "times": [column[told:] for column in times]})
+        told, last = len(times[0]), perf_counter()
+
+    start = ProcessorTime.now()
+    take_times([each.run for each in sessions], torch.device("cpu"), Effort(**job["effort"]), times, heard)
+    load = load_between(start, ProcessorTime.now(), threads=job["threads"])
+    tell({"times": [column[told:] for column in times], "load": load and asdict(load)})
+
+
+def _session(folder: Path, name: str, runtime: Runtime, job: Job) -> Session:
+    model = ModelFolder(folder / name)
+    with _said(f"{runtime.title} does not load the {name}"):
+        return runtime.load(model.files, model.read("inputs"), threads=job["threads"], dtype=job["dtype"])
+
+
+@contextmanager
+def _said(what: str) -> Iterator[None]:
+    """Turn whatever a runtime raises into one sentence."""
+    try:
+        yield
+    except Exception as error:
+        raise CostError(f"{what}: {first_line(error)}") from error
+
+
+TASKS = {"quantize": quantize, "memory": memory, "measure": measure}
+
+
+def main(folder: Path) -> None:
+    """Do the job of a folder."""
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as messages:
+        os.dup2(2, 1)
+
+        def tell(message: dict[str, Any]) -> None:
+            messages.write(json.dumps(message) + "\n")
+            messages.flush()
+
+        job = json.loads((folder / JOB).read_text(encoding="utf-8"))
+        try:
+            TASKS[job["task"]](folder, get_runtime(job["runtime"]), job, tell)
+        except CostError as error:
+            tell({"error": str(error)})
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
