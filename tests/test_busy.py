@@ -10,6 +10,7 @@ from torch import nn
 
 from ulsam_cost.audit.evidence import PlacementTiming
 from ulsam_cost.cli import main
+from ulsam_cost.measuring import rounds
 from ulsam_cost.measuring import timing as latency
 from ulsam_cost.measuring.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
 from ulsam_cost.measuring.measure import measure
@@ -92,7 +93,7 @@ def test_our_own_work_is_not_load():
 @pytest.fixture
 def times(monkeypatch):
     """A function that sets the times that will be measured, over and over, beside a load that is not known."""
-    monkeypatch.setattr(latency, "_warm_up", lambda *_: None)
+    monkeypatch.setattr(rounds, "_warm_up", lambda *_: None)
     monkeypatch.setattr(latency, "load_between", lambda *_, **__: None)
 
     def will_be(*values):

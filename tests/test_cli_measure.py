@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from ulsam_cost.cli import main
-from ulsam_cost.measuring import roofline
+from ulsam_cost.measuring import roofline, rounds
 from ulsam_cost.measuring import sweep as measure
 from ulsam_cost.measuring import timing as latency
 from ulsam_cost.measuring.busy import BUSY
@@ -256,7 +256,7 @@ def test_an_interrupt_leaves_what_was_measured(monkeypatch, tmp_path, runs, kept
         done.append(run())
         return 1.0
 
-    monkeypatch.setattr(latency, "_warm_up", lambda *_: None)
+    monkeypatch.setattr(rounds, "_warm_up", lambda *_: None)
     monkeypatch.setattr(latency, "_stopwatch", lambda device: stopped)
     result = run(*SMALL, "--batch", "1,2", "--output", file)
     assert result.exit_code == 130
@@ -277,7 +277,7 @@ def test_an_interrupted_profile_prints_what_it_has(monkeypatch, runs, pairs):
         done.append(run())
         return 1.0
 
-    monkeypatch.setattr(latency, "_warm_up", lambda *_: None)
+    monkeypatch.setattr(rounds, "_warm_up", lambda *_: None)
     monkeypatch.setattr(latency, "_stopwatch", lambda device: stopped)
     result = run("profile", *PLACED[1:], "--repeats", "10", "--format", "json")
     assert result.exit_code == 130

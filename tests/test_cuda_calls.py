@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from ulsam_cost.errors import DeviceError
-from ulsam_cost.measuring import layers, memory, roofline, runner
+from ulsam_cost.measuring import layers, memory, roofline, rounds, runner
 from ulsam_cost.measuring import timing as latency
 from ulsam_cost.measuring.device import resolve_device
-from ulsam_cost.measuring.timing import Effort, take_times
+from ulsam_cost.measuring.rounds import Effort
+from ulsam_cost.measuring.timing import take_times
 
 CUDA = torch.device("cuda", 0)
 
@@ -63,7 +64,7 @@ def test_the_throughput_is_that_of_the_fastest_format_that_is_allowed(monkeypatc
 
 
 def test_events_stand_around_a_run_on_an_idle_stream(cuda, monkeypatch):
-    monkeypatch.setattr(latency, "_warm_up", lambda *_: None)
+    monkeypatch.setattr(rounds, "_warm_up", lambda *_: None)
     times = [[]]
     take_times([cuda.run], CUDA, Effort(repeats=2), times)
     assert cuda.calls == ["wait", "record", "run", "record", "wait"] * 2

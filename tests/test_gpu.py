@@ -12,8 +12,9 @@ from ulsam_cost.measuring.layers import attribute_kernels, measure_layers
 from ulsam_cost.measuring.measure import measure
 from ulsam_cost.measuring.memory import measure_memory
 from ulsam_cost.measuring.roofline import device_roof
+from ulsam_cost.measuring.rounds import Effort
 from ulsam_cost.measuring.runner import make_setting, prepare
-from ulsam_cost.measuring.timing import Effort, measure_alone
+from ulsam_cost.measuring.timing import measure_alone
 from ulsam_cost.nn.attention.ulsam import ULSAM
 from ulsam_cost.nn.networks import build
 

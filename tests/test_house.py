@@ -37,6 +37,7 @@ HOMES = {
     "pyarrow": ("sweeping",),
     "distributed": ("sweeping",),
     "onnx": ("counting/onnx",),
+    "onnxruntime": ("measuring/runtimes",),
     "platformdirs": ("measuring",),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

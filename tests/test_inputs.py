@@ -15,9 +15,10 @@ import ulsam_cost as uc
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.measuring.measure import measure
 from ulsam_cost.measuring.memory import measure_memory
+from ulsam_cost.measuring.rounds import make_effort
 from ulsam_cost.measuring.runner import make_setting
 from ulsam_cost.measuring.sweep import batch_of
-from ulsam_cost.measuring.timing import make_effort, measure_alone
+from ulsam_cost.measuring.timing import measure_alone
 from ulsam_cost.peers import PEERS, is_installed, run_peer
 from ulsam_cost.tensors import mapped, tensors_of
 

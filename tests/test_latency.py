@@ -8,12 +8,14 @@ import torch
 from torch import nn
 
 from ulsam_cost.errors import CostError, DeviceError
+from ulsam_cost.measuring import rounds
 from ulsam_cost.measuring import timing as latency
 from ulsam_cost.measuring.device import resolve_device
 from ulsam_cost.measuring.measure import measure
+from ulsam_cost.measuring.rounds import Effort, make_effort
 from ulsam_cost.measuring.runner import make_setting, prepare
 from ulsam_cost.measuring.samples import Timing, median_interval, quantile, ratio_interval
-from ulsam_cost.measuring.timing import Effort, InterruptedMeasurement, make_effort, take_times
+from ulsam_cost.measuring.timing import InterruptedMeasurement, take_times
 
 CPU = torch.device("cpu")
 X = torch.ones(2, 3)
@@ -37,7 +39,7 @@ class Clock:
     def __init__(self, monkeypatch, times):
         self.times, self.order = iter(times), []
         monkeypatch.setattr(latency, "_stopwatch", lambda device: self.read)
-        monkeypatch.setattr(latency, "_warm_up", lambda *_: None)
+        monkeypatch.setattr(rounds, "_warm_up", lambda *_: None)
 
     def run(self, name):
         return lambda: self.order.append(name)
@@ -100,16 +102,16 @@ def test_runs_end_when_the_intervals_are_narrow(monkeypatch):
     clock = Clock(monkeypatch, [1.0] * 1000)
     times = [[]]
     take_times([clock.run("A")], CPU, Effort(precision=0.01, max_seconds=60), times)
-    assert len(times[0]) == latency.FEWEST_RUNS
+    assert len(times[0]) == rounds.FEWEST_RUNS
 
 
 def test_precision_is_that_of_the_ratio_too():
     # the middle ten of twenty are 1 in each column, but the pairs' ratios go from 0.8 to 1.25
     one = [0.8] * 4 + [1.2] * 4 + [1.0] * 12
     other = [1.0] * 8 + [0.8] * 4 + [1.2] * 4 + [1.0] * 4
-    assert latency._is_precise([one], 0.01)
-    assert latency._is_precise([other], 0.01)
-    assert not latency._is_precise([one, other], 0.01)
+    assert rounds._is_precise([one], 0.01)
+    assert rounds._is_precise([other], 0.01)
+    assert not rounds._is_precise([one, other], 0.01)
 
 
 def test_runs_end_with_the_time(monkeypatch):
@@ -128,7 +130,7 @@ def test_progress_rises_to_one(monkeypatch):
 def test_a_known_sleep_is_timed_right(monkeypatch):
     now = [0]
     monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + round(seconds * 1e9)))
-    monkeypatch.setattr(latency, "perf_counter_ns", lambda: now[0])
+    monkeypatch.setattr(rounds, "perf_counter_ns", lambda: now[0])
     monkeypatch.setattr(latency, "load_between", lambda *_, **__: None)  # what else runs here is not what is tested
     pair = measure(Sleep(0.005), X, baseline=Sleep(0.002), device="cpu", repeats=7)
     assert pair.baseline.times_ms == (2.0,) * 7
@@ -195,7 +197,7 @@ def test_an_interrupt_keeps_what_was_measured(monkeypatch):
                 raise KeyboardInterrupt
             return x
 
-    monkeypatch.setattr(latency, "_warm_up", lambda *_: None)
+    monkeypatch.setattr(rounds, "_warm_up", lambda *_: None)
     with pytest.raises(InterruptedMeasurement) as caught:
         measure(Stops(), X, baseline=Sleep(0), device="cpu", repeats=100)
     assert caught.value.partial.baseline.runs == caught.value.partial.network.runs == 8  # one run prepares

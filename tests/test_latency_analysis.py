@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from ulsam_cost.measuring import roofline
 from ulsam_cost.measuring import timing as latency
-from ulsam_cost.measuring.timing import Effort
+from ulsam_cost.measuring.rounds import Effort
 from ulsam_cost.nn.attention.ulsam import ULSAM
 
 ROOT = Path(__file__).parents[1]

@@ -10,8 +10,8 @@ from ulsam_cost.errors import CostError
 from ulsam_cost.measuring import layers
 from ulsam_cost.measuring import timing as latency
 from ulsam_cost.measuring.layers import REST, attribute_kernels, measure_layers
+from ulsam_cost.measuring.rounds import Effort
 from ulsam_cost.measuring.runner import make_setting
-from ulsam_cost.measuring.timing import Effort
 
 CPU = make_setting(device="cpu")
 X = torch.ones(2, 3)

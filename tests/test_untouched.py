@@ -151,7 +151,7 @@ def test_any_sequence_that_asks_for_values_leaves_all_as_found(actions, run):
 @named([timed, in_memory, by_a_peer])
 @pytest.mark.parametrize("name", ACTIONS)
 def test_a_measurement_leaves_all_as_found(name, run, monkeypatch):
-    monkeypatch.setattr("ulsam_cost.measuring.timing.FEWEST_RUNS", 2)
+    monkeypatch.setattr("ulsam_cost.measuring.rounds.FEWEST_RUNS", 2)
     assert_untouched(Restless([name]), inputs(), run)
 
 

@@ -40,8 +40,9 @@ from ulsam_cost.measuring.device import machine_state, resolve_device
 from ulsam_cost.measuring.layer_times import layer_times, under_roof
 from ulsam_cost.measuring.layers import measure_layers
 from ulsam_cost.measuring.roofline import device_roof, roofline_estimate
+from ulsam_cost.measuring.rounds import Effort
 from ulsam_cost.measuring.runner import calibrate_batch_norm, make_setting
-from ulsam_cost.measuring.timing import Effort, measure_alone, measure_in_turn, measure_together
+from ulsam_cost.measuring.timing import measure_alone, measure_in_turn, measure_together
 from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.nn.attention.ulsam import ULSAM
 from ulsam_cost.nn.networks import build_network

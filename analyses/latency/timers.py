@@ -9,9 +9,10 @@ from torch.utils.benchmark import Timer
 
 from ulsam_cost.counting.preserve import preserves_state
 from ulsam_cost.errors import DeviceError
+from ulsam_cost.measuring.rounds import Effort
 from ulsam_cost.measuring.runner import Run, Setting, in_force, prepare
 from ulsam_cost.measuring.samples import Timing
-from ulsam_cost.measuring.timing import Effort, GroupTiming, take_times
+from ulsam_cost.measuring.timing import GroupTiming, take_times
 
 TIMER, DO_BENCH = "torch.utils.benchmark.Timer", "triton.testing.do_bench"
 DO_BENCH_MS = 25  # of repeats in one call

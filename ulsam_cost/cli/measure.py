@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ulsam_cost.cli.networks import given_options, network_options
-from ulsam_cost.cli.options import POSITIVE, Listed, format_option, options, progress_bar
+from ulsam_cost.cli.options import POSITIVE, Listed, format_option, options, progress_bar, runtime_options
 from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED, network_spec
@@ -52,8 +52,9 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         "dtypes",
         default="float32",
         show_default=True,
-        help="Data types: one or more of float32,float16,bfloat16.",
+        help="Data types: one or more of float32,float16,bfloat16,int8; PyTorch has no int8 here.",
     ),
+    *runtime_options,
     click.option(
         "--memory-format",
         type=click.Choice(["contiguous", "channels_last"]),
@@ -66,7 +67,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
         "modes",
         default="eager",
         show_default=True,
-        help="Modes: one or more of eager,graph,compile,compile-graph.",
+        help="Modes of PyTorch: one or more of eager,graph,compile,compile-graph.",
     ),
     click.option(
         "--train", is_flag=True, help="Measure a training step (forward, backward, SGD), not only a forward pass."
@@ -108,6 +109,9 @@ def command(
     baseline: str | None,
     batches: tuple[int, ...] | None,
     dtypes: str,
+    runtimes: str,
+    threads: int | None,
+    calibration: str | None,
     modes: str,
     memory_format: str,
     train: bool,
@@ -131,12 +135,14 @@ def command(
 
     MODEL is a network's name, alone or with its options as in "resnet50 --attention se", or FILE.py:NAME, with
     attention inserted or without, as in "net.py:net --attention se --after layers.5". A network with attention and the
-    plain one are measured in turn, and their ratio is given pair by pair; --baseline
-    compares with any other model instead. If other programs kept the machine busy, the times are shown without a
-    verdict.
+    plain one are measured in turn, and their ratio is given pair by pair; --baseline compares with any other model
+    instead. A runtime other than torch measures exported copies in a process of its own, after their outputs were
+    compared with PyTorch's; where that fails the row says so, and the others are measured. If other programs kept the
+    machine busy, the times are shown without a verdict.
     """
     from ulsam_cost.measuring import sweep as measure
-    from ulsam_cost.measuring.timing import make_effort
+    from ulsam_cost.measuring.rounds import make_effort
+    from ulsam_cost.measuring.runtimes.calibration import load_calibration
 
     subject, other = _subjects(model, baseline, inputs, given_options(network))
     wanted = measure.Wanted(
@@ -157,6 +163,9 @@ def command(
         train=train,
         allocator=allocator,
         wanted=wanted,
+        runtimes=[name.strip() for name in runtimes.split(",")],
+        threads=threads,
+        calibration=load_calibration(calibration) if calibration else None,
     )
     _require_writable(output, picture)
     done: list[Measurements] = []
@@ -240,6 +249,8 @@ def _show(measured: "Measurements", style: str) -> None:
     if any(row.latency and row.latency.ratio for row in rows):
         parts.append(render(views.ratios_table(rows), style))
     parts += [prose(said(rows), style) for said in (views.busy_sentences, views.error_sentences)]
+    if any(row.latency and row.latency.exported for row in rows):
+        parts += [render(views.exported_table(rows), style), prose(views.exported_notes(rows), style)]
     if any(row.memory for row in rows):
         parts += [render(views.memory_table(rows), style), prose(views.memory_notes(rows), style)]
     for row in rows:

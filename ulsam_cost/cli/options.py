@@ -74,6 +74,22 @@ format_option = click.option(
     help="Output format.",
 )
 
+runtime_options = (
+    click.option(
+        "--runtime",
+        "runtimes",
+        default="torch",
+        show_default=True,
+        help="What runs the model: one or more of torch,onnxruntime.",
+    ),
+    click.option("--threads", type=POSITIVE, help="Threads of every runtime on the CPU.  [default: PyTorch's number]"),
+    click.option(
+        "--calibration",
+        metavar="FILE.py:NAME",
+        help="Inputs that int8 is calibrated with, a list or what gives one.  [default: random ones]",
+    ),
+)
+
 
 @contextmanager
 def progress_bar(label: str) -> Iterator[Callable[[float], None]]:

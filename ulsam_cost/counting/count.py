@@ -15,11 +15,12 @@ from torch import nn
 
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpCost, OpKind
+from ulsam_cost.counting.collector import no_collection
 from ulsam_cost.counting.higher_order import attention_on_meta, is_compiler_loaded, not_compiled
 from ulsam_cost.counting.light import WrittenTableError
 from ulsam_cost.counting.meta_tensors import NeedsValuesError
 from ulsam_cost.counting.model_index import ModelIndex
-from ulsam_cost.counting.preserve import no_collection, preserve_state
+from ulsam_cost.counting.preserve import preserve_state
 from ulsam_cost.counting.scope import NOT_HEARD, Heard
 from ulsam_cost.counting.severity import Severity, Shapes, severity_of
 from ulsam_cost.counting.tracer import Tracer

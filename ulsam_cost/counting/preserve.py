@@ -1,6 +1,5 @@
 """What a run can change beside its model: random state, attributes of classes, the depth to which calls may nest."""
 
-import gc
 import random
 import sys
 import threading
@@ -47,18 +46,6 @@ def preserves_state(function: Callable[Params, Result]) -> Callable[Params, Resu
             return function(*args, **kwargs)
 
     return call
-
-
-@contextmanager
-def no_collection() -> Iterator[None]:
-    """Keep the garbage collector from running in the middle, as timeit does."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _is_users(kind: type) -> bool:

@@ -19,9 +19,10 @@ from ulsam_cost.cost import is_under
 from ulsam_cost.counting.preserve import preserves_state
 from ulsam_cost.errors import CostError
 from ulsam_cost.measuring.device import refusals_in_a_sentence
+from ulsam_cost.measuring.rounds import Effort, Progress
 from ulsam_cost.measuring.runner import Run, Setting, in_force, prepare
 from ulsam_cost.measuring.samples import Interval, Timing, ratio_interval
-from ulsam_cost.measuring.timing import Effort, Progress, take_times
+from ulsam_cost.measuring.timing import take_times
 
 REST = "rest"
 
@@ -108,8 +109,10 @@ def require_hooks(setting: Setting) -> None:
     """Refuse a setting under which no module can be hooked.
 
     Raises:
-        CostError: for another mode than eager, or a training step.
+        CostError: for another runtime than PyTorch, another mode than eager, or a training step.
     """
+    if not setting.in_torch:
+        raise CostError(f"layers and kernels are timed in torch alone: leave them out, or runtime {setting.runtime!r}")
     if setting.mode != "eager":
         raise CostError(f"layers are timed by hooks, which mode {setting.mode!r} does not run: use --mode eager")
     if setting.train:

@@ -7,16 +7,12 @@ import torch
 from torch import nn
 
 from ulsam_cost.errors import CostError
+from ulsam_cost.measuring.rounds import Progress, make_effort
 from ulsam_cost.measuring.runner import make_setting
 from ulsam_cost.measuring.runtimes.calibration import make_calibration
 from ulsam_cost.measuring.runtimes.measured import measure_models
 from ulsam_cost.measuring.runtimes.registry import TORCH
-from ulsam_cost.measuring.timing import (
-    ModelTiming,
-    PairTiming,
-    Progress,
-    make_effort,
-)
+from ulsam_cost.measuring.timing import ModelTiming, PairTiming
 
 
 def measure(

@@ -9,8 +9,9 @@ from torch import nn
 from ulsam_cost.counting.loading import Inserted
 from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.measuring.memory import Memory, measure_memory
+from ulsam_cost.measuring.rounds import make_effort
 from ulsam_cost.measuring.runner import Setting, make_setting
-from ulsam_cost.measuring.timing import PairTiming, make_effort, measure_in_turn
+from ulsam_cost.measuring.timing import PairTiming, measure_in_turn
 from ulsam_cost.nn.networks import build_network
 
 

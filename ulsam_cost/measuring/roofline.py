@@ -19,8 +19,9 @@ from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost
 from ulsam_cost.measuring.device import device_name, dtype_name, refusals_in_a_sentence
 from ulsam_cost.measuring.nvml import driver_version
+from ulsam_cost.measuring.rounds import Effort
 from ulsam_cost.measuring.runner import on_device
-from ulsam_cost.measuring.timing import Effort, take_times
+from ulsam_cost.measuring.timing import take_times
 
 COPIED_BYTES = {"cpu": 256 * 2**20, "cuda": 2**30}  # far more than any cache holds
 MATRIX_SIZES = {"cpu": (512, 1024, 2048), "cuda": (2048, 4096, 8192)}

@@ -62,7 +62,8 @@ class Setting:
 
     def __str__(self) -> str:
         dtype = dtype_name(self.dtype) if self.dtype else "the model's dtype"
-        return f"{self.mode if self.in_torch else self.runtime}, {dtype}, {self.memory_format}, {'step' if self.train else 'forward'}"
+        how = self.mode if self.in_torch else self.runtime
+        return f"{how}, {dtype}, {self.memory_format}, {'step' if self.train else 'forward'}"
 
     def to_dict(self, *, batch: int, dtype: torch.dtype | None) -> dict[str, Any]:
         """The JSON of how so many inputs at once ran, in the number format that it came to."""
@@ -105,8 +106,15 @@ def make_setting(
     in_torch = runtime == TORCH
     place = resolve_device("cpu" if str(device) == "auto" and not in_torch else str(device))
     if not in_torch:
-        _require_torch(runtime, {f"device {place}": place.type != "cpu", f"mode {mode!r}": mode != MODES[0],
-                                 f"memory format {memory_format!r}": memory_format != "contiguous", "train": train})
+        _require_torch(
+            runtime,
+            {
+                f"device {place}": place.type != "cpu",
+                f"mode {mode!r}": mode != MODES[0],
+                f"memory format {memory_format!r}": memory_format != "contiguous",
+                "train": train,
+            },
+        )
     if mode not in MODES:
         raise UnknownNameError.among("mode", mode, MODES)
     if memory_format not in MEMORY_FORMATS:

@@ -21,16 +21,12 @@ from ulsam_cost.measuring.layer_times import LayerTimes, layer_times, under_roof
 from ulsam_cost.measuring.layers import KernelTime, attribute_kernels, measure_layers, require_hooks
 from ulsam_cost.measuring.memory import Memory, measure_memory, require_memory_for
 from ulsam_cost.measuring.roofline import device_roof
-from ulsam_cost.measuring.runner import Setting, calibrate_batch_norm, make_setting
-from ulsam_cost.measuring.timing import (
-    Effort,
-    InterruptedMeasurement,
-    ModelTiming,
-    PairTiming,
-    Progress,
-    measure_alone,
-    measure_in_turn,
-)
+from ulsam_cost.measuring.rounds import Effort, Progress
+from ulsam_cost.measuring.runner import MODES, Setting, calibrate_batch_norm, make_setting
+from ulsam_cost.measuring.runtimes.calibration import Calibration
+from ulsam_cost.measuring.runtimes.measured import measure_models
+from ulsam_cost.measuring.runtimes.registry import TORCH
+from ulsam_cost.measuring.timing import InterruptedMeasurement, ModelTiming, PairTiming
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.tensors import batch_size, mapped
 
@@ -104,7 +100,7 @@ class Measurement:
         """The JSON of a row."""
         if self.latency is None:
             latency = self.case.setting.to_dict(batch=self.batch, dtype=self.dtype)
-            latency |= dict.fromkeys(("network", "baseline", "ratio", "verdict", "busy"))
+            latency |= dict.fromkeys(("network", "baseline", "ratio", "verdict", "busy", "exported"))
         else:
             latency = self.latency.to_dict()
         return {
@@ -225,12 +221,17 @@ def make_cases(
     train: bool,
     allocator: str | None,
     wanted: Wanted,
+    runtimes: Sequence[str] = (TORCH,),
+    threads: int | None = None,
+    calibration: Calibration | None = None,
 ) -> list[Case]:
     """The rows of a sweep, all checked before the first is measured.
 
     Raises:
         CostError: for a setting that is not accepted, or under which what is wanted cannot be measured.
     """
+    if device == "auto" and set(runtimes) != {TORCH}:
+        device = "cpu"  # where all of them run
     cases = [
         Case(
             batch=batch,
@@ -241,9 +242,13 @@ def make_cases(
                 mode=mode,
                 train=train,
                 allocator=allocator,
+                runtime=runtime,
+                threads=threads,
+                calibration=calibration,
             ),
         )
-        for mode, dtype, batch in product(modes, dtypes, batches)
+        for runtime in runtimes
+        for mode, dtype, batch in product(MODES[:1] if runtime != TORCH in runtimes else modes, dtypes, batches)
     ]
     for case in cases if wanted.hooks else ():
         require_hooks(case.setting)
@@ -272,7 +277,7 @@ def sweep(
     done = Measurements(
         model=subject.name,
         baseline=baseline.name if baseline else None,
-        machine=machine_state(setting.device) | {"allocator": setting.allocator},
+        machine=machine_state(setting.device) | {"threads": setting.threads_used, "allocator": setting.allocator},
     )
     models = [made.build() for made in (baseline, subject) if made]
     for index, case in enumerate(cases):
@@ -312,13 +317,11 @@ def _steps(
         require_memory_for(one, subject.inputs(batch, "meta"), setting)
     with refusals_in_a_sentence(setting.device, f"batch {batch}"):
         inputs = subject.inputs(batch, "cpu")
-    latency: ModelTiming | PairTiming
-    if len(models) == 2:
-        baseline, network = models
-        latency = measure_in_turn(baseline, network, inputs, setting=setting, effort=effort, progress=progress)
-    else:
-        latency = measure_alone(model, inputs, setting=setting, effort=effort, progress=progress)
+    baseline = models[0] if len(models) == 2 else None
+    latency = measure_models(baseline, model, inputs, setting=setting, effort=effort, progress=progress)
     yield (row := replace(row, latency=latency))
+    if not setting.in_torch:
+        return
     if wanted.memory:
         yield (row := replace(row, memory=measure_memory(model, inputs, setting=setting)))
     if wanted.layers or wanted.roofline:

@@ -5,45 +5,23 @@ pair by pair. On a CPU the wall clock is read around a run; on a CUDA device two
 on an idle stream, and nothing waits inside the run.
 """
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import median
-from time import perf_counter, perf_counter_ns
 from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import nn
 
-from ulsam_cost.counting.preserve import no_collection, preserves_state
-from ulsam_cost.errors import CostError, require_size
+from ulsam_cost.counting.preserve import preserves_state
 from ulsam_cost.frames import Framed
 from ulsam_cost.measuring.busy import BUSY, Load, ProcessorTime, busy_reason, load_between
 from ulsam_cost.measuring.device import refusals_in_a_sentence
+from ulsam_cost.measuring.rounds import Effort, Progress, take_rounds, wall_clock
 from ulsam_cost.measuring.runner import Ready, Run, Setting, forget_compiled, in_force, on_device, prepare
 from ulsam_cost.measuring.runtimes.exported import Exported
 from ulsam_cost.measuring.samples import Interval, Timing, ratio_interval
 
-Progress = Callable[[float], None]
 Result = TypeVar("Result")
-
-FEWEST_RUNS = 11  # before an interval may end the runs: the first number at which it drops the two extremes
-WARM_UP_SHARE = 0.25  # of the time allowed
-WARM_UP_ROUNDS = 3  # whose median is compared with that of as many before
-STABLE = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Effort:
-    """When to stop: after so many runs, or at a width of the interval over its median, or after so many seconds.
-
-    The seconds do not count before there are `fewest` runs.
-    """
-
-    repeats: int | None = None
-    precision: float = 0.01
-    max_seconds: float = 10.0
-    fewest: int = 1
 
 
 class Latency(Framed):
@@ -98,6 +76,18 @@ class ModelTiming(Latency):
     def busy(self) -> str | None:
         """Why the machine was too busy for the times to mean something; None where it was not."""
         return busy_reason({"the model": self.network}, self.load)
+
+    def beside(self, baseline: Timing) -> "PairTiming":
+        """The pair of it and the baseline that was timed in turn with it."""
+        return PairTiming(
+            setting=self.setting,
+            batch=self.batch,
+            dtype=self.dtype,
+            network=self.network,
+            baseline=baseline,
+            load=self.load,
+            exported=self.exported,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON of one model's latency, with the keys of a pair's."""
@@ -250,22 +240,6 @@ def measure_together(
     return _measure(readies, setting, effort or Effort(), None, result)
 
 
-def make_effort(*, repeats: int | None = None, precision: float = 0.01, max_seconds: float = 10.0) -> Effort:
-    """A checked Effort.
-
-    Raises:
-        SizeError: for repeats that are not a positive whole number.
-        CostError: for a precision or a time that is not positive.
-    """
-    if repeats is not None:
-        require_size("repeats", repeats)
-    if not 0 < precision < 1:
-        raise CostError(f"precision {precision:g}: a share between 0 and 1 is accepted, 0.01 for 1%")
-    if not 0 < max_seconds < float("inf"):
-        raise CostError(f"max-seconds {max_seconds:g}: a positive number of seconds is accepted")
-    return Effort(repeats=repeats, precision=precision, max_seconds=max_seconds)
-
-
 def _measure(
     readies: Sequence[Ready],
     setting: Setting,
@@ -299,58 +273,15 @@ def take_times(
     progress: Progress | None = None,
     after_round: Callable[[], object] = lambda: None,
 ) -> None:
-    """Run functions in turn, after a warm-up, and append the times of each to its list, in milliseconds.
-
-    The lists are the caller's, so that an interrupt loses nothing. `after_round` is called when each has been
-    timed once more and the device is idle.
-    """
-    tell = progress or (lambda share: None)
-    gc.collect()
-    with on_device(device), no_collection():
-        stopwatch = _stopwatch(device)
-        _warm_up(runs, stopwatch, effort.max_seconds * WARM_UP_SHARE)
-        started, next_check = perf_counter(), FEWEST_RUNS
-        while True:
-            for run, column in zip(runs, times, strict=True):
-                column.append(stopwatch(run))
-            after_round()
-            done, seconds = len(times[0]), perf_counter() - started
-            if effort.repeats:
-                tell(done / effort.repeats)
-                if done >= effort.repeats:
-                    return
-                continue
-            tell(min(1.0, seconds / effort.max_seconds))
-            if seconds >= effort.max_seconds and done >= effort.fewest:
-                return
-            if done >= next_check:
-                next_check = done + max(1, done // 4)
-                if _is_precise(times, effort.precision):
-                    tell(1.0)
-                    return
-
-
-def _is_precise(times: Sequence[list[float]], precision: float) -> bool:
-    intervals = [Timing(times_ms=tuple(column)).interval for column in times]
-    intervals += [ratio_interval(column, times[0]) for column in times[1:]]
-    return all(interval.relative_width <= precision for interval in intervals)
-
-
-def _warm_up(runs: Sequence[Run], stopwatch: Callable[[Run], float], seconds: float) -> None:
-    """Run until the rounds take the same time as those before, once at least, not longer than `seconds`."""
-    started = perf_counter()
-    rounds: list[float] = []
-    while not rounds or perf_counter() - started < seconds:
-        rounds.append(sum(stopwatch(run) for run in runs))
-        before, last = rounds[-2 * WARM_UP_ROUNDS : -WARM_UP_ROUNDS], rounds[-WARM_UP_ROUNDS:]
-        if len(before) == WARM_UP_ROUNDS and abs(median(last) / median(before) - 1) < STABLE:
-            return
+    """Time functions that run on a device in turn; arguments as in `take_rounds`."""
+    with on_device(device):
+        take_rounds(runs, _stopwatch(device), effort, times, progress, after_round)
 
 
 def _stopwatch(device: torch.device) -> Callable[[Run], float]:
     """A function that runs another and says for how many milliseconds."""
     if device.type != "cuda":
-        return _wall_clock
+        return wall_clock
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
 
     def events(run: Run) -> float:
@@ -362,9 +293,3 @@ def _stopwatch(device: torch.device) -> Callable[[Run], float]:
         return float(start.elapsed_time(end))
 
     return events
-
-
-def _wall_clock(run: Run) -> float:
-    start = perf_counter_ns()
-    run()
-    return (perf_counter_ns() - start) / 1e6

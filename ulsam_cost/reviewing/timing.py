@@ -5,10 +5,11 @@ from typing import Any
 
 from ulsam_cost.measuring.device import machine_state
 from ulsam_cost.measuring.memory import require_memory_for
+from ulsam_cost.measuring.rounds import make_effort
 from ulsam_cost.measuring.runner import make_setting
 from ulsam_cost.measuring.samples import Timing
 from ulsam_cost.measuring.sweep import MeasuredModel, measured_model
-from ulsam_cost.measuring.timing import PairTiming, make_effort, measure_in_turn
+from ulsam_cost.measuring.timing import PairTiming, measure_in_turn
 from ulsam_cost.reviewing.costs import Latency, Ratio, Times
 from ulsam_cost.reviewing.design import Candidate, Wish
 

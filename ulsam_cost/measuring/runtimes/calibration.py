@@ -42,13 +42,15 @@ def make_calibration(inputs: Iterable[Any], *, name: str = "given data") -> Cali
     """
     if isinstance(inputs, torch.Tensor) or not isinstance(inputs, Iterable):
         raise CostError(f"calibration {name}: {type(inputs).__name__} is not accepted, a list of inputs is")
-    taken = []
+    taken: list[Any] = []
     for each in inputs:
         if len(taken) == MOST_SAMPLES:
             raise CostError(f"calibration {name}: over {MOST_SAMPLES:,} inputs; as many are accepted")
         if next(tensors_of(each), None) is None:
-            raise CostError(f"calibration {name}: {type(each).__name__} among the inputs; a tensor, or a tuple or "
-                            "dict of arguments, is accepted")
+            raise CostError(
+                f"calibration {name}: {type(each).__name__} among the inputs; a tensor, or a tuple or "
+                "dict of arguments, is accepted"
+            )
         taken.append(each)
     if not taken:
         raise CostError(f"calibration {name}: no inputs; one or more are accepted")

@@ -13,6 +13,7 @@ from ulsam_cost.counting.preserve import preserves_state
 from ulsam_cost.errors import CostError
 from ulsam_cost.measuring.busy import Load
 from ulsam_cost.measuring.device import DTYPES, INT8, dtype_name
+from ulsam_cost.measuring.rounds import Effort, Progress
 from ulsam_cost.measuring.runner import Setting
 from ulsam_cost.measuring.runtimes.exported import Agreement, Exported
 from ulsam_cost.measuring.runtimes.files import BASELINE, NETWORK
@@ -21,11 +22,9 @@ from ulsam_cost.measuring.runtimes.runtime import Runtime
 from ulsam_cost.measuring.runtimes.work import Work
 from ulsam_cost.measuring.samples import Timing
 from ulsam_cost.measuring.timing import (
-    Effort,
     InterruptedMeasurement,
     ModelTiming,
     PairTiming,
-    Progress,
     measure_alone,
     measure_in_turn,
 )
@@ -51,7 +50,9 @@ def measure_models(
     """
     effort = effort or Effort()
     if not setting.in_torch:
-        models = {} if baseline is None else {BASELINE: (baseline, inputs if baseline_inputs is None else baseline_inputs)}
+        models = (
+            {} if baseline is None else {BASELINE: (baseline, inputs if baseline_inputs is None else baseline_inputs)}
+        )
         return _measure_exported(models | {NETWORK: (model, inputs)}, setting, effort, progress or (lambda share: None))
     if setting.dtype is not None and dtype_name(setting.dtype) not in DTYPES:
         raise CostError(f"{dtype_name(setting.dtype)} in torch: {', '.join(DTYPES)} are accepted, or another runtime")
@@ -99,17 +100,22 @@ def _measure_exported(
         calibration = work.quantize(inputs, setting.calibration) if dtype == INT8 else None
 
         def result() -> ModelTiming | PairTiming:
-            timings = {each: Timing(times_ms=tuple(column)) for each, column in zip(models, heard.times, strict=True)}
+            timings = [Timing(times_ms=tuple(column)) for column in heard.times]
             exported = Exported(
                 version=version_of(runtime),
                 settings=heard.settings,
                 calibration=calibration,
                 **{each: files(heard.agreements[each]) for each, files in known.items()},
             )
-            batch = batch_size(*as_arguments(inputs[NETWORK]))
-            what = {"setting": setting, "batch": batch, "dtype": getattr(torch, dtype), "load": heard.load}
-            kind = PairTiming if BASELINE in models else ModelTiming
-            return kind(**what, **timings, exported=exported)
+            timed = ModelTiming(
+                setting=setting,
+                batch=batch_size(*as_arguments(inputs[NETWORK])),
+                dtype=getattr(torch, dtype),
+                network=timings[-1],
+                load=heard.load,
+                exported=exported,
+            )
+            return timed if len(timings) == 1 else timed.beside(timings[0])
 
         try:
             for message in work.messages(task="measure"):

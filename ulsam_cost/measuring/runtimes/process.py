@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -19,7 +19,7 @@ SILENT_SECONDS = 600.0
 _WORKER = "ulsam_cost.measuring.runtimes.worker"
 
 
-def messages_of(folder: Path, title: str, job: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def messages_of(folder: Path, title: str, job: Mapping[str, Any]) -> Generator[dict[str, Any], None, None]:
     """Have a process of its own do a job in a folder, and give what it tells; closing the iterator ends the process.
 
     Raises:

@@ -12,11 +12,15 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from ulsam_cost.errors import CostError, first_line
+from ulsam_cost.measuring.busy import ProcessorTime, load_between
+from ulsam_cost.measuring.resident import resident_peak
+from ulsam_cost.measuring.rounds import Effort, take_rounds, wall_clock
 from ulsam_cost.measuring.runtimes.check import agreement
 from ulsam_cost.measuring.runtimes.files import JOB, ModelFolder
 from ulsam_cost.measuring.runtimes.registry import get_runtime
@@ -38,10 +42,7 @@ def quantize(folder: Path, runtime: Runtime, job: Job, tell: Tell) -> None:
 
 def memory(folder: Path, runtime: Runtime, job: Job, tell: Tell) -> None:
     """Load one model, run it once, and tell the peak of the memory."""
-    from ulsam_cost.measuring.resident import resident_peak
-
-    for package in runtime.packages[:1]:
-        __import__(package)
+    import_module(runtime.packages[0])
     [name] = job["models"]
     tell({"resident_bytes": resident_peak(lambda: _session(folder, name, runtime, job).run())})
 
@@ -62,11 +63,6 @@ def measure(folder: Path, runtime: Runtime, job: Job, tell: Tell) -> None:
 
 
 def _take_times(sessions: list[Session], job: Job, tell: Tell) -> None:
-    import torch
-
-    from ulsam_cost.measuring.busy import ProcessorTime, load_between
-    from ulsam_cost.measuring.timing import Effort, take_times
-
     times: list[list[float]] = [[] for _ in sessions]
     told, last = 0, perf_counter()
 
@@ -78,7 +74,7 @@ def _take_times(sessions: list[Session], job: Job, tell: Tell) -> None:
         told, last = len(times[0]), perf_counter()
 
     start = ProcessorTime.now()
-    take_times([each.run for each in sessions], torch.device("cpu"), Effort(**job["effort"]), times, heard)
+    take_rounds([each.run for each in sessions], wall_clock, Effort(**job["effort"]), times, heard)
     load = load_between(start, ProcessorTime.now(), threads=job["threads"])
     tell({"times": [column[told:] for column in times], "load": load and asdict(load)})
 
@@ -119,3 +115,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
+    os._exit(0)  # nobody waits for what a runtime tidies up

@@ -10,8 +10,21 @@ from ulsam_cost.measuring.layer_times import LayerTimes
 from ulsam_cost.measuring.layers import KernelTime
 from ulsam_cost.measuring.memory import LABELS
 from ulsam_cost.measuring.roofline import Roof
+from ulsam_cost.measuring.runtimes.exported import Exported
 from ulsam_cost.measuring.sweep import Measurement
-from ulsam_cost.report.formats import Column, Table, exact, fixed, mebibytes, milliseconds, number, ratio, text, words
+from ulsam_cost.report.formats import (
+    Column,
+    Table,
+    exact,
+    fixed,
+    known,
+    mebibytes,
+    milliseconds,
+    number,
+    ratio,
+    text,
+    words,
+)
 from ulsam_cost.units import format_ms
 
 KERNELS_SHOWN = 15
@@ -75,7 +88,7 @@ _CASE = (number("batch", "batch"), words("dtype", "dtype"), words("mode", "mode"
 
 def _case(row: Measurement) -> dict[str, Any]:
     setting = row.case.setting.to_dict(batch=row.batch, dtype=row.dtype)
-    return {column.key: setting[column.key] for column in _CASE}
+    return {column.key: setting[column.key] for column in _CASE} | {"mode": setting["mode"] or setting["runtime"]}
 
 
 def case_sentence(rows: Sequence[Measurement]) -> str:
@@ -149,6 +162,48 @@ def _case_words(row: Measurement) -> str:
 
 def _is_used(column: Column, records: Sequence[Mapping[str, Any]]) -> bool:
     return any(record.get(column.key) is not None for record in records)
+
+
+def exported_table(rows: Sequence[Measurement]) -> Table:
+    """The files of each row's models: their size and memory, their MACs, and how far they are from PyTorch."""
+    records = [
+        {**_case(row), "model": model, **files, **files["agreement"]}
+        for row in rows
+        if row.latency and row.latency.exported
+        for model, files in _files(row.latency.exported).items()
+    ]
+    columns = (
+        *_CASE,
+        words("model", "model"),
+        number("file_bytes", "bytes on disk"),
+        mebibytes("resident_bytes", "memory MiB"),
+        number("macs", "MACs of the files"),
+        number("counted_macs", "MACs counted"),
+        number("difference", "outputs differ by", known("{:.1e}".format)),
+        number("tolerance", "accepted", known("{:g}".format)),
+    )
+    return Table(columns=columns, records=records)
+
+
+def _files(exported: Exported) -> dict[str, dict[str, Any]]:
+    record = exported.to_dict()
+    return {model: record[model] for model in ("baseline", "network") if record[model]}
+
+
+def exported_notes(rows: Sequence[Measurement]) -> str:
+    """What the numbers of the exported files are, and what was set of each runtime."""
+    lines = [
+        "memory: peak resident memory of a process that loads the files and runs them once, over what it was before",
+        "outputs differ by: largest difference from PyTorch's in float32, over the largest of these",
+    ]
+    for row in rows:
+        if row.latency and (exported := row.latency.exported):
+            settings = ", ".join(f"{name} {value}" for name, value in exported.settings.items())
+            calibrated = f", calibrated with {exported.calibration}" if exported.calibration else ""
+            lines.append(f"{_case_words(row)}: version {exported.version}, {settings}{calibrated}")
+            notes = {each["agreement"]["note"] for each in _files(exported).values()} - {None}
+            lines += [f"{_case_words(row)}: {note}" for note in notes]
+    return "\n".join(fill(line, WIDTH, subsequent_indent="  ") for line in lines)
 
 
 def memory_table(rows: Sequence[Measurement]) -> Table:

@@ -1,0 +1,245 @@
+"""Other runtimes: exported copies, compared with PyTorch and measured in a process of their own."""
+
+import json
+import sys
+from itertools import product
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+import ulsam_cost as uc
+from ulsam_cost.cli import main
+from ulsam_cost.errors import CostError
+from ulsam_cost.measuring.runtimes import process
+from ulsam_cost.measuring.runtimes.check import NEARLY_EQUAL_NOTE, agreement
+from ulsam_cost.measuring.timing import InterruptedMeasurement
+
+pytest.importorskip("onnxscript")
+pytest.importorskip("onnxruntime")
+
+MODELS = """
+import torch
+from torch import nn
+
+def net():
+    torch.manual_seed(0)
+    layers = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 5, 1)
+    return nn.Sequential(*layers).eval(), torch.randn(2, 3, 9, 8)
+
+class Noise(nn.Module):
+    def forward(self, x):
+        return x + torch.rand(x.shape)
+
+def noisy():
+    return Noise(), torch.randn(2, 3)
+
+def data():
+    return [torch.randn(2, 3, 9, 8) for _ in range(2)]
+"""
+MACS = 2 * (7 * 6 * 8 * 3 * 3 * 3 + 7 * 6 * 5 * 8)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "net.py").write_text(MODELS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    yield tmp_path
+    assert not list((tmp_path / "temporary").glob("ulsam-cost-*"))
+    assert not psutil.Process().children()
+
+
+def run(*words):
+    return CliRunner().invoke(main, ["measure", *words, "--repeats", "7", "--device", "cpu"])
+
+
+class Unknown(nn.Module):
+    """ONNX has no singular values."""
+
+    def forward(self, x):
+        return torch.linalg.svdvals(x)
+
+
+class Swapped(nn.Module):
+    """Inputs that give another result in another order."""
+
+    def forward(self, x, b, a=None):
+        return x + 2 * b - 3 * a
+
+
+def test_a_row_a_runtime_and_a_number_format(folder):
+    done = run(
+        "net.py:net --attention se --after 2 --option reduction=2",
+        *("--runtime", "torch,onnxruntime", "--dtype", "float32,int8,bfloat16"),
+        *("--threads", "1", "--calibration", "net.py:data", "--format", "json", "--output", "rows.json"),
+    )
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    rows = {(row["runtime"], row["dtype"]): row for row in record["rows"]}
+    assert record == json.loads((folder / "rows.json").read_text())
+    assert list(rows) == list(product(("torch", "onnxruntime"), ("float32", "int8", "bfloat16")))
+    assert rows["torch", "int8"]["error"].startswith("int8 in torch: float32, float16, bfloat16, float64 are accepted")
+    assert "ONNX Runtime has no bfloat16" in rows["onnxruntime", "bfloat16"]["error"]
+    assert {row["threads"] for row in record["rows"]} == {1} == {record["machine"]["threads"]}
+    plain, exported = rows["torch", "float32"], rows["onnxruntime", "float32"]
+    assert (plain["mode"], plain["exported"], exported["mode"], exported["allocator"]) == ("eager", None, None, None)
+    assert exported["network"]["runs"] == exported["baseline"]["runs"] == 7
+    assert exported["ratio"]["low"] <= exported["ratio"]["median"] <= exported["ratio"]["high"]
+    squeeze = 2 * 2 * 8 * (8 // 2)
+    for row in (exported, rows["onnxruntime", "int8"]):
+        files = row["exported"]
+        assert [files[name]["macs"] for name in ("baseline", "network")] == [MACS, MACS + squeeze]
+        assert [files[name]["counted_macs"] for name in ("baseline", "network")] == [MACS, MACS + squeeze]
+        assert files["network"]["file_bytes"] > files["baseline"]["file_bytes"] > 0
+        assert files["settings"]["intra_op_threads"] == 1
+    assert 0 < exported["exported"]["network"]["agreement"]["difference"] < 1e-4
+    assert exported["exported"]["network"]["agreement"]["tolerance"] == 1e-4
+    quantized = rows["onnxruntime", "int8"]["exported"]
+    assert (exported["exported"]["calibration"], quantized["calibration"]) == (None, "net.py:data")
+    assert quantized["network"]["agreement"]["difference"] > exported["exported"]["network"]["agreement"]["difference"]
+    if sys.platform == "linux":
+        assert exported["exported"]["network"]["resident_bytes"] > 0
+
+
+def measured(model, inputs, **options):
+    return uc.measure(model, inputs, runtime="onnxruntime", threads=1, **{"repeats": 7, **options})
+
+
+def test_a_network_of_the_project_with_ulsam(folder):
+    options = {"positions": "11:1", "groups": 2, "width": 0.25, "resolution": 32}
+    model = uc.build("mv1", **options)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    timed = measured(model, torch.randn(1, 3, 32, 32))
+    assert (timed.network.runs, timed.batch, timed.dtype, timed.ratio) == (7, 1, torch.float32, None)
+    files = timed.exported.network
+    assert files.macs == files.counted_macs == uc.network_cost("mv1", **options).macs
+    assert timed.to_frame()["runtime"].tolist() == ["onnxruntime"]
+    assert model.training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_keywords_keep_their_places(folder):
+    inputs = {name: torch.randn(2, 3) for name in ("x", "a", "b")}
+    assert measured(Swapped(), inputs, dtype="float16").exported.network.agreement.difference < 2e-2
+
+
+def test_a_model_that_cannot_be_exported_is_one_sentence(folder, capfd):
+    with pytest.raises(CostError, match="the network cannot be exported to ONNX Runtime: .*svd") as raised:
+        measured(Unknown(), torch.randn(2, 3))
+    assert "\n" not in str(raised.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_random_model_says_so_in_its_row_and_torch_is_measured(folder):
+    done = run("net.py:noisy", "--runtime", "onnxruntime,torch", "--threads", "1")
+    assert done.exit_code == 0, done.output
+    assert "batch 2, float32, onnxruntime: ONNX Runtime, network: the outputs differ from PyTorch's by" in done.stdout
+    assert "of the largest, and 0.0001 is accepted" in done.stdout
+
+
+def test_a_runtime_that_is_not_installed(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    done = run("net.py:net", "--runtime", "onnxruntime")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "onnxruntime is not installed: pip install 'ulsam-cost[onnxruntime]'" in done.stderr
+    done = run("net.py:net", "--runtime", "onnxruntime,torch")
+    assert done.exit_code == 0
+    assert "batch 2, float32, onnxruntime: onnxruntime is not installed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--runtime", "onnx"], "unknown runtime 'onnx': did you mean 'onnxruntime'?"),
+        (
+            ["--runtime", "onnxruntime", "--mode", "compile"],
+            "mode 'compile' with runtime 'onnxruntime': it is accepted",
+        ),
+        (["--runtime", "onnxruntime", "--train"], "train with runtime 'onnxruntime'"),
+        (
+            ["--runtime", "onnxruntime", "--memory-format", "channels_last"],
+            "memory format 'channels_last' with runtime",
+        ),
+        (["--runtime", "onnxruntime", "--kernels"], "layers and kernels are timed in torch alone"),
+        (["--dtype", "int8"], "int8 in torch: float32, float16, bfloat16, float64 are accepted"),
+        (["--threads", "0"], "'0' is not a positive whole number"),
+        (["--calibration", "net.py:nothing"], "unknown name of net.py 'nothing'"),
+        (["--calibration", "net.py:MACS"], "calibration net.py:MACS: int is not accepted, a list of inputs is"),
+    ],
+)
+def test_bad_input_is_one_sentence(folder, words, said):
+    (folder / "net.py").write_text(f"{MODELS}\nMACS = 3\n")
+    done = run("net.py:net", *words)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def child():
+    [found] = psutil.Process().children()
+    return found
+
+
+def test_a_process_that_dies_is_one_sentence(folder):
+    with pytest.raises(CostError, match="ONNX Runtime: its process was ended by SIGKILL, as when memory runs out"):
+        measured(
+            nn.Linear(64, 64), torch.randn(64, 64), repeats=None, max_seconds=60, progress=lambda share: child().kill()
+        )
+
+
+def test_an_interrupt_leaves_what_was_measured(folder):
+    def stop(share):
+        if share:
+            raise KeyboardInterrupt
+
+    with pytest.raises(InterruptedMeasurement) as raised:
+        measured(nn.Linear(64, 64), torch.randn(64, 64), repeats=None, precision=1e-9, progress=stop)
+    assert raised.value.partial.network.runs > 0
+    assert raised.value.partial.exported.network.agreement.tolerance == 1e-4
+
+
+def test_a_silent_process_is_ended(folder, monkeypatch):
+    monkeypatch.setattr(process, "SILENT_SECONDS", 0.01)
+    with pytest.raises(CostError, match=r"its process did nothing for 0\.01 seconds"):
+        next(process.messages_of(folder, "It", {"task": "memory"}))
+
+
+def test_agreement_is_a_share_of_the_largest_output():
+    wanted = [np.array([1.0, -4.0, 2.0])]
+    found = agreement([np.array([1.0, -4.0, 2.0002])], wanted, "float32")
+    assert found.difference == pytest.approx(0.0002 / 4)
+    assert found.note is None
+    with pytest.raises(CostError, match=r"differ from PyTorch's by 0\.00025 of the largest, and 0\.0001 is accepted"):
+        agreement([np.array([1.0, -4.0, 2.001])], wanted, "float32")
+    assert agreement([np.array([1.0, -4.0, 2.001])], wanted, "int8").tolerance is None
+    with pytest.raises(CostError, match="the outputs have shapes 3x1, and PyTorch's 3"):
+        agreement([np.ones((3, 1))], wanted, "float32")
+    with pytest.raises(CostError, match="differ from PyTorch's by inf"):
+        agreement([np.array([1.0])], [np.array([0.0])], "int8")
+    with pytest.raises(CostError, match="PyTorch's own outputs are not all finite"):
+        agreement([np.array([1.0])], [np.array([np.nan])], "int8")
+    with pytest.raises(CostError, match="differ from PyTorch's by nan"):
+        agreement([np.array([np.nan])], [np.array([1.0])], "int8")
+
+
+def test_outputs_that_are_all_equal_show_little():
+    assert agreement([np.zeros(3)], [np.zeros(3)], "float32").note == NEARLY_EQUAL_NOTE
+    assert agreement([np.ones(3)], [np.array([1, 1, 1.0001])], "float32").note == NEARLY_EQUAL_NOTE
+    assert agreement([np.ones(1)], [np.ones(1)], "float32").note is None
+
+
+def test_threads_are_torchs_too_and_come_back():
+    seen, before = [], torch.get_num_threads()
+
+    class Watch(nn.Module):
+        def forward(self, x):
+            seen.append(torch.get_num_threads())
+            return x
+
+    timed = uc.measure(Watch(), torch.ones(1), device="cpu", threads=2, repeats=3)
+    assert seen[-3:] == [2, 2, 2]
+    assert (torch.get_num_threads(), timed.to_dict()["threads"]) == (before, 2)
