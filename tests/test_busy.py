@@ -127,7 +127,7 @@ def test_the_load_beside_a_pair_counts_too(times, monkeypatch):
 
 def test_one_model_and_a_group_say_it(times):
     times(*DISTURBED)
-    setting, effort = make_setting(device="cpu"), latency.make_effort(repeats=12)
+    setting, effort = make_setting(device="cpu"), rounds.make_effort(repeats=12)
     assert "times the median" in measure_alone(nn.Identity(), X, setting=setting, effort=effort).to_dict()["busy"]
     group = measure_together(nn.Identity(), [nn.Identity()], X, setting=setting, effort=effort).to_dict(("other",))
     assert group["over_other"]["verdict"] == BUSY

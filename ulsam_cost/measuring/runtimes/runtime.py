@@ -1,6 +1,6 @@
 """What a runtime is: how a model becomes files, and how files become something that runs.
 
-Source: none; a file beside this one defines each runtime, and `registry.py` lists it.
+A file beside this one defines each runtime, and `registry.py` lists it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
