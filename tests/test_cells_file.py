@@ -176,6 +176,8 @@ def test_a_model_is_costed_and_read_by_each_convention_once(written, monkeypatch
     monkeypatch.setattr(cells_file, "_model_cost", lambda user, **options: _noted(costed, model_cost(user, **options)))
 
     class Watched:
+        counts_operations = True
+
         def number(self, cost):
             return _noted(read, macs.number(cost))
 

@@ -201,5 +201,6 @@ def _computed(cost: Cost, left_out: Callable[[str], str]) -> dict[str, list[Comp
                 left_out=left_out(name),
             )
             for name, convention in CONVENTIONS.items()
+            if convention.counts_operations
         ],
     }

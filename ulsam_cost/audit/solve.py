@@ -139,7 +139,7 @@ class _Candidate(NamedTuple):
 def _candidates(costs: Sequence[Cost], products_only: bool) -> Iterator[_Candidate]:
     """Everything that is counted, and its number for each network."""
     for convention in CONVENTIONS.values():
-        if convention.products_only or not products_only:
+        if convention.counts_operations and (convention.products_only or not products_only):
             yield _Candidate(convention.counts, tuple(map(convention.number, costs)), 0, convention.name)
     yield _Candidate("1 a parameter", tuple(cost.params for cost in costs), 1)
     groups = [_distinct(group, costs) for group in (CHOICES[:1] if products_only else CHOICES)]

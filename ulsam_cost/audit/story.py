@@ -141,7 +141,7 @@ def _elements(cost: Cost) -> int:
 
 
 def _numbers(cost: Cost, printed: Fraction, resolution: Fraction) -> tuple[ConventionNumber, ...]:
-    numbers = {name: convention.number(cost) for name, convention in CONVENTIONS.items()}
+    numbers = {name: rule.number(cost) for name, rule in CONVENTIONS.items() if rule.counts_operations}
     return tuple(
         ConventionNumber(convention=name, number=value, verdict=meets(printed, resolution, Fraction(value)))
         for name, value in numbers.items()

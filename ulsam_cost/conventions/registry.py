@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from ulsam_cost.cost import Cost, OpCost
 from ulsam_cost.errors import UnknownNameError
 
+FUSED_ATTENTION = "scaled_dot_product_attention"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Convention:
     """A rule from an operation to a number.
 
-    `unit` is what the tool calls the number, `counts` says in a phrase what goes into it, `per_mac` what a MAC is;
-    `products_only` whether nothing but products goes into it. `takes` says of which operations of a cost it is the
-    sum, where that is not all of them. All conventions stand in `CONVENTIONS`, by name.
+    `unit` is what the tool calls the number, `counts` says in a phrase what goes into it, `per_mac` what a MAC is, 0
+    under a rule that counts activations; `products_only` whether nothing but products goes into it. `takes` says of
+    which operations of a cost it is the sum, where that is not all of them. All conventions stand in `CONVENTIONS`, by
+    name.
 
     Example:
         >>> import ulsam_cost as uc
@@ -31,9 +34,36 @@ class Convention:
     products_only: bool = False
     takes: Callable[[Cost], Iterable[OpCost]] = iter
 
+    @property
+    def counts_operations(self) -> bool:
+        """Whether the number is one of operations, not of activations."""
+        return self.per_mac > 0
+
     def number(self, cost: Cost) -> int:
         """The number that this convention gives for a cost."""
         return sum(self.weigh(op) for op in self.takes(cost))
+
+    def number_unfused(self, cost: Cost) -> int | None:
+        """The number with fused attention written as two matrix products; None where it is the same.
+
+        Example:
+            >>> import torch
+            >>> import ulsam_cost as uc
+            >>> layer = torch.nn.TransformerEncoderLayer(8, nhead=2, dim_feedforward=16, batch_first=True)
+            >>> fvcore, count = uc.CONVENTIONS["fvcore"], uc.count(layer.eval(), torch.empty(1, 5, 8))
+            >>> fvcore.number_unfused(count.cost) - fvcore.number(count.cost) == 5 * 5 * 8 + 5 * 8 * 5
+            True
+        """
+        unfused = attention_unfused(cost)
+        if unfused is cost or (number := self.number(unfused)) == self.number(cost):
+            return None
+        return number
+
+
+def attention_unfused(cost: Cost) -> Cost:
+    """The cost had fused attention been written as `(q @ k.mT).softmax(-1) @ v`; itself where there is none."""
+    ops = tuple(op._replace(operator="@") if op.operator == FUSED_ATTENTION else op for op in cost)
+    return cost if ops == cost.ops else Cost(ops)
 
 
 CONVENTIONS: dict[str, Convention] = {}

@@ -6,20 +6,20 @@ of a leaf module, which is what those tools see that hook modules.
 Not reproduced: recurrent layers and MultiheadAttention under ptflops, torchinfo and calflops, which charge them as
 a whole; what tools that trace a graph drop (an unused branch) or see besides (the arithmetic of sizes); a grouped
 transposed convolution under torchprofile where fewer groups would give it a whole kernel too; products
-that broadcast and einsums that sum first under fvcore; sparse products, which tools that see them count as dense;
-`x.mul(y)` and the like, which cannot be told from `x * y`. A complex MAC is one MAC to every tool.
+that broadcast, and einsums that sum first or are of one or three operands, under fvcore; sparse products, which tools
+that see them count as dense; `x.mul(y)` and the like, which cannot be told from `x * y`.
+A complex MAC is one MAC to every tool.
 """
 
 from collections.abc import Callable
 from math import prod
 
-from ulsam_cost.conventions.registry import Convention, register
+from ulsam_cost.conventions.registry import FUSED_ATTENTION, Convention, register
 from ulsam_cost.cost import PRODUCT_KINDS, OpCost, OpKind
 
 POOLS = (OpKind.POOL_MAX, OpKind.POOL_AVG)
 NORMS_OF_MODULES = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "LayerNorm")
 INSTANCE_NORMS = ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d")
-ATTENTION = "scaled_dot_product_attention"
 NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm")
 RECURRENT = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
 VECTOR_KERNELS = (":mv", ":dot", ":vdot", ":addmv")  # matmul:mv is a matmul that is a matrix and a vector's
@@ -61,10 +61,20 @@ def _transposed_weight(op: OpCost) -> int:
     return op.reads - op.macs // op.reduction
 
 
+SEEN_BY_FVCORE = (
+    *("@", "matmul", "__rmatmul__", "linalg_matmul", "bmm", "addmm", "einsum"),
+    *("linear", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),  # the trace of a cell has linear layers
+)
+
+
+def _is_convolution_to_fvcore(op: OpCost) -> bool:
+    return op.kind is OpKind.CONV and op.operator != "conv_tbc" and not op.operator.endswith(PADDED_BY_A_WORD)
+
+
 def _fvcore(op: OpCost) -> int:
     if op.kind in PRODUCT_KINDS:
-        seen = op.operator in ("linear", "matmul", "@", "mm", "bmm", "addmm", "einsum")
-        return op.own_macs if seen or (op.kind is OpKind.CONV and not op.operator.endswith(PADDED_BY_A_WORD)) else 0
+        seen = op.operator == "mm" or op.operator in SEEN_BY_FVCORE or _is_convolution_to_fvcore(op)
+        return op.own_macs if seen else 0
     if op.kind is OpKind.NORM and op.operator in NORMS:
         return _norm_in_inference(op)
     if op.operator == "adaptive_avg_pool2d":
@@ -72,6 +82,13 @@ def _fvcore(op: OpCost) -> int:
     if op.kind is OpKind.UPSAMPLE and len(op.output) == 4:
         return {1: 1, 4: 4}.get(op.reduction, 0) * op.elements
     return 0
+
+
+def _fvcore_activations(op: OpCost) -> int:
+    if op.operator == "einsum" and op.kind is OpKind.MULTIPLY:  # one that sums nothing
+        return op.elements
+    seen = op.operator.partition(":")[0] in SEEN_BY_FVCORE  # products with vectors, too
+    return op.elements if (seen and op.kind in PRODUCT_KINDS) or _is_convolution_to_fvcore(op) else 0
 
 
 FVCORE = register(
@@ -83,6 +100,18 @@ FVCORE = register(
         "read; interpolation 1 (nearest) or 4 (bilinear) an element; blind to attention kernels, padding='same', "
         "products with vectors and recurrent layers",
         weigh=_known_to_tools(_fvcore),
+    )
+)
+FVCORE_ACTIVATIONS = register(
+    Convention(
+        name="fvcore_activations",
+        source="fvcore 0.1.5.post20221221, fvcore/nn/activation_count.py: ActivationCountAnalysis.total()",
+        unit="activations",
+        counts="elements that convolutions, linear layers, matmul, bmm, addmm and einsum write; blind to mm, baddbmm, "
+        "attention kernels, padding='same' and recurrent layers",
+        weigh=_known_to_tools(_fvcore_activations),
+        per_mac=0,
+        products_only=True,
     )
 )
 
@@ -122,7 +151,8 @@ THOP = register(
 
 
 def _torch(op: OpCost) -> int:
-    if op.operator in ("mv", "dot", "vdot", "addmv", "addbmm", "bilinear") or op.operator.endswith(VECTOR_KERNELS):
+    unseen = ("mv", "dot", "vdot", "addmv", "addbmm", "bilinear", "conv_tbc")
+    if op.operator in unseen or op.operator.endswith(VECTOR_KERNELS):
         return 0
     return 0 if op.operator in ("addmm_", "baddbmm_", "addmv_", "addbmm_") else 2 * op.own_macs
 
@@ -209,7 +239,7 @@ TORCHINFO = register(
 )
 
 
-TORCHPROFILE_PRODUCTS = ("linear", "matmul", "@", "bmm", "baddbmm", "addmm", "addmv", "einsum", "lstm", ATTENTION)
+TORCHPROFILE_PRODUCTS = ("linear", "matmul", "@", "bmm", "baddbmm", "addmm", "addmv", "einsum", "lstm", FUSED_ATTENTION)
 
 
 def _transposed_taps(op: OpCost) -> int:

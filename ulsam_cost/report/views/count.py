@@ -32,6 +32,11 @@ def count_record(loaded: Loaded, counted: Count, rows: Sequence[ModuleCost]) -> 
             name: at_least(convention.number(counted.cost), unless=counted.complete_under(name))
             for name, convention in CONVENTIONS.items()
         },
+        "with_attention_unfused": {
+            name: at_least(number, unless=counted.complete_under(name))
+            for name, convention in CONVENTIONS.items()
+            if (number := convention.number_unfused(counted.cost)) is not None
+        },
         "incomplete_conventions": [name for name in CONVENTIONS if not counted.complete_under(name)],
         "by_kind": {str(kind): totals(cost, counted) for kind, cost in counted.by_kind().items()},
         "layers": [row._asdict() for row in rows],
@@ -150,13 +155,15 @@ def group_table(counted: Count, by: str) -> Table:
 
 
 def totals_table(record: dict[str, Any]) -> Table:
-    """The number under each convention."""
+    """The number under each convention; where one does not see fused attention, what it says with that unfused."""
+    unfused = record["with_attention_unfused"]
     records = [
-        {"convention": name, "number": value, "unit": CONVENTIONS[name].unit}
+        {"convention": name, "number": value, "unit": CONVENTIONS[name].unit, "unfused": unfused.get(name)}
         for name, value in record["conventions"].items()
     ]
     columns = (words("convention", "convention"), number("number", "number"), words("unit", "unit"))
-    return Table(columns=columns, records=records)
+    note = (number("unfused", "with attention unfused"),)
+    return Table(columns=columns + note * bool(unfused), records=records)
 
 
 def head_lines(record: dict[str, Any]) -> str:

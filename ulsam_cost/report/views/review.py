@@ -273,9 +273,10 @@ def convention_sentences(review: Review) -> list[str]:
     said = []
     for name in review.conventions:
         convention, kinds = CONVENTIONS[name], review.baseline.kinds[name]
-        macs = f"{convention.per_mac} a MAC" if convention.per_mac > 1 else "the MACs"
-        more = ", ".join(f"{value:+,} for {kind}" for kind, value in kinds.items())
-        said.append(f"{name} counts {convention.counts}. In the baseline: {macs}{f', {more}' if more else ' alone'}.")
+        macs = {0: (), 1: ("the MACs",)}.get(convention.per_mac, (f"{convention.per_mac} a MAC",))
+        more = tuple(f"{value:+,} for {kind}" for kind, value in kinds.items())
+        alone = "" if more else " alone"
+        said.append(f"{name} counts {convention.counts}. In the baseline: {', '.join(macs + more)}{alone}.")
     return said
 
 
