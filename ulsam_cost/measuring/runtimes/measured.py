@@ -15,11 +15,12 @@ from ulsam_cost.measuring.busy import Load
 from ulsam_cost.measuring.device import DTYPES, INT8, dtype_name
 from ulsam_cost.measuring.rounds import Effort, Progress
 from ulsam_cost.measuring.runner import Setting
+from ulsam_cost.measuring.runtimes.calibration import Calibration
 from ulsam_cost.measuring.runtimes.exported import Agreement, Exported
 from ulsam_cost.measuring.runtimes.files import BASELINE, NETWORK
 from ulsam_cost.measuring.runtimes.registry import get_runtime, require_installed, version_of
 from ulsam_cost.measuring.runtimes.runtime import Runtime
-from ulsam_cost.measuring.runtimes.work import Work
+from ulsam_cost.measuring.runtimes.work import ModelFiles, Work
 from ulsam_cost.measuring.samples import Timing
 from ulsam_cost.measuring.timing import (
     InterruptedMeasurement,
@@ -84,33 +85,57 @@ class _Heard:
             self.load = Load(**message["load"])
 
 
-@preserves_state
-def _measure_exported(
-    models: Mapping[str, tuple[nn.Module, Any]], setting: Setting, effort: Effort, progress: Progress
-) -> ModelTiming | PairTiming:
-    runtime = get_runtime(setting.runtime)
-    require_installed(runtime)
-    dtype = _dtype(runtime, setting.dtype, *models[NETWORK])
-    job = {"runtime": runtime.name, "dtype": dtype, "threads": setting.threads_used, "effort": asdict(effort)}
-    heard = _Heard()
-    with TemporaryDirectory(prefix="ulsam-cost-", ignore_cleanup_errors=True) as name:
-        work = Work(Path(name), runtime, job | {"models": list(models)})
-        known = {each: work.export(each, *pair) for each, pair in models.items()}
-        inputs = {each: pair[1] for each, pair in models.items()}
-        calibration = work.quantize(inputs, setting.calibration) if dtype == INT8 else None
+class Exports:
+    """Models exported for one runtime and number format into a folder, which may be measured several times.
+
+    Args:
+        folder: an empty folder of the caller's.
+        runtime: the name of one that is not PyTorch.
+        dtype: a number format that it has.
+        calibration: what int8 is calibrated with; None draws random data.
+
+    Raises:
+        CostError: for a runtime that is not installed.
+    """
+
+    def __init__(self, folder: Path, runtime: str, dtype: str, calibration: Calibration | None = None) -> None:
+        self._runtime, self._dtype, self._calibration = get_runtime(runtime), dtype, calibration
+        require_installed(self._runtime)
+        self._work = Work(folder, self._runtime, {"runtime": runtime, "dtype": dtype})
+        self._files: dict[str, ModelFiles] = {}
+        self._batches: dict[str, int] = {}
+        self._calibrated_with: str | None = None
+
+    @preserves_state
+    def add(self, name: str, model: nn.Module, inputs: Any) -> None:
+        """Export a model under a name, in place of the one that had it.
+
+        Raises:
+            CostError: if it cannot be exported, or quantized.
+        """
+        self._files.pop(name, None)
+        self._files[name] = self._work.export(name, model, inputs)
+        self._batches[name] = batch_size(*as_arguments(inputs))
+        if self._dtype == INT8:
+            self._calibrated_with = self._work.quantize({name: inputs}, self._calibration)
+
+    def measure(self, setting: Setting, effort: Effort, progress: Progress) -> ModelTiming | PairTiming:
+        """Time the network, in turn with its baseline where there is one; errors as in `measure_models`."""
+        heard = _Heard()
+        job = {"models": list(self._files), "threads": setting.threads_used, "effort": asdict(effort)}
 
         def result() -> ModelTiming | PairTiming:
             timings = [Timing(times_ms=tuple(column)) for column in heard.times]
             exported = Exported(
-                version=version_of(runtime),
+                version=version_of(self._runtime),
                 settings=heard.settings,
-                calibration=calibration,
-                **{each: files(heard.agreements[each]) for each, files in known.items()},
+                calibration=self._calibrated_with,
+                **{name: files.with_agreement(heard.agreements[name]) for name, files in self._files.items()},
             )
             timed = ModelTiming(
                 setting=setting,
-                batch=batch_size(*as_arguments(inputs[NETWORK])),
-                dtype=getattr(torch, dtype),
+                batch=self._batches[NETWORK],
+                dtype=getattr(torch, self._dtype),
                 network=timings[-1],
                 load=heard.load,
                 exported=exported,
@@ -118,7 +143,7 @@ def _measure_exported(
             return timed if len(timings) == 1 else timed.beside(timings[0])
 
         try:
-            for message in work.messages(task="measure"):
+            for message in self._work.messages(task="measure", **job):
                 heard.add(message)
                 progress(message.get("share", 0.0))
         except KeyboardInterrupt:
@@ -126,6 +151,19 @@ def _measure_exported(
                 raise
             raise InterruptedMeasurement(result()) from None
         return result()
+
+
+def _measure_exported(
+    models: Mapping[str, tuple[nn.Module, Any]], setting: Setting, effort: Effort, progress: Progress
+) -> ModelTiming | PairTiming:
+    runtime = get_runtime(setting.runtime)
+    require_installed(runtime)
+    dtype = _dtype(runtime, setting.dtype, *models[NETWORK])
+    with TemporaryDirectory(prefix="ulsam-cost-", ignore_cleanup_errors=True) as name:
+        exports = Exports(Path(name), runtime.name, dtype, setting.calibration)
+        for each, pair in models.items():
+            exports.add(each, *pair)
+        return exports.measure(setting, effort, progress)
 
 
 def _dtype(runtime: Runtime, asked: torch.dtype | None, model: nn.Module, inputs: Any) -> str:

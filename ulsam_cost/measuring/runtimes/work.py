@@ -2,11 +2,13 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import torch
@@ -38,19 +40,17 @@ class Work:
         with closing(messages_of(self.folder, self.runtime.title, {**self.job, **job})) as messages:
             yield from messages
 
-    def export(self, name: str, model: nn.Module, inputs: Any) -> Callable[[Agreement], ExportedModel]:
+    def export(self, name: str, model: nn.Module, inputs: Any) -> "ModelFiles":
         """Write the files of a model's copy, its inputs, and PyTorch's outputs for them.
 
         It is exported with the same values in another order, so that a value that the exporter took for a constant
         shows in the outputs.
 
-        Returns:
-            What is known of the files; it is measured when it is asked for.
-
         Raises:
             CostError: if the model does not run, or cannot be exported.
         """
         ready, place = prepare(model, inputs, REFERENCE), ModelFolder(self.folder / name)
+        rmtree(place.path, ignore_errors=True)
         place.files.mkdir(parents=True)
         place.write("inputs", _arrays(ready.args, ready.kwargs))
         place.write("outputs", _arrays(ready.run()))
@@ -58,17 +58,7 @@ class Work:
         args, kwargs = mapped((ready.args, ready.kwargs), _in_another_order)
         with _exporting(f"the {name} cannot be exported to {self.runtime.title}"):
             self.runtime.export(ready.model, args, kwargs, place.files, self.job["dtype"])
-
-        def known(agreement: Agreement) -> ExportedModel:
-            return ExportedModel(
-                file_bytes=place.file_bytes,
-                resident_bytes=self._resident_bytes(name),
-                macs=self.runtime.macs(place.files),
-                counted_macs=counted.macs if counted.complete else None,
-                agreement=agreement,
-            )
-
-        return known
+        return ModelFiles(self, name, counted.macs if counted.complete else None)
 
     def quantize(self, models: Mapping[str, Any], given: Calibration | None) -> str:
         """Make the files of every model int8, by its own inputs' shapes or given data; what the data are called."""
@@ -77,12 +67,40 @@ class Work:
             data = given or random_calibration(inputs)
             ModelFolder(self.folder / each).write_samples([_arrays(sample) for sample in data.inputs])
             name = data.name
-        for _ in self.messages(task="quantize"):
+        for _ in self.messages(task="quantize", models=list(models)):
             pass
         return name
 
-    def _resident_bytes(self, name: str) -> int | None:
-        [message] = self.messages(task="memory", models=[name])
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """An exported model; what is known of its files is found when it is asked for, once."""
+
+    work: Work
+    name: str
+    counted_macs: int | None
+
+    def with_agreement(self, agreement: Agreement) -> ExportedModel:
+        """All that is known, and how far the outputs were from PyTorch's."""
+        return ExportedModel(
+            file_bytes=self._place.file_bytes,
+            resident_bytes=self._resident_bytes,
+            macs=self._macs,
+            counted_macs=self.counted_macs,
+            agreement=agreement,
+        )
+
+    @property
+    def _place(self) -> ModelFolder:
+        return ModelFolder(self.work.folder / self.name)
+
+    @cached_property
+    def _macs(self) -> int | None:
+        return self.work.runtime.macs(self._place.files)
+
+    @cached_property
+    def _resident_bytes(self) -> int | None:
+        [message] = self.work.messages(task="memory", models=[self.name])
         found: int | None = message["resident_bytes"]
         return found
 
