@@ -100,7 +100,7 @@ class ModelFiles:
 
     @cached_property
     def _resident_bytes(self) -> int | None:
-        [message] = self.work.messages(task="memory", models=[self.name])
+        [message] = self.work.messages(task="memory", models=[self.name], threads=1)
         found: int | None = message["resident_bytes"]
         return found
 
