@@ -23,9 +23,9 @@ class ExportedModel:
     """The files of a model.
 
     `file_bytes` is their size. `resident_bytes` is the peak of the resident memory of a process that loads them and
-    runs them once in one thread, over what it was when the runtime was imported; None where the system does not tell. `macs` are the
-    multiply-accumulates of the exported graph, `counted_macs` those of the model in PyTorch; None where they are not
-    known in full.
+    runs them once in one thread, over what it was when the runtime was imported; None where the system does not tell.
+    `macs` are the multiply-accumulates of the exported graph, `counted_macs` those of the model in PyTorch; None where
+    they are not known in full.
     """
 
     file_bytes: int

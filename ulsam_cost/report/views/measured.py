@@ -193,7 +193,8 @@ def _files(exported: Exported) -> dict[str, dict[str, Any]]:
 def exported_notes(rows: Sequence[Measurement]) -> str:
     """What the numbers of the exported files are, and what was set of each runtime."""
     lines = [
-        "memory: peak resident memory of a process that loads the files and runs them once in one thread, over what it was before",
+        "memory: peak resident memory of a process that loads the files and runs them once in one thread, over what it "
+        "was before",
         "outputs differ by: largest difference from PyTorch's in float32, over the largest of these",
     ]
     for row in rows:
