@@ -38,6 +38,9 @@ HOMES = {
     "distributed": ("sweeping",),
     "onnx": ("counting/onnx",),
     "onnxruntime": ("measuring/runtimes",),
+    "openvino": ("measuring/runtimes",),
+    "nncf": ("measuring/runtimes",),
+    "executorch": ("measuring/runtimes",),
     "platformdirs": ("measuring",),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

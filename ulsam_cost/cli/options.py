@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ulsam_cost.cli.output import echo
+from ulsam_cost.measuring.runtimes.registry import REGISTERED, TORCH
 from ulsam_cost.report.formats import FORMATS, Table, prose, render
 
 _TOO_LARGE = 10**18
@@ -80,7 +81,7 @@ runtime_options = (
         "runtimes",
         default="torch",
         show_default=True,
-        help="What runs the model: one or more of torch,onnxruntime.",
+        help=f"What runs the model: one or more of {','.join((TORCH, *REGISTERED))}.",
     ),
     click.option("--threads", type=POSITIVE, help="Threads of every runtime on the CPU.  [default: PyTorch's number]"),
     click.option(

@@ -49,7 +49,8 @@ def measure(
         mode: `eager`, `graph` (a CUDA graph), `compile` (torch.compile) or `compile-graph`.
         train: a step (forward, backward, SGD) instead of a forward pass.
         allocator: `keep` freed memory for the next run, or leave it to the `system`; None keeps where that can be.
-        runtime: `torch`, or another, which runs exported copies in a process of its own: `onnxruntime`.
+        runtime: `torch`, or another, which runs exported copies in a process of its own: `onnxruntime`, `openvino` or
+            `executorch`.
         threads: how many run a model on the CPU; None leaves PyTorch's number, for every runtime.
         calibration: inputs that `int8` is calibrated with, each as for `inputs`; None draws random ones.
         repeats: runs of each model; None runs until `precision` or `max_seconds` is reached.

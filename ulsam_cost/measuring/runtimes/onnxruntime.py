@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,10 @@ _NUMPY = {"tensor(float16)": "float16", "tensor(float)": "float32"}
 
 
 def export(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], folder: Path, dtype: str) -> None:
-    """Write the graph of PyTorch's exporter, which folds batch norms and what depends on parameters alone."""
-    import torch
+    """Write an ONNX file."""
+    from ulsam_cost.measuring.runtimes.exporting import in_dtype, write_onnx
 
-    from ulsam_cost.tensors import mapped
-
-    if dtype == "float16":
-        model.half()
-        args, kwargs = (mapped(each, lambda t: t.half() if t.is_floating_point() else t) for each in (args, kwargs))
-    program = torch.onnx.export(model, args, kwargs=kwargs, dynamo=True, optimize=True, verbose=False)
-    assert program is not None
-    program.save(folder / FILE)
+    write_onnx(model, *in_dtype(dtype, model, args, kwargs), folder / FILE)
 
 
 def load(folder: Path, inputs: Arrays, *, threads: int, dtype: str) -> Session:
@@ -83,11 +77,9 @@ def quantize(folder: Path, samples: Sequence[Arrays]) -> None:
 
 def macs(folder: Path) -> int | None:
     """Those of the nodes of the file."""
-    from ulsam_cost.counting.onnx.count import count_graph
-    from ulsam_cost.counting.onnx.graph import read_graph
+    from ulsam_cost.measuring.runtimes.exporting import onnx_macs
 
-    count = count_graph(read_graph(folder / FILE))
-    return count.macs if count.complete else None
+    return onnx_macs(folder / FILE)
 
 
 RUNTIME = Runtime(
@@ -95,6 +87,7 @@ RUNTIME = Runtime(
     title="ONNX Runtime",
     packages=("onnxruntime", "onnx", "onnxscript"),
     dtypes=("float32", "float16", "int8"),
+    start=partial(import_module, "onnxruntime"),
     export=export,
     load=load,
     quantize=quantize,

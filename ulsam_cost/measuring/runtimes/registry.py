@@ -10,6 +10,8 @@ from ulsam_cost.measuring.runtimes.runtime import Runtime
 TORCH = "torch"
 REGISTERED = {  # name -> its file
     "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "executorch": "executorch",
 }
 
 

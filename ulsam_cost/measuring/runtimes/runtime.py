@@ -31,6 +31,7 @@ class Runtime:
         title: as its makers write it.
         packages: what has to be importable.
         dtypes: the number formats that it has, by name.
+        start: imports what any process needs that loads files, of whatever model.
         export: called as `export(model, args, kwargs, folder, dtype)`: writes the files of a model into an empty
             folder. The model is a float32 copy in evaluation mode, which may be changed. It runs in the caller's
             process, and may import torch.
@@ -47,6 +48,7 @@ class Runtime:
     title: str
     packages: tuple[str, ...]
     dtypes: tuple[str, ...]
+    start: Callable[[], object]
     export: Callable[[Any, tuple[Any, ...], dict[str, Any], Path, str], None]
     load: Callable[..., Session]
     quantize: Callable[[Path, Sequence[Arrays]], None] | None

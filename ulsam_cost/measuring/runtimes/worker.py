@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -42,7 +41,7 @@ def quantize(folder: Path, runtime: Runtime, job: Job, tell: Tell) -> None:
 
 def memory(folder: Path, runtime: Runtime, job: Job, tell: Tell) -> None:
     """Load one model, run it once, and tell the peak of the memory."""
-    import_module(runtime.packages[0])
+    runtime.start()
     [name] = job["models"]
     tell({"resident_bytes": resident_peak(lambda: _session(folder, name, runtime, job).run())})
 
