@@ -50,6 +50,11 @@ class PeerNumber:
         """What the rule does not explain."""
         return None if self.number is None else self.number - self.ours
 
+    @property
+    def misses(self) -> str:
+        """What the rule is known to miss, where the tool says another number."""
+        return get_convention(self.tool).misses if self.difference else ""
+
 
 def peer_numbers(model: nn.Module, inputs: Any, cost: Cost) -> list[PeerNumber]:
     """Run every tool that is installed; `cost` is what this program counted for the same model and inputs."""

@@ -15,8 +15,8 @@ class Convention:
 
     `unit` is what the tool calls the number, `counts` says in a phrase what goes into it, `per_mac` what a MAC is, 0
     under a rule that counts activations; `products_only` whether nothing but products goes into it. `takes` says of
-    which operations of a cost it is the sum, where that is not all of them. All conventions stand in `CONVENTIONS`, by
-    name.
+    which operations of a cost it is the sum, where that is not all of them; `misses` for what a tool says another
+    number than its convention does. All conventions stand in `CONVENTIONS`, by name.
 
     Example:
         >>> import ulsam_cost as uc
@@ -32,6 +32,7 @@ class Convention:
     weigh: Callable[[OpCost], int]
     per_mac: int = 1
     products_only: bool = False
+    misses: str = ""
     takes: Callable[[Cost], Iterable[OpCost]] = iter
 
     @property

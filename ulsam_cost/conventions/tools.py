@@ -3,12 +3,8 @@
 Each rule is read off the tool's own source and held against the live tool or its recorded totals. A rule sees
 the function as it was called, which is what tells those tools apart that patch functions, and the torch.nn class
 of a leaf module, which is what those tools see that hook modules.
-Not reproduced: recurrent layers and MultiheadAttention under ptflops, torchinfo and calflops, which charge them as
-a whole; what tools that trace a graph drop (an unused branch) or see besides (the arithmetic of sizes); a grouped
-transposed convolution under torchprofile where fewer groups would give it a whole kernel too; products
-that broadcast, and einsums that sum first or are of one or three operands, under fvcore; sparse products, which tools
-that see them count as dense; `x.mul(y)` and the like, which cannot be told from `x * y`.
-A complex MAC is one MAC to every tool.
+Not reproduced: what `misses` of each convention says; sparse products, which tools that see them count as dense;
+`x.mul(y)` and the like, which cannot be told from `x * y`. A complex MAC is one MAC to every tool.
 """
 
 from collections.abc import Callable
@@ -21,7 +17,9 @@ POOLS = (OpKind.POOL_MAX, OpKind.POOL_AVG)
 NORMS_OF_MODULES = ("BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "SyncBatchNorm", "LayerNorm")
 INSTANCE_NORMS = ("InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d")
 NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm")
-RECURRENT = ("LSTM", "GRU", "RNN", "LSTMCell", "GRUCell", "RNNCell")
+CELLS = {"LSTMCell": 4, "GRUCell": 3, "RNNCell": 1}  # gates
+CELL_FUNCTIONS = ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
+RECURRENT = ("LSTM", "GRU", "RNN", *CELLS)
 VECTOR_KERNELS = (":mv", ":dot", ":vdot", ":addmv")  # matmul:mv is a matmul that is a matrix and a vector's
 PADDED_BY_A_WORD = (":same", ":valid")  # conv2d:same is a conv2d whose padding is given by a word
 MULTIPLICATIONS = ("mul", "mul_", "torch.mul", "__mul__", "__rmul__", "__imul__")
@@ -54,6 +52,13 @@ def _norm_in_inference(op: OpCost) -> int:
     if op.operator == "batch_norm" and op.reduction == 1:
         return op.elements * (2 if affine(op) else 1)
     return op.elements * (5 if affine(op) else 4)
+
+
+def _between_gates(op: OpCost) -> int:
+    """What ptflops and calflops count of a recurrent layer beside products and biases: 10 of an LSTM's state, 7, 1."""
+    if op.module.startswith("LSTM"):
+        return 2 * op.elements if op.kind is OpKind.ACTIVATION else 0
+    return op.elements if op.kind in (OpKind.ADD, OpKind.MULTIPLY) else 0
 
 
 def _transposed_weight(op: OpCost) -> int:
@@ -99,6 +104,8 @@ FVCORE = register(
         counts="1 a MAC without bias; batch norm 2 an element, other norms 5; adaptive average pool 1 an element "
         "read; interpolation 1 (nearest) or 4 (bilinear) an element; blind to attention kernels, padding='same', "
         "products with vectors and recurrent layers",
+        misses="products that broadcast, einsums that sum first or are of one or three operands, and cells of "
+        "recurrent networks",
         weigh=_known_to_tools(_fvcore),
     )
 )
@@ -172,6 +179,9 @@ TORCH = register(
 
 def _ptflops(op: OpCost) -> int:
     module = op.module
+    if module in RECURRENT:
+        products = op.own_macs if op.kind in PRODUCT_KINDS else op.elements if op.kind is OpKind.BIAS else 0
+        return products + _between_gates(op)
     if op.kind in PRODUCT_KINDS:
         if module.startswith("Conv") or module == "Linear":
             return op.own_macs
@@ -205,6 +215,8 @@ PTFLOPS = register(
         counts="1 a MAC with bias, of modules; batch norm 2 an element; ReLU and its kin 1, pools 1 an element read, "
         "softmax 1; modules of ReLU and of pools twice, because their functions are counted too; blind to @, einsum "
         "and attention kernels",
+        misses="nn.MultiheadAttention, which it counts as a whole and again by its functions, an LSTM's projections, "
+        "and sequences without a batch",
         weigh=_known_to_tools(_ptflops),
     )
 )
@@ -212,6 +224,9 @@ PTFLOPS = register(
 
 def _torchinfo(op: OpCost) -> int:
     module = op.module
+    if module in RECURRENT:  # of a cell's result the elements of the batch stand in the place of the steps
+        times = op.output[-1] // CELLS[module] if module in CELLS else 1
+        return times * (op.elements if op.kind is OpKind.BIAS else op.own_macs)
     if op.kind is OpKind.CONV and module.startswith("ConvTranspose"):
         return op.output[0] * prod(op.output[2:]) * _transposed_weight(op)
     if op.kind is OpKind.CONV:
@@ -224,7 +239,7 @@ def _torchinfo(op: OpCost) -> int:
     if op.kind is OpKind.NORM and op.operator in NORMS and module:
         statistics = 2 * op.output[1] if op.operator == "batch_norm" and op.reduction == 1 else 0
         return op.output[0] * (op.reads - op.writes - statistics)
-    return 0
+    return op.output[0] * op.params if module else 0
 
 
 TORCHINFO = register(
@@ -233,7 +248,10 @@ TORCHINFO = register(
         source="torchinfo 1.8.0, torchinfo/layer_info.py: summary().total_mult_adds",
         unit="mult-adds",
         counts="modules alone: 1 a MAC of convolutions with bias; of other layers the number of their parameters, "
-        "once for each of the batch; a transposed convolution's as if its map were as large as its result",
+        "once for each of the batch, and in recurrent ones for each step; a transposed "
+        "convolution's as if its map were as large as its result",
+        misses="weights of modules that are not torch.nn's own, those of an nn.Embedding and the like where it runs "
+        "again, and sequences without a batch",
         weigh=_known_to_tools(_torchinfo),
     )
 )
@@ -249,6 +267,10 @@ def _transposed_taps(op: OpCost) -> int:
 
 
 def _torchprofile(op: OpCost) -> int:
+    if op.operator in CELL_FUNCTIONS:  # traced, a cell is its pieces
+        return op.elements if op.kind is OpKind.MULTIPLY else op.own_macs
+    if op.operator == "rms_norm":
+        return 0
     if op.kind in PRODUCT_KINDS:
         if _is_transposed(op):
             channels = _transposed_weight(op) // op.reduction
@@ -269,12 +291,18 @@ TORCHPROFILE = register(
         unit="MACs",
         counts="1 a MAC without bias; norms 1 an element; average pools and means 1 an element written; products of "
         "elements 1; bilinear interpolation 4; blind to mm and padding='same', wrong for transposed convolutions",
+        misses="the arithmetic of sizes, of which it counts 1 a product, branches that nothing uses, layers of "
+        "torch.nn that take PyTorch's fast path (attention, transformer encoders), an LSTM's projections, and "
+        "transposed convolutions with groups",
         weigh=_known_to_tools(_torchprofile),
     )
 )
 
 
 def _calflops(op: OpCost) -> int:
+    if op.module in RECURRENT:
+        products = 2 * op.own_macs - op.elements if op.kind in PRODUCT_KINDS else 0
+        return products + (op.elements if op.kind is OpKind.BIAS else _between_gates(op))
     if op.kind is OpKind.CONV:
         return 2 * op.own_macs
     if op.kind in PRODUCT_KINDS:
@@ -303,6 +331,8 @@ CALFLOPS = register(
         unit="FLOPs",
         counts="2 a MAC, a convolution's bias 1 an element; batch norm 2 an element, other norms 5; ReLU and its kin "
         "and softmax 1; pools 1 an element read; blind to @, mm, bmm and attention kernels",
+        misses="layers of torch.nn that take PyTorch's fast path (attention, transformer encoders), an LSTM's "
+        "projections, and sequences without a batch",
         weigh=_known_to_tools(_calflops),
         per_mac=2,
     )

@@ -223,6 +223,7 @@ def peers_table(numbers: Iterable[PeerNumber], counted: Count) -> Table:
             "difference": peer.difference if complete else None,
             "plain": at_least(peer.plain, unless=counted.complete),
             "by_kind": {str(kind): value for kind, value in peer.by_kind.items()},
+            "misses": peer.misses,
             "error": peer.error,
             "complete": complete,
         }
@@ -250,4 +251,6 @@ def peers_text(numbers: Iterable[PeerNumber], counted: Count) -> str:
         extras = (f"{'+' if value > 0 else '-'} {abs(value):,} {kind}" for kind, value in peer.by_kind.items())
         plain = exact(at_least(peer.plain, unless=counted.complete))
         lines.append(" ".join((f"{peer.tool} {peer.version}: {plain} of MACs", *extras)))
+        if peer.misses:
+            lines[-1] += f"; its rule here misses {peer.misses}"
     return "\n".join(fill(line, 98, subsequent_indent="  ") for line in lines)
