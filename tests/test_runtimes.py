@@ -3,7 +3,9 @@
 import json
 import sys
 from itertools import product
+from pathlib import Path
 
+import jsonschema
 import numpy as np
 import psutil
 import pytest
@@ -40,6 +42,7 @@ def noisy():
 def data():
     return [torch.randn(2, 3, 9, 8) for _ in range(2)]
 """
+SCHEMAS = Path(uc.__file__).parent / "schemas"
 MACS = 2 * (7 * 6 * 8 * 3 * 3 * 3 + 7 * 6 * 5 * 8)
 
 
@@ -80,6 +83,7 @@ def test_a_row_a_runtime_and_a_number_format(folder):
     )
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
+    jsonschema.validate(record, json.loads((SCHEMAS / "measure.json").read_text()))
     rows = {(row["runtime"], row["dtype"]): row for row in record["rows"]}
     assert record == json.loads((folder / "rows.json").read_text())
     assert list(rows) == list(product(("torch", "onnxruntime"), ("float32", "int8", "bfloat16")))
@@ -97,8 +101,8 @@ def test_a_row_a_runtime_and_a_number_format(folder):
         assert [files[name]["counted_macs"] for name in ("baseline", "network")] == [MACS, MACS + squeeze]
         assert files["network"]["file_bytes"] > files["baseline"]["file_bytes"] > 0
         assert files["settings"]["intra_op_threads"] == 1
-    assert 0 < exported["exported"]["network"]["agreement"]["difference"] < 1e-4
-    assert exported["exported"]["network"]["agreement"]["tolerance"] == 1e-4
+    assert 0 < exported["exported"]["network"]["agreement"]["difference"] < 1e-3
+    assert exported["exported"]["network"]["agreement"]["tolerance"] == 1e-3
     quantized = rows["onnxruntime", "int8"]["exported"]
     assert (exported["exported"]["calibration"], quantized["calibration"]) == (None, "net.py:data")
     assert quantized["network"]["agreement"]["difference"] > exported["exported"]["network"]["agreement"]["difference"]
@@ -139,7 +143,7 @@ def test_a_random_model_says_so_in_its_row_and_torch_is_measured(folder):
     done = run("net.py:noisy", "--runtime", "onnxruntime,torch", "--threads", "1")
     assert done.exit_code == 0, done.output
     assert "batch 2, float32, onnxruntime: ONNX Runtime, network: the outputs differ from PyTorch's by" in done.stdout
-    assert "of the largest, and 0.0001 is accepted" in done.stdout
+    assert "of the largest, and 0.001 is accepted" in done.stdout
 
 
 def test_a_runtime_that_is_not_installed(folder, monkeypatch):
@@ -197,7 +201,7 @@ def test_an_interrupt_leaves_what_was_measured(folder):
     with pytest.raises(InterruptedMeasurement) as raised:
         measured(nn.Linear(64, 64), torch.randn(64, 64), repeats=10**7, progress=stop)
     assert raised.value.partial.network.runs > 0
-    assert raised.value.partial.exported.network.agreement.tolerance == 1e-4
+    assert raised.value.partial.exported.network.agreement.tolerance == 1e-3
 
 
 def test_a_silent_process_is_ended(folder, monkeypatch):
@@ -208,12 +212,12 @@ def test_a_silent_process_is_ended(folder, monkeypatch):
 
 def test_agreement_is_a_share_of_the_largest_output():
     wanted = [np.array([1.0, -4.0, 2.0])]
-    found = agreement([np.array([1.0, -4.0, 2.0002])], wanted, "float32")
-    assert found.difference == pytest.approx(0.0002 / 4)
+    found = agreement([np.array([1.0, -4.0, 2.002])], wanted, "float32")
+    assert found.difference == pytest.approx(0.002 / 4)
     assert found.note is None
-    with pytest.raises(CostError, match=r"differ from PyTorch's by 0\.00025 of the largest, and 0\.0001 is accepted"):
-        agreement([np.array([1.0, -4.0, 2.001])], wanted, "float32")
-    assert agreement([np.array([1.0, -4.0, 2.001])], wanted, "int8").tolerance is None
+    with pytest.raises(CostError, match=r"differ from PyTorch's by 0\.0025 of the largest, and 0\.001 is accepted"):
+        agreement([np.array([1.0, -4.0, 2.01])], wanted, "float32")
+    assert agreement([np.array([1.0, -4.0, 2.01])], wanted, "int8").tolerance is None
     with pytest.raises(CostError, match="the outputs have shapes 3x1, and PyTorch's 3"):
         agreement([np.ones((3, 1))], wanted, "float32")
     with pytest.raises(CostError, match="differ from PyTorch's by inf"):
@@ -241,3 +245,43 @@ def test_threads_are_torchs_too_and_come_back():
     timed = uc.measure(Watch(), torch.ones(1), device="cpu", threads=2, repeats=3)
     assert seen[-3:] == [2, 2, 2]
     assert (torch.get_num_threads(), timed.to_dict()["threads"]) == (before, 2)
+
+
+def test_profile_has_a_row_a_runtime(folder):
+    words = [
+        "mv1",
+        "--positions",
+        "11:1",
+        "--groups",
+        "2",
+        "--width",
+        "0.25",
+        "--resolution",
+        "32",
+        "--repeats",
+        "7",
+        "--threads",
+        "1",
+    ]
+    done = CliRunner().invoke(main, ["profile", *words, "--runtime", "onnxruntime,torch", "--format", "json"])
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    jsonschema.validate(record, json.loads((SCHEMAS / "profile.json").read_text()))
+    assert [(row["runtime"], row["threads"], row["error"]) for row in record["runtimes"]] == [
+        ("onnxruntime", 1, None),
+        ("torch", 1, None),
+    ]
+    assert record["latency"] == {key: record["runtimes"][0][key] for key in record["latency"]}
+    assert record["latency"]["exported"]["network"]["macs"] == record["macs"]
+    assert record["latency"]["exported"]["baseline"]["macs"] == record["baseline"]["macs"]
+
+
+def test_profile_says_that_a_runtime_is_missing(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    words = ["profile", "mv1", "--width", "0.25", "--resolution", "32", "--repeats", "7", "--device", "cpu"]
+    done = CliRunner().invoke(main, [*words, "--runtime", "torch,onnxruntime"])
+    assert done.exit_code == 0, done.output
+    assert "batch 1, float32, onnxruntime: onnxruntime is not installed: pip install" in done.stdout
+    done = CliRunner().invoke(main, [*words, "--runtime", "onnxruntime"])
+    assert done.exit_code == 2
+    assert "onnxruntime is not installed: pip install" in done.stderr

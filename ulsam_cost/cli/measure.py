@@ -56,6 +56,11 @@ class Share(click.ParamType):  # type: ignore[type-arg]
     ),
     *runtime_options,
     click.option(
+        "--calibration",
+        metavar="FILE.py:NAME",
+        help="Inputs that int8 is calibrated with, a list or what gives one.  [default: random ones]",
+    ),
+    click.option(
         "--memory-format",
         type=click.Choice(["contiguous", "channels_last"]),
         default="contiguous",
@@ -109,7 +114,7 @@ def command(
     baseline: str | None,
     batches: tuple[int, ...] | None,
     dtypes: str,
-    runtimes: str,
+    runtimes: tuple[str, ...],
     threads: int | None,
     calibration: str | None,
     modes: str,
@@ -163,7 +168,7 @@ def command(
         train=train,
         allocator=allocator,
         wanted=wanted,
-        runtimes=[name.strip() for name in runtimes.split(",")],
+        runtimes=runtimes,
         threads=threads,
         calibration=load_calibration(calibration) if calibration else None,
     )
@@ -249,7 +254,7 @@ def _show(measured: "Measurements", style: str) -> None:
     if any(row.latency and row.latency.ratio for row in rows):
         parts.append(render(views.ratios_table(rows), style))
     parts += [prose(said(rows), style) for said in (views.busy_sentences, views.error_sentences)]
-    if any(row.latency and row.latency.exported for row in rows):
+    if views.exported_table(rows).records:
         parts += [render(views.exported_table(rows), style), prose(views.exported_notes(rows), style)]
     if any(row.memory for row in rows):
         parts += [render(views.memory_table(rows), style), prose(views.memory_notes(rows), style)]

@@ -79,16 +79,12 @@ runtime_options = (
     click.option(
         "--runtime",
         "runtimes",
+        type=Listed(click.STRING),
         default="torch",
         show_default=True,
         help=f"What runs the model: one or more of {','.join((TORCH, *REGISTERED))}.",
     ),
     click.option("--threads", type=POSITIVE, help="Threads of every runtime on the CPU.  [default: PyTorch's number]"),
-    click.option(
-        "--calibration",
-        metavar="FILE.py:NAME",
-        help="Inputs that int8 is calibrated with, a list or what gives one.  [default: random ones]",
-    ),
 )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ulsam_cost.cli.networks import batch_options, network_options, spec_of
-from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar
+from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_bar, runtime_options
 from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks.text import inserts
@@ -26,11 +26,20 @@ if TYPE_CHECKING:
     click.option("--layers", is_flag=True, help="Also show each layer."),
     click.option("--device", default="auto", show_default=True, help="Where latency is measured: auto, cpu or cuda."),
     click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Number of pairs of runs."),
+    *runtime_options,
     click.option("--no-latency", is_flag=True, help="Measure neither latency nor memory."),
     format_option,
 )
 def command(
-    network: str, layers: bool, device: str, repeats: int, no_latency: bool, style_of_output: str, **given: Any
+    network: str,
+    layers: bool,
+    device: str,
+    repeats: int,
+    runtimes: tuple[str, ...],
+    threads: int | None,
+    no_latency: bool,
+    style_of_output: str,
+    **given: Any,
 ) -> None:
     """What a network with attention at the given positions costs, and how long it takes.
 
@@ -39,8 +48,8 @@ def command(
     shufflenet_v2_x0_5, shufflenet_v2_x1_0; `ulsam-cost layers NETWORK` shows its layers. Or it is any MODEL with
     attention inserted, as in "net.py:net --attention se --after layers.5", beside the same without. Parameters and MACs
     are counted from the real network and compared with the derived ones, where there are any; latency is that of
-    baseline and network, measured in turn. Where other programs kept the machine busy, the times are shown and no
-    verdict is given.
+    baseline and network, measured in turn, in PyTorch or in other runtimes. Where other programs kept the machine busy,
+    the times are shown and no verdict is given.
     """
     spec = None if inserts(network) else spec_of(network, given)
     from ulsam_cost.measuring.device import resolve_device
@@ -53,7 +62,7 @@ def command(
     else:
         profile = profile_network(spec)
     try:
-        for measured in () if no_latency else _measured(profile, device, repeats):
+        for measured in () if no_latency else _measured(profile, device, repeats, runtimes, threads):
             profile = measured
     except KeyboardInterrupt:
         _print(profile, layers, style_of_output)
@@ -72,8 +81,13 @@ def _inserted(text: str, given: dict[str, Any], *, measured: bool) -> "Inserted"
     return load_inserted(text, inputs=() if shape is None else (shape,), device="cpu" if measured else "meta")
 
 
-def _measured(profile: "Profile", device: str, repeats: int) -> Iterator["Profile"]:
+def _measured(
+    profile: "Profile", device: str, repeats: int, runtimes: tuple[str, ...], threads: int | None
+) -> Iterator["Profile"]:
     """The profile with its latency, then with its memory; on an interrupt, with the latency of the runs until then."""
+    if runtimes != ("torch",) or threads:
+        yield from _in_runtimes(profile, device, repeats, runtimes, threads)
+        return
     from ulsam_cost.measuring import networks
     from ulsam_cost.measuring.timing import InterruptedMeasurement
 
@@ -87,6 +101,42 @@ def _measured(profile: "Profile", device: str, repeats: int) -> Iterator["Profil
     yield replace(profile, memory=networks.measure_network_memory(profile.subject, device=device))
 
 
+def _in_runtimes(
+    profile: "Profile", device: str, repeats: int, runtimes: tuple[str, ...], threads: int | None
+) -> Iterator["Profile"]:
+    """The profile with the times in each runtime, of which one that failed says so; and with PyTorch's memory."""
+    from ulsam_cost.measuring import networks
+    from ulsam_cost.measuring.sweep import Measurements
+    from ulsam_cost.measuring.timing import PairTiming
+
+    done: list[Measurements] = []
+
+    def so_far() -> "Profile":
+        rows = done[-1].rows if done else ()
+        timed = (row.latency for row in rows if isinstance(row.latency, PairTiming))
+        return replace(profile, runtimes=rows, latency=next(timed, None))
+
+    try:
+        with progress_bar("Measuring") as progress:
+            networks.measure_in_runtimes(
+                profile.subject,
+                runtimes=runtimes,
+                threads=threads,
+                device=device,
+                repeats=repeats,
+                progress=progress,
+                save=done.append,
+            )
+    except KeyboardInterrupt:
+        yield so_far()
+        raise
+    if not so_far().latency:
+        raise CostError(str(done[-1].rows[0].error))
+    yield (measured := so_far())
+    if "torch" in runtimes:
+        yield replace(measured, memory=networks.measure_network_memory(profile.subject, device=device))
+
+
 def _print(profile: "Profile", layers: bool, style: str) -> None:
     from ulsam_cost.report.views import profile as view
     from ulsam_cost.report.views.count import uncounted_table
@@ -97,12 +147,16 @@ def _print(profile: "Profile", layers: bool, style: str) -> None:
         return
     if not (style == "csv" and layers):  # CSV is one table
         tables.insert(0, view.summary_table(profile))
-    if profile.latency and style != "csv":
+    if profile.runtimes and style != "csv":
+        tables += view.runtime_tables(profile)
+    elif profile.latency and style != "csv":
         tables.append(view.latency_table(profile.latency))
     if style == "table":
         echo("\n".join(filter(None, (view.title(profile), view.incomplete_lines(profile)))))
     echo("\n\n".join(render(table, style) for table in tables))
-    if style == "table" and profile.latency:
+    if style == "table" and profile.runtimes:
+        echo(view.runtime_sentences(profile))
+    elif style == "table" and profile.latency:
         echo(view.ratio_sentence(profile.latency))
     if style == "table" and profile.memory:
         echo(view.memory_sentence(profile.memory))

@@ -1,6 +1,6 @@
 """The networks of the project, and models with attention in them, measured on a device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.measuring.memory import Memory, measure_memory
 from ulsam_cost.measuring.rounds import make_effort
 from ulsam_cost.measuring.runner import Setting, make_setting
+from ulsam_cost.measuring.sweep import Measurements, Wanted, make_cases, measured_loaded, measured_network, sweep
 from ulsam_cost.measuring.timing import PairTiming, measure_in_turn
 from ulsam_cost.nn.networks import build_network
 
@@ -23,6 +24,38 @@ def measure_against_plain(
     network, x = _network(subject, setting)
     baseline = subject.plain.model if isinstance(subject, Inserted) else _network(subject.plain(), setting)[0]
     return measure_in_turn(baseline, network, x, setting=setting, effort=effort, progress=progress)
+
+
+def measure_in_runtimes(
+    subject: NetworkSpec | Inserted,
+    *,
+    runtimes: Sequence[str],
+    threads: int | None,
+    device: str,
+    repeats: int,
+    progress: Callable[[float], None],
+    save: Callable[[Measurements], object],
+) -> None:
+    """The same in several runtimes, a row each; errors and interrupts as in `sweep`."""
+    if isinstance(subject, Inserted):
+        network, baseline = measured_loaded(subject.changed), measured_loaded(subject.plain)
+    else:
+        network, baseline = measured_network(subject), measured_network(subject.plain())
+    wanted = Wanted()
+    cases = make_cases(
+        device=device,
+        batches=(network.example_batch,),
+        dtypes=("float32",),
+        modes=("eager",),
+        memory_format="contiguous",
+        train=False,
+        allocator=None,
+        wanted=wanted,
+        runtimes=runtimes,
+        threads=threads,
+    )
+    effort = make_effort(repeats=repeats)
+    sweep(network, baseline, cases, effort=effort, wanted=wanted, progress=progress, save=save)
 
 
 def measure_network_memory(subject: NetworkSpec | Inserted, *, device: str) -> Memory:

@@ -24,6 +24,7 @@ from ulsam_cost.formulas.networks import (
     split_by_layer,
 )
 from ulsam_cost.measuring.memory import Memory
+from ulsam_cost.measuring.sweep import Measurement
 from ulsam_cost.measuring.timing import PairTiming
 from ulsam_cost.placement import EMPTY
 from ulsam_cost.tensors import batch_size
@@ -54,7 +55,7 @@ class Profile:
     """The counts of a network and its plain form, the derived cost, and what was measured, if anything was.
 
     `derived` is None where there is no closed form: for a mechanism of the reader's, and for attention that was
-    inserted into a model.
+    inserted into a model. `runtimes` are the times in several of them, the first of which is `latency`.
     """
 
     subject: NetworkSpec | Inserted
@@ -64,6 +65,7 @@ class Profile:
     layers: tuple[ProfiledLayer, ...]
     memory: Memory | None = None
     latency: PairTiming | None = None
+    runtimes: tuple[Measurement, ...] = ()
 
     def require_derived(self) -> None:
         """Hold the counted cost against the derived one.
@@ -97,6 +99,7 @@ class Profile:
             "uncounted": [asdict(operation) for operation in self.count.uncounted],
             "memory": self.memory and self.memory.to_dict(),
             "latency": self.latency and self.latency.to_dict(),
+            "runtimes": [row.to_dict() for row in self.runtimes] or None,
         }
 
 

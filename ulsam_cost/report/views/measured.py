@@ -175,12 +175,11 @@ def exported_table(rows: Sequence[Measurement]) -> Table:
     columns = (
         *_CASE,
         words("model", "model"),
-        number("file_bytes", "bytes on disk"),
-        mebibytes("resident_bytes", "memory MiB"),
-        number("macs", "MACs of the files"),
-        number("counted_macs", "MACs counted"),
-        number("difference", "outputs differ by", known("{:.1e}".format)),
-        number("tolerance", "accepted", known("{:g}".format)),
+        number("file_bytes", "bytes\non disk"),
+        mebibytes("resident_bytes", "memory\nMiB"),
+        number("macs", "MACs\nin files"),
+        number("counted_macs", "MACs\ncounted"),
+        number("difference", "outputs\ndiffer by", known("{:.1e}".format)),
     )
     return Table(columns=columns, records=records)
 
@@ -192,6 +191,8 @@ def _files(exported: Exported) -> dict[str, dict[str, Any]]:
 
 def exported_notes(rows: Sequence[Measurement]) -> str:
     """What the numbers of the exported files are, and what was set of each runtime."""
+    if not any(row.latency and row.latency.exported for row in rows):
+        return ""
     lines = [
         "memory: peak resident memory of a process that loads the files and runs them once in one thread, over what it "
         "was before",
@@ -201,7 +202,11 @@ def exported_notes(rows: Sequence[Measurement]) -> str:
         if row.latency and (exported := row.latency.exported):
             settings = ", ".join(f"{name} {value}" for name, value in exported.settings.items())
             calibrated = f", calibrated with {exported.calibration}" if exported.calibration else ""
-            lines.append(f"{_case_words(row)}: version {exported.version}, {settings}{calibrated}")
+            tolerance = exported.network.agreement.tolerance
+            accepted = "any difference" if tolerance is None else f"a difference of {tolerance:g}"
+            lines.append(
+                f"{_case_words(row)}: {accepted} is accepted; version {exported.version}, {settings}{calibrated}"
+            )
             notes = {each["agreement"]["note"] for each in _files(exported).values()} - {None}
             lines += [f"{_case_words(row)}: {note}" for note in notes]
     return "\n".join(fill(line, WIDTH, subsequent_indent="  ") for line in lines)

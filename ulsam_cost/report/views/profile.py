@@ -9,6 +9,7 @@ from ulsam_cost.measuring.profile import Profile
 from ulsam_cost.measuring.timing import PairTiming
 from ulsam_cost.placement import EMPTY
 from ulsam_cost.report.formats import COMPLETE, Table, exact, milliseconds, number, signed, signed_pct, words
+from ulsam_cost.report.views import measured
 from ulsam_cost.report.views.measured import WIDTH
 from ulsam_cost.units import at_least, difference, format_mib
 
@@ -92,6 +93,20 @@ def latency_table(latency: PairTiming) -> Table:
         number("runs", "runs", exact),
     )
     return Table(columns=columns, records=[{"model": name, **timing.to_dict()} for name, timing in timings.items()])
+
+
+def runtime_tables(profile: Profile) -> list[Table]:
+    """The times in each runtime, the ratios, and what is known of the exported files."""
+    rows = profile.runtimes
+    tables = [measured.times_table(rows), measured.ratios_table(rows), measured.exported_table(rows)]
+    return [table for table in tables if table.records]
+
+
+def runtime_sentences(profile: Profile) -> str:
+    """What the numbers of exported files are, and why a runtime has no times, or no verdict."""
+    rows = profile.runtimes
+    said = (measured.exported_notes(rows), measured.busy_sentences(rows), measured.error_sentences(rows))
+    return "\n".join(filter(None, said))
 
 
 def title(profile: Profile) -> str:
