@@ -84,7 +84,18 @@ def test_profile_keeps_its_contract():
     assert set(record) == {
         *("network", "width", "resolution", "classes", "batch", "positions", "groups", "attention", "style"),
         *("params", "macs", "flops", "activations", "baseline", "delta", "derived", "layers", "uncounted"),
-        *("memory", "latency", "variant", "sites", "connection", "complete", "left_out", "after", "replace"),
+        *(
+            "memory",
+            "latency",
+            "runtimes",
+            "variant",
+            "sites",
+            "connection",
+            "complete",
+            "left_out",
+            "after",
+            "replace",
+        ),
     }
     assert (record["params"], record["macs"], record["flops"]) == (3_966_248, 517_059_072, 2 * 517_059_072)
     assert record["derived"] == {"params": 3_966_248, "macs": 517_059_072}

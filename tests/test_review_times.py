@@ -6,9 +6,9 @@ import pytest
 from designs import DESIGN, write
 
 from ulsam_cost.report.figures import review as figures
-from ulsam_cost.report.views.review import candidates_table, spots
+from ulsam_cost.report.views.review import candidates_table, spots, times_table
 from ulsam_cost.reviewing.budget import Verdict, judge_budget, parse_limit
-from ulsam_cost.reviewing.costs import Latency, Ratio, Times
+from ulsam_cost.reviewing.costs import Latency, Ratio, Times, Untimed
 from ulsam_cost.reviewing.design import read_design
 from ulsam_cost.reviewing.findings import findings
 from ulsam_cost.reviewing.review import count_design
@@ -95,3 +95,36 @@ def test_pictures_of_times_are_drawn(counted):
     for draw in (figures.ratios_figure, figures.trade_offs_figure, figures.budget_figure):
         assert draw(review).startswith(b"\x89PNG")
     assert figures.ratios_figure(counted) is None
+
+
+def test_a_budget_speaks_of_the_first_runtime(counted):
+    other = replace(latency(8, 8.5, 9, verdict="faster", ratio=(0.9, 0.85, 0.95)), runtime="onnxruntime", threads=1)
+    gated, slim = timed(counted, latency(12.5, 13, 14)).candidates
+    both = replace(counted, candidates=(gated.timed((latency(12.5, 13, 14), other)), slim))
+    [judged] = both.candidates[0].judgements
+    assert (judged.verdict, judged.value) == (Verdict.OVER, 13)
+    said = " ".join(findings(both))
+    assert "gated takes 13.0 ms [12.5, 14.0] on cpu at batch 1: the whole" in said
+    assert "saves time: 0.900 [0.850, 0.950] times the baseline's on cpu at batch 1 in onnxruntime." in said
+    assert [row["runtime"] for row in times_table(both).records] == ["torch", "onnxruntime"]
+    assert "runtime" in [column.key for column in times_table(both).columns]
+    assert "runtime" not in [column.key for column in times_table(timed(counted, latency(1, 2, 3))).columns]
+    assert list(spots(both)) == [
+        "time over the baseline's, batch 1",
+        "time over the baseline's, batch 1 in onnxruntime",
+        "accuracy, as the design gives it",
+    ]
+
+
+def test_a_first_runtime_that_failed_is_no_verdict(counted):
+    gated, slim = timed(counted, latency(10, 11, 11.5)).candidates
+    failed = Untimed("onnxruntime", 1, "the outputs differ", is_first=True)
+    review = replace(counted, candidates=(gated.timed(gated.costs.latency, (failed,)), slim))
+    [judged] = review.candidates[0].judgements
+    assert (judged.verdict, judged.value, judged.why) == (Verdict.UNDECIDED, None, "the outputs differ")
+    said = " ".join(findings(review))
+    assert "gated has no time at batch 1 in onnxruntime: the outputs differ." in said
+    assert candidates_table(review).records[1].get("ratio") is None
+    later = gated.timed(gated.costs.latency, (failed._replace(is_first=False),))
+    assert later.judgements[0].verdict is Verdict.WITHIN
+    assert type(later.costs).from_dict(later.costs.to_dict()) == later.costs

@@ -39,6 +39,13 @@ class Noise(nn.Module):
 def noisy():
     return Noise(), torch.randn(2, 3)
 
+class Unknown(nn.Module):
+    def forward(self, x):
+        return torch.linalg.svdvals(x)[:, :1, :1, None].expand(-1, 5, 7, 6)
+
+def unknown():
+    return Unknown(), torch.randn(2, 3, 9, 8)
+
 def data():
     return [torch.randn(2, 3, 9, 8) for _ in range(2)]
 """
@@ -285,3 +292,65 @@ def test_profile_says_that_a_runtime_is_missing(folder, monkeypatch):
     done = CliRunner().invoke(main, [*words, "--runtime", "onnxruntime"])
     assert done.exit_code == 2
     assert "onnxruntime is not installed: pip install" in done.stderr
+
+
+def test_review_times_candidates_in_the_runtimes_of_its_design(folder):
+    (folder / "design.toml").write_text(
+        """
+title = "Runtimes"
+baseline = "net.py:net"
+
+[measure]
+device = "cpu"
+repeats = 7
+threads = 1
+runtime = "torch"
+
+[[candidate]]
+name = "SE"
+model = "net.py:net --attention se --after 2 --option reduction=2"
+
+[[candidate]]
+name = "unknown"
+model = "net.py:unknown"
+"""
+    )
+    done = CliRunner().invoke(main, ["review", "design.toml", "--runtime", "onnxruntime,torch", "--format", "json"])
+    assert done.exit_code == 0, done.output
+    record = json.loads(done.stdout)
+    jsonschema.validate(record, json.loads((SCHEMAS / "review.json").read_text()))
+    gated, unknown = record["candidates"]
+    assert [(row["runtime"], row["threads"]) for row in gated["latency"]] == [("onnxruntime", 1), ("torch", 1)]
+    assert gated["latency"][0]["exported"]["network"]["macs"] * 2 == gated["macs"]  # at batch 1, counted at 2
+    assert gated["untimed"] == []
+    assert [row["runtime"] for row in unknown["latency"]] == ["torch"]
+    [row] = unknown["untimed"]
+    assert row["is_first"]
+    assert row["error"].startswith("the network cannot be exported to ONNX Runtime: ")
+    assert f"unknown has no time at batch 1 in onnxruntime: {row['error']}." in record["findings"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words", "said"),
+    [
+        ('runtime = "onnx"', [], "line 5: unknown runtime 'onnx': did you mean 'onnxruntime'?"),
+        ("runtime = []", [], "runtime = []: a name or a list of names is accepted"),
+        ("threads = [1, 2]", [], "threads = [1, 2]: one number is accepted"),
+        ('device = "cpu"', ["--runtime", "tensorflow"], "unknown runtime 'tensorflow'"),
+    ],
+)
+def test_bad_runtimes_of_a_design_are_one_sentence(folder, line, words, said):
+    text = (
+        f'title = "T"\nbaseline = "net.py:net"\n\n[measure]\n{line}\n[[candidate]]\nname = "a"\nmodel = "net.py:net"\n'
+    )
+    (folder / "design.toml").write_text(text)
+    done = CliRunner().invoke(main, ["review", "design.toml", *words])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+
+
+def test_a_design_that_measures_nothing_has_no_runtime(folder):
+    (folder / "design.toml").write_text('title = "T"\nbaseline = "mv1"\n[[candidate]]\nname = "a"\nmodel = "mv1"\n')
+    done = CliRunner().invoke(main, ["review", "design.toml", "--threads", "1"])
+    assert done.exit_code == 2
+    assert "nothing is measured, in no runtime: add a table [measure]" in done.stderr

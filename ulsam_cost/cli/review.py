@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ulsam_cost.cli.options import format_option, options, progress_bar, sentences_and_tables
+from ulsam_cost.cli.options import POSITIVE, Listed, format_option, options, progress_bar, sentences_and_tables
 from ulsam_cost.cli.output import data_command, echo, say
 from ulsam_cost.report.formats import to_json
 
@@ -21,10 +21,24 @@ if TYPE_CHECKING:
     click.option("--check", is_flag=True, help="Write nothing; end with 1 if a cost changed or is over the budget."),
     click.option("--accept", is_flag=True, help="As --check, and write the costs of now as those to check against."),
     click.option("--keep-going", is_flag=True, help="Review the candidates that work, and end with 1 if one fails."),
+    click.option(
+        "--runtime",
+        "runtimes",
+        type=Listed(click.STRING),
+        help="What runs the models, instead of what the design says: one or more of torch,onnxruntime.",
+    ),
+    click.option("--threads", type=POSITIVE, help="Threads of every runtime, instead of what the design says."),
     format_option,
 )
 def command(
-    design_file: Path, out: Path | None, check: bool, accept: bool, keep_going: bool, style_of_output: str
+    design_file: Path,
+    out: Path | None,
+    check: bool,
+    accept: bool,
+    keep_going: bool,
+    runtimes: tuple[str, ...] | None,
+    threads: int | None,
+    style_of_output: str,
 ) -> int:
     """Review a design: candidates beside a baseline, under a budget, as a report in a folder.
 
@@ -37,10 +51,10 @@ def command(
     also if a cost changed, is new or is gone.
     """
     from ulsam_cost.report.files import require_writable
-    from ulsam_cost.reviewing.design import read_design
+    from ulsam_cost.reviewing.design import read_design, with_runtimes
     from ulsam_cost.reviewing.review import count_design
 
-    design = read_design(design_file, keep_going=keep_going)
+    design = with_runtimes(read_design(design_file, keep_going=keep_going), runtimes, threads)
     folder = out or design_file.with_name(f"{design_file.stem}_review")
     if not check or accept:
         require_writable(folder)

@@ -103,9 +103,10 @@ def _judged(metric: str, limit: int | float, costs: Costs) -> Judgement:
 
 
 def _latency_judged(limit: float, costs: Costs) -> Judgement:
-    if not costs.latency:
-        return Judgement(metric=LATENCY, limit=limit, value=None, verdict=Verdict.UNDECIDED, why="no time was measured")
-    first = costs.latency[0]
+    first = costs.first_latency
+    if first is None:
+        why = next((each.error for each in costs.untimed if each.is_first), "no time was measured")
+        return Judgement(metric=LATENCY, limit=limit, value=None, verdict=Verdict.UNDECIDED, why=why)
     times = first.network
     verdict, why = Verdict.UNDECIDED, ""
     if first.busy:

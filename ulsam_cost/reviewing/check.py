@@ -131,9 +131,7 @@ def with_accepted_times(review: Review, accepted: Accepted) -> Review:
 
     if not is_same(review.baseline):  # every ratio was one to another baseline
         return review
-    candidates = tuple(
-        each.timed(before[each.name].latency) if is_same(each.costs) else each for each in review.candidates
-    )
+    candidates = tuple(each.timed_as(before[each.name]) if is_same(each.costs) else each for each in review.candidates)
     machine = accepted.machine if any(each.costs.latency for each in candidates) else None
     return replace(review, candidates=candidates, machine=machine)
 

@@ -12,6 +12,7 @@ from ulsam_cost.cost import Cost
 from ulsam_cost.counting.count import Count
 from ulsam_cost.counting.modules import ModuleLabel
 from ulsam_cost.counting.severity import Severity
+from ulsam_cost.measuring.runtimes.registry import TORCH
 from ulsam_cost.searching.budget import metrics_of
 
 STRICT = "strict"  # the convention under which every arithmetic operation is one
@@ -114,7 +115,10 @@ class Ratio(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latency:
-    """A candidate timed in turn with the baseline at one batch size; `verdict` and `busy` are those of `measure`."""
+    """A candidate timed in turn with the baseline at one batch size in one runtime.
+
+    `verdict`, `busy` and `exported` are those of `measure`.
+    """
 
     device: str
     batch: int
@@ -124,6 +128,14 @@ class Latency:
     ratio: Ratio
     verdict: str
     busy: str | None
+    runtime: str = TORCH
+    threads: int | None = None
+    exported: Mapping[str, Any] | None = None
+
+    @property
+    def where(self) -> str:
+        """At which batch size it was timed, and in which runtime if not in PyTorch."""
+        return f"batch {self.batch}" if self.runtime == TORCH else f"batch {self.batch} in {self.runtime}"
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON."""
@@ -138,7 +150,17 @@ class Latency:
             network=Times(**record["network"]),
             baseline=Times(**record["baseline"]),
             ratio=Ratio(**record["ratio"]),
+            **{key: record[key] for key in ("runtime", "threads", "exported") if key in record},
         )
+
+
+class Untimed(NamedTuple):
+    """A runtime in which a candidate has no time, and why; `is_first` says whether the budget's time would be this."""
+
+    runtime: str
+    batch: int
+    error: str
+    is_first: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +178,13 @@ class Costs:
     layers: tuple[LayerCosts, ...]
     uncounted: tuple[LeftOut, ...] = ()
     latency: tuple[Latency, ...] = ()
+    untimed: tuple[Untimed, ...] = ()
     accuracy: float | None = None
+
+    @property
+    def first_latency(self) -> Latency | None:
+        """The times of which a budget speaks: at the first batch size in the first runtime."""
+        return None if any(each.is_first for each in self.untimed) else next(iter(self.latency), None)
 
     @property
     def complete(self) -> bool:
@@ -193,6 +221,7 @@ class Costs:
             "uncounted": [operation.to_dict() for operation in self.uncounted],
             "accuracy": self.accuracy,
             "latency": [timed.to_dict() for timed in self.latency] or None,
+            "untimed": [each._asdict() for each in self.untimed],
             "layers": [layer.to_dict() for layer in self.layers],
         }
 
@@ -208,6 +237,7 @@ class Costs:
             layers=tuple(map(LayerCosts.from_dict, record["layers"])),
             uncounted=tuple(map(LeftOut.from_dict, record["uncounted"])),
             latency=tuple(map(Latency.from_dict, record["latency"] or ())),
+            untimed=tuple(Untimed(**each) for each in record.get("untimed", ())),
             accuracy=record["accuracy"],
         )
 

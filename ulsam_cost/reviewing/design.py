@@ -1,20 +1,21 @@
 """A design file: candidates beside a baseline, and the budget that they have to keep; every error names its line."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.errors import CostError, UnknownNameError
+from ulsam_cost.measuring.runtimes.registry import TORCH, require_runtime
 from ulsam_cost.plain_text import visible_line
 from ulsam_cost.reviewing.budget import LATENCY, UNITS, Budget, parse_limit
 from ulsam_cost.reviewing.toml_file import Keys, TomlFile, read_toml
 
 KEYS = ("title", "baseline", "input", "conventions", "budget", "measure", "candidate")
 CANDIDATE_KEYS = ("name", "model", "input", "budget", "accuracy")
-MEASURE_KEYS = ("device", "batch", "repeats")
+MEASURE_KEYS = ("device", "batch", "repeats", "runtime", "threads")
 DEFAULT_CONVENTIONS = ("macs",)
 
 
@@ -32,11 +33,16 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is measured: on which device, at which batch sizes, how often, None for as often as precision needs."""
+    """What is measured: on which device, at which batch sizes, how often, in which runtimes, with how many threads.
+
+    `repeats` None is as often as precision needs, `threads` None as many as PyTorch takes.
+    """
 
     device: str
     batches: tuple[int, ...]
     repeats: int | None
+    runtimes: tuple[str, ...] = (TORCH,)
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +119,23 @@ def read_design(path: Path, *, keep_going: bool = False) -> Design:
     )
 
 
+def with_runtimes(design: Design, runtimes: tuple[str, ...] | None, threads: int | None) -> Design:
+    """The design, measured in these runtimes, with so many threads; None leaves what it says.
+
+    Raises:
+        CostError: for a design that has no table [measure].
+    """
+    wish = design.wish
+    if runtimes is None and threads is None:
+        return design
+    if wish is None:
+        raise design.file.error((), "nothing is measured, in no runtime: add a table [measure]")
+    for runtime in runtimes or ():
+        require_runtime(runtime)
+    wish = replace(wish, runtimes=runtimes or wish.runtimes, threads=threads or wish.threads)
+    return replace(design, wish=wish)
+
+
 class _Table:
     """A table of the file, whose values are taken by key and checked."""
 
@@ -185,10 +208,34 @@ def _wish(root: _Table) -> Wish | None:
         return None
     table.require_known(MEASURE_KEYS)
     device = table.text("device") if "device" in table.data else "auto"
-    repeats = table.sizes("repeats", 1) if "repeats" in table.data else (None,)
-    if len(repeats) > 1:
-        raise table.error("repeats", f"repeats = {list(repeats)}: one number is accepted")
-    return Wish(device=device, batches=table.sizes("batch", 1), repeats=repeats[0])
+    return Wish(
+        device=device,
+        batches=table.sizes("batch", 1),
+        repeats=_one_size(table, "repeats"),
+        runtimes=_runtimes(table),
+        threads=_one_size(table, "threads"),
+    )
+
+
+def _runtimes(table: _Table) -> tuple[str, ...]:
+    names = tuple(dict.fromkeys(table.words("runtime", (TORCH,))))
+    if not names:
+        raise table.error("runtime", "runtime = []: a name or a list of names is accepted")
+    try:
+        for name in names:
+            require_runtime(name)
+    except CostError as error:
+        raise table.error("runtime", str(error)) from error
+    return names
+
+
+def _one_size(table: _Table, key: str) -> int | None:
+    if key not in table.data:
+        return None
+    found = table.sizes(key, 1)
+    if len(found) > 1:
+        raise table.error(key, f"{key} = {list(found)}: one number is accepted")
+    return found[0]
 
 
 def _conventions(root: _Table) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ def findings(review: Review) -> tuple[str, ...]:
         *_cheapest_sentences(review),
         *_time_sentences(review),
         *_busy_sentences(review),
+        *_untimed_sentences(review),
         _uncounted_sentence(review),
         *(f"{failure.name} could not be reviewed: {failure.error}." for failure in review.failures),
     )
@@ -45,11 +46,12 @@ def verdict_sentence(review: Review) -> str:
 def broken_sentence(each: Reviewed, judgement: Judgement) -> str:
     """By how much a limit is broken, and which layer adds most."""
     if judgement.metric == LATENCY:
-        first = each.costs.latency[0]
+        first = each.costs.first_latency
+        assert first is not None
         low, high = format_ms(first.network.low_ms), format_ms(first.network.high_ms)
         return (
-            f"{each.name} takes {format_ms(first.network.median_ms)} ms [{low}, {high}] on {first.device} at batch "
-            f"{first.batch}: the whole interval is over {format_ms(judgement.limit)} ms."
+            f"{each.name} takes {format_ms(first.network.median_ms)} ms [{low}, {high}] on {first.device} at "
+            f"{first.where}: the whole interval is over {format_ms(judgement.limit)} ms."
         )
     value, limit = int(judgement.value or 0), int(judgement.limit)
     least = "at least " if each.costs.left_out(judgement.metric) else ""
@@ -72,7 +74,7 @@ def _where(each: Reviewed, metric: str, limit: int) -> str:
 
 def _undecided(each: Reviewed) -> Iterable[Judgement]:
     """The limits of which it is not known whether they are kept; a busy machine has a sentence of its own."""
-    is_busy = any(timed.busy for timed in each.costs.latency[:1])
+    is_busy = (first := each.costs.first_latency) is not None and first.busy
     undecided = (judgement for judgement in each.judgements if judgement.verdict is Verdict.UNDECIDED)
     return (judgement for judgement in undecided if judgement.metric != LATENCY or not is_busy)
 
@@ -111,7 +113,7 @@ def _time_sentences(review: Review) -> list[str]:
 def ratio_words(timed: Latency) -> str:
     """A ratio of times with its interval and where it was measured."""
     ratio = format_ratio(timed.ratio.median, timed.ratio.low, timed.ratio.high)
-    return f"{ratio} times the baseline's on {timed.device} at batch {timed.batch}"
+    return f"{ratio} times the baseline's on {timed.device} at {timed.where}"
 
 
 def _busy_sentences(review: Review) -> list[str]:
@@ -119,9 +121,17 @@ def _busy_sentences(review: Review) -> list[str]:
     busy = [(name, timed) for name, timed in times if timed.busy]
     if not busy:
         return []
-    which = row_of_names([f"{name} at batch {timed.batch}" for name, timed in busy])
+    which = row_of_names([f"{name} at {timed.where}" for name, timed in busy])
     which = "any time" if len(busy) == len(times) else f"the time of {which}"
     return [f"There is no verdict on {which}, because the machine was busy: {busy[0][1].busy}. Measure again."]
+
+
+def _untimed_sentences(review: Review) -> list[str]:
+    return [
+        f"{each.name} has no time at batch {row.batch} in {row.runtime}: {row.error}."
+        for each in review.candidates
+        for row in each.costs.untimed
+    ]
 
 
 def _uncounted_sentence(review: Review) -> str:

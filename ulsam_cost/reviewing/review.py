@@ -13,7 +13,7 @@ from ulsam_cost.counting.loading import load_to_count
 from ulsam_cost.counting.severity import Shapes
 from ulsam_cost.errors import CostError
 from ulsam_cost.reviewing.budget import Budget, Judgement, Verdict, judge_budget, verdict_of
-from ulsam_cost.reviewing.costs import Costs, Latency, Numbers, costs_of
+from ulsam_cost.reviewing.costs import Costs, Latency, Numbers, Untimed, costs_of
 from ulsam_cost.reviewing.design import Candidate, Design, Failure
 from ulsam_cost.reviewing.differences import LayerDifference, layer_differences
 from ulsam_cost.units import at_least, difference
@@ -29,9 +29,13 @@ class Reviewed:
     baseline: Costs
     budget: Budget
 
-    def timed(self, latency: tuple[Latency, ...]) -> "Reviewed":
-        """The candidate with its times."""
-        return replace(self, costs=replace(self.costs, latency=latency))
+    def timed(self, latency: tuple[Latency, ...], untimed: tuple[Untimed, ...] = ()) -> "Reviewed":
+        """The candidate with its times, and where it has none."""
+        return replace(self, costs=replace(self.costs, latency=latency, untimed=untimed))
+
+    def timed_as(self, other: Costs) -> "Reviewed":
+        """The candidate with the times of others' costs."""
+        return self.timed(other.latency, other.untimed)
 
     @property
     def name(self) -> str:
@@ -173,7 +177,7 @@ def measure_design(review: Review, design: Design, *, progress: Callable[[float]
 
             candidate = by_name[each.name]
             with _in_its_line(design, candidate):
-                measured.append(each.timed(stopwatch.times(candidate, heard)))
+                measured.append(each.timed(*stopwatch.times(candidate, heard)))
     return replace(review, candidates=tuple(measured), machine=stopwatch.machine)
 
 

@@ -1,16 +1,20 @@
-"""Candidates timed in turn with the baseline, each on inputs of its own."""
+"""Candidates timed in turn with the baseline, each on inputs of its own, in each runtime."""
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
+from ulsam_cost.errors import CostError
 from ulsam_cost.measuring.device import machine_state
 from ulsam_cost.measuring.memory import require_memory_for
 from ulsam_cost.measuring.rounds import make_effort
-from ulsam_cost.measuring.runner import make_setting
+from ulsam_cost.measuring.runner import Setting, make_setting
+from ulsam_cost.measuring.runtimes.measured import measure_models
+from ulsam_cost.measuring.runtimes.registry import TORCH
 from ulsam_cost.measuring.samples import Timing
 from ulsam_cost.measuring.sweep import MeasuredModel, measured_model
-from ulsam_cost.measuring.timing import PairTiming, measure_in_turn
-from ulsam_cost.reviewing.costs import Latency, Ratio, Times
+from ulsam_cost.measuring.timing import PairTiming
+from ulsam_cost.reviewing.costs import Latency, Ratio, Times, Untimed
 from ulsam_cost.reviewing.design import Candidate, Wish
 
 
@@ -18,39 +22,57 @@ class Stopwatch:
     """What times candidates as a design wishes, and the machine on which it does."""
 
     def __init__(self, wish: Wish, baseline: Candidate) -> None:
-        self._batches = wish.batches
-        self._setting, self._effort = make_setting(device=wish.device), make_effort(repeats=wish.repeats)
+        device = "cpu" if wish.device == "auto" and set(wish.runtimes) != {TORCH} else wish.device
+        settings = [make_setting(device=device, runtime=each, threads=wish.threads) for each in wish.runtimes]
+        self._places = list(product(settings, wish.batches))
+        self._effort = make_effort(repeats=wish.repeats)
         self._baseline = _measured(baseline)
         self._plain = self._baseline.build()
-        self.machine: dict[str, Any] = machine_state(self._setting.device) | {"allocator": self._setting.allocator}
+        first = settings[0]
+        state = {"threads": first.threads_used, "allocator": first.allocator}
+        self.machine: dict[str, Any] = machine_state(first.device) | state
 
-    def times(self, candidate: Candidate, progress: Callable[[float], None]) -> tuple[Latency, ...]:
-        """The times of a candidate, at each batch size.
+    def times(
+        self, candidate: Candidate, progress: Callable[[float], None]
+    ) -> tuple[tuple[Latency, ...], tuple[Untimed, ...]]:
+        """The times of a candidate, in each runtime at each batch size, and where there are none.
 
         Raises:
-            CostError: for a model that cannot be timed, or does not fit into the memory.
+            CostError: for a model that PyTorch cannot time, or that does not fit into the memory.
         """
         subject = _measured(candidate)
         model = subject.build()
-        found = []
-        for place, batch in enumerate(self._batches):
-            for one, made in ((self._plain, self._baseline), (model, subject)):
-                require_memory_for(one, made.inputs(batch, "meta"), self._setting)
+        found: list[Latency] = []
+        untimed: list[Untimed] = []
+        for place, (setting, batch) in enumerate(self._places):
 
             def heard(share: float, place: int = place) -> None:
-                progress((place + share) / len(self._batches))
+                progress((place + share) / len(self._places))
 
-            timed = measure_in_turn(
-                self._plain,
-                model,
-                subject.inputs(batch, "cpu"),
-                baseline_inputs=self._baseline.inputs(batch, "cpu"),
-                setting=self._setting,
-                effort=self._effort,
-                progress=heard,
-            )
-            found.append(_latency(timed))
-        return tuple(found)
+            try:
+                found.append(self._time(subject, model, setting, batch, heard))
+            except CostError as error:
+                if setting.in_torch:
+                    raise
+                untimed.append(Untimed(setting.runtime, batch, str(error), is_first=place == 0))
+        return tuple(found), tuple(untimed)
+
+    def _time(
+        self, subject: MeasuredModel, model: Any, setting: Setting, batch: int, progress: Callable[[float], None]
+    ) -> Latency:
+        for one, made in ((self._plain, self._baseline), (model, subject)):
+            require_memory_for(one, made.inputs(batch, "meta"), setting)
+        timed = measure_models(
+            self._plain,
+            model,
+            subject.inputs(batch, "cpu"),
+            baseline_inputs=self._baseline.inputs(batch, "cpu"),
+            setting=setting,
+            effort=self._effort,
+            progress=progress,
+        )
+        assert isinstance(timed, PairTiming)
+        return _latency(timed)
 
 
 def _measured(candidate: Candidate) -> MeasuredModel:
@@ -60,14 +82,13 @@ def _measured(candidate: Candidate) -> MeasuredModel:
 def _latency(timed: PairTiming) -> Latency:
     where = timed.setting.to_dict(batch=timed.batch, dtype=timed.dtype)
     return Latency(
-        device=where["device"],
-        batch=timed.batch,
-        dtype=where["dtype"],
+        **{key: where[key] for key in ("device", "batch", "dtype", "runtime", "threads")},
         network=_times(timed.network),
         baseline=_times(timed.baseline),
         ratio=Ratio(**timed.ratio.to_dict()),
         verdict=timed.verdict,
         busy=timed.busy,
+        exported=None if timed.exported is None else timed.exported.to_dict(),
     )
 
 

@@ -92,7 +92,7 @@ def _budget_panel(axis: Axes, review: Review, metric: str) -> None:
 
 def _value(each: Reviewed, metric: str) -> float:
     if metric == "latency":
-        return each.costs.latency[0].network.median_ms if each.costs.latency else 0.0
+        return each.costs.first_latency.network.median_ms if each.costs.first_latency else 0.0
     return each.costs.number(metric)
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from ulsam_cost.conventions import CONVENTIONS
 from ulsam_cost.cost import path_at
+from ulsam_cost.measuring.runtimes.registry import TORCH
 from ulsam_cost.report.formats import (
     Column,
     Table,
@@ -36,9 +37,9 @@ def candidates_table(review: Review, metrics: Sequence[str] = tuple(HEADINGS)) -
     for metric in metrics:
         heading = HEADINGS[metric]
         columns += [number(metric, heading), number(f"{metric}_pct", f"{heading}\nto baseline", signed_pct)]
-    if timed_rows(review):
-        batch = timed_rows(review)[0][1].batch
-        columns.append(ratio("ratio", f"time\nbatch {batch}"))
+    first = next((each.costs.first_latency for each in review.candidates if each.costs.first_latency), None)
+    if first:
+        columns.append(ratio("ratio", "time\n" + first.where.replace(" in ", "\n")))
     if any(record["accuracy"] is not None for record in records):
         columns.append(number("accuracy", "accuracy\n(given)", known(lambda value: f"{value:g}")))
     columns.append(words("verdict", "verdict"))
@@ -62,8 +63,8 @@ def _record(costs: Costs, each: Reviewed | None) -> dict[str, Any]:
         record[metric] = at_least(costs.number(metric), unless=not costs.left_out(metric))
         change, base = (each.delta(metric), each.baseline.number(metric)) if each else (None, 0)
         record[f"{metric}_pct"] = 100 * change / base if change is not None and base else None
-    if costs.latency and not costs.latency[0].busy:
-        record["ratio"] = costs.latency[0].ratio.median
+    if costs.first_latency and not costs.first_latency.busy:
+        record["ratio"] = costs.first_latency.ratio.median
     return record
 
 
@@ -199,7 +200,7 @@ def spots(review: Review) -> dict[str, list[Spot]]:
         if timed.busy or not each.costs.complete or not review.baseline.complete:
             continue
         panel = found.setdefault(
-            f"time over the baseline's, batch {timed.batch}",
+            f"time over the baseline's, {timed.where}",
             [Spot("baseline", review.baseline.totals.macs, 1.0, None, None, True)],
         )
         panel.append(Spot(each.name, each.costs.totals.macs, *timed.ratio, less_is_better=True))
@@ -221,6 +222,7 @@ def times_table(review: Review) -> Table:
     records = [
         {
             "name": each.name,
+            "runtime": timed.runtime,
             "batch": timed.batch,
             "baseline_ms": timed.baseline.median_ms,
             "median_ms": timed.network.median_ms,
@@ -235,8 +237,9 @@ def times_table(review: Review) -> Table:
         }
         for each, timed in timed_rows(review)
     ]
-    columns = (
+    columns: tuple[Column, ...] = (
         words("name", "candidate"),
+        words("runtime", "runtime"),
         number("batch", "batch"),
         milliseconds("baseline_ms", "baseline, ms"),
         milliseconds("median_ms", "median, ms"),
@@ -249,6 +252,8 @@ def times_table(review: Review) -> Table:
         ratio("ratio_high", "ratio to"),
         words("said", "than the baseline"),
     )
+    if {record["runtime"] for record in records} <= {TORCH}:
+        columns = tuple(column for column in columns if column.key != "runtime")
     return Table(columns=columns, records=records)
 
 
