@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         "--runtime",
         "runtimes",
         type=Listed(click.STRING),
-        help="What runs the models, instead of what the design says: one or more of torch,onnxruntime.",
+        help="What runs the models, one or more runtimes as of `measure`, instead of what the design says.",
     ),
     click.option("--threads", type=POSITIVE, help="Threads of every runtime, instead of what the design says."),
     format_option,
