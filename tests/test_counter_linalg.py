@@ -160,6 +160,36 @@ def test_forming_q_costs_as_much_again():
     assert complete - factor == pytest.approx(square, abs=2 * m * n)
 
 
+@pytest.mark.parametrize("driver", [None, "gelsy", "gels"])
+@pytest.mark.parametrize(("m", "n", "columns"), [(64, 48, 3), (48, 64, 3), (20, 20, 7)])
+def test_least_squares_take_reflectors_and_a_substitution(m, n, columns, driver):
+    model = Call(lambda a, b: linalg.lstsq(a, b, driver=driver).solution)
+    count = count_both_ways(model, (zeros(2, m, n), zeros(2, m, columns)))
+    tall, wide = max(m, n), min(m, n)
+    applied = sum(2 * (tall - k) for k in range(wide)) * columns
+    substituted = sum(range(wide)) * columns
+    factored = uc.count(Call(lambda a: linalg.qr(a, mode="r")), zeros(tall, wide)).macs
+    assert count.macs == 2 * (factored + applied + substituted)
+    assert count.uncounted == ()
+
+
+def test_least_squares_by_singular_values():
+    m, n, columns = 6, 4, 3
+    model = Call(lambda a, b: linalg.lstsq(a, b, driver="gelsd").solution)
+    [op] = count_both_ways(model, (zeros(m, n), zeros(m, columns))).cost.of_kind(uc.OpKind.SOLVE)
+    decomposed = 6 * m * n**2 + 20 * n**3
+    assert op.operations == decomposed + 2 * (n * m * columns) + n * columns + 2 * (n * n * columns)
+
+
+@pytest.mark.parametrize("driver", ["gelsy", "gels", "gelsd", "gelss"])
+@pytest.mark.parametrize(("left", "right"), [((2, 6, 4), (2, 6, 3)), ((4, 6), (4, 3)), ((2, 6, 4), (2, 6))])
+def test_least_squares_give_without_values_what_they_give_of_full_rank(left, right, driver):
+    real = linalg.lstsq(torch.eye(*left[-2:]).expand(left), torch.ones(right), driver=driver)
+    model = Call(lambda a, b: linalg.lstsq(a, b, driver=driver))
+    found = uc.count(model, (torch.empty(left, device="meta"), torch.empty(right, device="meta"))).outputs
+    assert found == tuple(tuple(tensor.shape) for tensor in real)
+
+
 @pytest.mark.parametrize(
     ("function", "shape", "operations"),
     [

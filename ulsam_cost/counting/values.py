@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ulsam_cost.counting.known import MOST_CONSTANT, MOST_KNOWN
+from ulsam_cost.counting.meta_kernels import LEAST_SQUARES
 from ulsam_cost.counting.meta_tensors import META, MetaTensors
 from ulsam_cost.counting.rules import VIEWS, Rule
 from ulsam_cost.tensors import mapped, tensors_of
@@ -38,7 +39,7 @@ def traits_of(operator: Any) -> Traits:
     return Traits(
         is_random=torch.Tag.nondeterministic_seeded in tags,
         writes=schema_of(operator).is_mutable,
-        asks=asks or operator.overloadpacket in SHAPED,
+        asks=operator.overloadpacket in SHAPED or (asks and operator.overloadpacket not in LEAST_SQUARES),
     )
 
 

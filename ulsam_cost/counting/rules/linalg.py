@@ -7,6 +7,9 @@ the result of a multiplication, so that the MACs are the additions; `strict` cou
 Decompositions that iterate (singular values, eigenvalues) have no exact count: theirs are the leading terms in
 Golub and Van Loan, "Matrix Computations", 4th edition (2013), sections 7.5.6, 8.3.3 and figure 8.6.1, of which one half
 are MACs. They are estimates.
+
+Least squares are counted at full rank, without the norms by which `gelsy` chooses its columns. A matrix exponential has
+no rule: how many products it takes depends on the norm of the matrix.
 """
 
 from collections.abc import Callable
@@ -193,6 +196,23 @@ def _apply_q(a: Tensor, tau: Tensor, other: Tensor, left: bool = True, *_: Any) 
     return q_applied(*_sizes(other), tau.shape[-1], left=left)
 
 
+def least_squares(m: int, n: int, columns: int) -> Work:
+    """GELS: the taller of the matrix and its transpose is factored, its Q applied, its R solved with."""
+    tall, wide = max(m, n), min(m, n)
+    solved = qr_factor(tall, wide).then(q_applied(tall, columns, wide, left=True))
+    return solved.then(triangular_solved(wide, columns))
+
+
+def _least_squares(a: Tensor, b: Tensor, rcond: Any = None, *, driver: str | None = None) -> Work:
+    m, n = _sizes(a)
+    columns = 1 if b.dim() < a.dim() else b.shape[-1]
+    if driver in ("gelsd", "gelss"):  # x = V S^-1 U^T b
+        k = min(m, n)
+        products = columns * k * (m + n)
+        return singular_values(m, n, vectors=True).then(Work(products + columns * k, products))
+    return least_squares(m, n, columns)
+
+
 def _inverse(a: Tensor, **_: Any) -> Work:
     n = a.shape[-1]
     return lu_factor(n, n).then(lu_inverted(n))
@@ -241,6 +261,7 @@ for names, work_of in (
     ("linalg_inv_ex", _inverse),
     ("_linalg_det _linalg_slogdet", _determinant),
     ("linalg_qr", _qr),
+    ("linalg_lstsq", _least_squares),
     ("geqrf", lambda a: qr_factor(*_sizes(a))),
     ("linalg_householder_product", lambda a, tau: q_formed(*_sizes(a), tau.shape[-1])),
     ("ormqr", _apply_q),
