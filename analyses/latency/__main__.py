@@ -9,15 +9,12 @@ network in its fastest row. Needs torch, pandas, matplotlib, click, tabulate and
 else.
 """
 
-import json
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # a checkout that is not installed
@@ -29,10 +26,9 @@ from torch.nn import functional as F
 
 from analyses.latency.page import device_slug, latency_files
 from analyses.latency.regimes import slowdowns
+from analyses.latency.tasks import Task, is_wanting, key_of, resumed, save_record, take
 from analyses.latency.timers import compare_timers, timer_of
-from ulsam_cost.cli.options import progress_bar
 from ulsam_cost.counting.count import count
-from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import REGISTERED, get_mechanism
 from ulsam_cost.formulas.attention.ulsam import STYLES
 from ulsam_cost.formulas.networks import NetworkSpec, network_cost, network_layers, network_spec
@@ -47,17 +43,15 @@ from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.nn.attention.ulsam import ULSAM
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.published import published_cells
-from ulsam_cost.report.files import write_file, write_files
-from ulsam_cost.report.formats import to_json
+from ulsam_cost.report.files import write_files
 
 CHANNELS, SIZE = 512, 14
 GROUPS, BATCHES, OWN_GROUPS = (1, 4, 8, 16), (1, 64), (1, 4, 16)
 LAYERED = {"mv1": "8:1,9:1,11", "mv2": "13,14,16,17"}
 DTYPE = "float32"
 SAMPLING_SHARE = 0.5  # of a task's time; building, warming up and compiling take the rest
-MOST_SECONDS, FEWEST_SECONDS = 20.0, 0.02
-WIDEST_INTERVAL = 0.1
-FEWEST_RUNS = 6  # give a median an interval of 95 %
+MOST_SECONDS = 20.0
+SAME = ("name", "torch", "threads", "allocator")  # of the machine, where a record is taken up
 CPU_BATCH_WEIGHT, COMPILE_WEIGHT = 12.0, 15.0
 
 
@@ -87,20 +81,6 @@ class Copy(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[n, m, h, w] -> [n, m, h, w]."""
         return x.clone()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """One measurement: what it is of, its share of the time, and how to make it."""
-
-    facts: dict[str, Any]
-    run: Callable[[Effort], dict[str, Any]]
-    weight: float = 1.0
-
-    @property
-    def key(self) -> str:
-        """What tells it from the others."""
-        return json.dumps(self.facts, sort_keys=True)
 
 
 class Study:
@@ -249,63 +229,28 @@ def add_macs(facts: dict[str, Any]) -> dict[str, Any]:
 
 def measure_all(tasks: list[Task], record: dict[str, Any], seconds: float, save: Callable[[], None]) -> None:
     """Measure the tasks that the record does not have yet, or not well, sharing out the seconds that are left."""
-    deadline = perf_counter() + seconds
-    places = {json.dumps(row["facts"], sort_keys=True): index for index, row in enumerate(record["rows"])}
-    kept = _kept(record["rows"])
-    todo = [task for task in tasks if task.key not in kept]
-    weight = sum(task.weight for task in todo)
-    click.echo(f"{len(todo)} of {len(tasks)} measurements to take", err=True)
-    with progress_bar("Measuring") as progress:
-        for index, task in enumerate(todo):
-            left = deadline - perf_counter()
-            if left <= 0:
-                break
-            allowed = SAMPLING_SHARE * left * task.weight / weight
-            weight -= task.weight
-            effort = Effort(max_seconds=min(max(allowed, FEWEST_SECONDS), MOST_SECONDS), fewest=FEWEST_RUNS)
-            row: dict[str, Any] = {"facts": task.facts, **add_macs(task.facts)}
-            try:
-                row |= task.run(effort)
-            except CostError as error:
-                row["error"] = str(error)
-            place = places.get(task.key, len(record["rows"]))
-            record["rows"][place : place + 1] = [row]
-            save()
-            progress((index + 1) / len(todo))
+    take(
+        tasks,
+        record,
+        seconds,
+        save,
+        kept=_kept(record["rows"]),
+        known=add_macs,
+        share=SAMPLING_SHARE,
+        most_seconds=MOST_SECONDS,
+    )
 
 
 def _kept(rows: list[dict[str, Any]]) -> set[str]:
     """The keys of the rows that are not measured again."""
     slowed = slowdowns(rows)
     return {
-        json.dumps(row["facts"], sort_keys=True)
-        for row, factor in zip(rows, slowed, strict=True)
-        if factor is None and not _is_wanting(row)
+        key_of(row["facts"]) for row, factor in zip(rows, slowed, strict=True) if factor is None and not is_wanting(row)
     }
-
-
-def _is_wanting(row: dict[str, Any]) -> bool:
-    """Whether a row failed, the machine was busy, or its ratio is known no better than to a tenth."""
-    timed = row.get("latency") or row
-    if "error" in row or timed.get("busy"):
-        return True
-    paired = timed.get("ratio")
-    return paired is not None and paired["high"] - paired["low"] > WIDEST_INTERVAL
 
 
 def _empty_record(machine: dict[str, Any]) -> dict[str, Any]:
     return {"machine": machine, "dtype": DTYPE, "rows": [], "tasks": 0}
-
-
-def _resumed(path: Path, machine: dict[str, Any]) -> dict[str, Any]:
-    """The record that stands, if it is of this device and this PyTorch; else an empty one."""
-    empty = _empty_record(machine)
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        same = all(found["machine"].get(key) == machine[key] for key in ("name", "torch", "threads", "allocator"))
-    except (OSError, ValueError, KeyError):
-        return empty
-    return found if same else empty
 
 
 @click.command()
@@ -322,7 +267,8 @@ def main(device: str, minutes: float, out: Path, fresh: bool, only: str | None, 
     name = device_slug(place.type, machine := machine_state(place))
     path = out / f"latency_{name}.json"
     machine["allocator"] = make_setting(device=place).allocator
-    record = _empty_record(machine) if fresh else _resumed(path, machine)
+    empty = _empty_record(machine)
+    record = empty if fresh else resumed(path, empty, SAME)
     if fresh:
         device_roof(place, torch.float32, recalibrate=True)
     tasks = list(Study(place).tasks())
@@ -333,7 +279,7 @@ def main(device: str, minutes: float, out: Path, fresh: bool, only: str | None, 
         for task in tasks
         if (sections is None or task.facts["section"] in sections) and batch in (None, task.facts.get("batch"))
     ]
-    save = partial(_save, path, record)
+    save = partial(save_record, path, record)
     try:
         measure_all(chosen, record, 60 * minutes, save)
     except KeyboardInterrupt:
@@ -343,10 +289,6 @@ def main(device: str, minutes: float, out: Path, fresh: bool, only: str | None, 
         save()
         write_files(out, latency_files(record, name))
         click.echo(f"{len(record['rows'])} of {len(tasks)} measurements in {path}", err=True)
-
-
-def _save(path: Path, record: dict[str, Any]) -> None:
-    write_file(path, to_json(record).encode())
 
 
 if __name__ == "__main__":

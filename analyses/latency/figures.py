@@ -10,29 +10,30 @@ from ulsam_cost.report.figures.style import CHANGED, PLAIN, STYLE, mechanism_col
 
 
 def savings_figure(points: Sequence[Mapping[str, Any]], title: str) -> bytes:
-    """FLOPs saved against time saved, a point a placement with the interval of its ratio, a panel a batch.
+    """FLOPs saved against time saved, a point a placement with the interval of its ratio, and its panels side by side.
 
-    A point has `batch`, `network`, `macs_pct`, `time_pct`, `time_low_pct` and `time_high_pct`: changes in per cent.
+    A point has `panel`, the title of its own, `network`, and `macs_pct`, `time_pct`, `time_low_pct` and
+    `time_high_pct`: changes in per cent.
     """
-    batches = sorted({point["batch"] for point in points})
+    panels = list(dict.fromkeys(point["panel"] for point in points))
     networks = list(dict.fromkeys(point["network"] for point in points))
     markers = dict(zip(networks, "os^Dv*P", strict=False))
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(
-            1, len(batches), figsize=(6 * len(batches), 4.5), layout="constrained", squeeze=False
+            1, len(panels), figsize=(max(4 * len(panels), 6), 4.5), sharey=True, layout="constrained", squeeze=False
         )
-        for axis, batch in zip(axes[0], batches, strict=True):
+        for axis, panel in zip(axes[0], panels, strict=True):
             for network in networks:
-                own = [point for point in points if point["batch"] == batch and point["network"] == network]
+                own = [point for point in points if point["panel"] == panel and point["network"] == network]
                 _savings(axis, own, markers.get(network, "o"), network)
             axis.axline((0, 0), slope=1, color=PLAIN, linestyle="--", linewidth=1, label="time follows FLOPs")
             axis.axhline(0, color="black", linewidth=0.6)
             axis.axvline(0, color="black", linewidth=0.6)
             axis.set_xlabel("change of FLOPs, %")
-            axis.set_ylabel("change of time, %")
-            axis.set_title(f"batch {batch}")
+            axis.set_title(panel)
             axis.grid(alpha=0.3)
             axis.set_axisbelow(True)
+        axes[0][0].set_ylabel("change of time, %")
         axes[0][0].legend(fontsize=8)
         set_heading(figure, title)
         return to_png(figure)

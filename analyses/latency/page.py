@@ -107,7 +107,7 @@ def _point(row: Row) -> dict[str, Any]:
     paired = row["latency"]["ratio"]
     return {
         "network": f"{row['network']} x{row['width']:g}",
-        "batch": row["batch"],
+        "panel": f"batch {row['batch']}",
         "macs_pct": row["macs_pct"],
         "time_pct": 100 * (paired["median"] - 1),
         "time_low_pct": 100 * (paired["low"] - 1),

@@ -16,10 +16,9 @@ from ulsam_cost.measuring.device import DTYPES, INT8, dtype_name
 from ulsam_cost.measuring.rounds import Effort, Progress
 from ulsam_cost.measuring.runner import Setting
 from ulsam_cost.measuring.runtimes.calibration import Calibration
-from ulsam_cost.measuring.runtimes.exported import Agreement, Exported
+from ulsam_cost.measuring.runtimes.exported import Agreement, Exported, ExportedModel
 from ulsam_cost.measuring.runtimes.files import BASELINE, NETWORK
 from ulsam_cost.measuring.runtimes.registry import get_runtime, require_installed, version_of
-from ulsam_cost.measuring.runtimes.runtime import Runtime
 from ulsam_cost.measuring.runtimes.work import ModelFiles, Work
 from ulsam_cost.measuring.samples import Timing
 from ulsam_cost.measuring.timing import (
@@ -93,14 +92,27 @@ class Exports:
         runtime: the name of one that is not PyTorch.
         dtype: a number format that it has.
         calibration: what int8 is calibrated with; None draws random data.
+        measures_memory: whether a process is started for the peak memory of each model.
 
     Raises:
-        CostError: for a runtime that is not installed.
+        CostError: for a runtime that is not installed, and for a number format that it does not have.
     """
 
-    def __init__(self, folder: Path, runtime: str, dtype: str, calibration: Calibration | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        runtime: str,
+        dtype: str,
+        *,
+        calibration: Calibration | None = None,
+        measures_memory: bool = True,
+    ) -> None:
         self._runtime, self._dtype, self._calibration = get_runtime(runtime), dtype, calibration
         require_installed(self._runtime)
+        if dtype not in self._runtime.dtypes:
+            accepted = ", ".join(self._runtime.dtypes)
+            raise CostError(f"{self._runtime.title} has no {dtype} on this device: {accepted} are accepted")
+        self._measures_memory = measures_memory
         self._work = Work(folder, self._runtime, {"runtime": runtime, "dtype": dtype})
         self._files: dict[str, ModelFiles] = {}
         self._batches: dict[str, int] = {}
@@ -130,7 +142,7 @@ class Exports:
                 version=version_of(self._runtime),
                 settings=heard.settings,
                 calibration=self._calibrated_with,
-                **{name: files.with_agreement(heard.agreements[name]) for name, files in self._files.items()},
+                **{name: self._model(name, heard.agreements[name]) for name in self._files},
             )
             timed = ModelTiming(
                 setting=setting,
@@ -152,28 +164,28 @@ class Exports:
             raise InterruptedMeasurement(result()) from None
         return result()
 
+    def _model(self, name: str, agreement: Agreement) -> ExportedModel:
+        files = self._files[name]
+        return ExportedModel(
+            file_bytes=files.file_bytes,
+            resident_bytes=files.resident_bytes if self._measures_memory else None,
+            macs=files.macs,
+            counted_macs=files.counted_macs,
+            agreement=agreement,
+        )
+
 
 def _measure_exported(
     models: Mapping[str, tuple[nn.Module, Any]], setting: Setting, effort: Effort, progress: Progress
 ) -> ModelTiming | PairTiming:
-    runtime = get_runtime(setting.runtime)
-    require_installed(runtime)
-    dtype = _dtype(runtime, setting.dtype, *models[NETWORK])
+    dtype = dtype_name(setting.dtype or _own_dtype(*models[NETWORK]))
     with TemporaryDirectory(prefix="ulsam-cost-", ignore_cleanup_errors=True) as name:
-        exports = Exports(Path(name), runtime.name, dtype, setting.calibration)
+        exports = Exports(Path(name), setting.runtime, dtype, calibration=setting.calibration)
         for each, pair in models.items():
             exports.add(each, *pair)
         return exports.measure(setting, effort, progress)
 
 
-def _dtype(runtime: Runtime, asked: torch.dtype | None, model: nn.Module, inputs: Any) -> str:
-    """The number format that is asked for, or else the model's own.
-
-    Raises:
-        CostError: if the runtime does not have it.
-    """
+def _own_dtype(model: nn.Module, inputs: Any) -> torch.dtype:
     floats = (each for each in (*model.parameters(), *tensors_of(inputs)) if each.is_floating_point())
-    dtype = dtype_name(asked or next((each.dtype for each in floats), torch.float32))
-    if dtype not in runtime.dtypes:
-        raise CostError(f"{runtime.title} has no {dtype} on this device: {', '.join(runtime.dtypes)} are accepted")
-    return dtype
+    return next((each.dtype for each in floats), torch.float32)

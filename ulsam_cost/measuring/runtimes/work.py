@@ -18,7 +18,6 @@ from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError, first_line
 from ulsam_cost.measuring.runner import Setting, prepare
 from ulsam_cost.measuring.runtimes.calibration import Calibration, random_calibration
-from ulsam_cost.measuring.runtimes.exported import Agreement, ExportedModel
 from ulsam_cost.measuring.runtimes.files import ModelFolder
 from ulsam_cost.measuring.runtimes.process import messages_of
 from ulsam_cost.measuring.runtimes.runtime import Runtime
@@ -80,29 +79,26 @@ class ModelFiles:
     name: str
     counted_macs: int | None
 
-    def with_agreement(self, agreement: Agreement) -> ExportedModel:
-        """All that is known, and how far the outputs were from PyTorch's."""
-        return ExportedModel(
-            file_bytes=self._place.file_bytes,
-            resident_bytes=self._resident_bytes,
-            macs=self._macs,
-            counted_macs=self.counted_macs,
-            agreement=agreement,
-        )
+    @property
+    def file_bytes(self) -> int:
+        """Their size."""
+        return self._place.file_bytes
+
+    @cached_property
+    def macs(self) -> int | None:
+        """The multiply-accumulates of their graph; None where they are not known."""
+        return self.work.runtime.macs(self._place.files)
+
+    @cached_property
+    def resident_bytes(self) -> int | None:
+        """The peak memory of a process that loads them and runs them once, over what it had before."""
+        [message] = self.work.messages(task="memory", models=[self.name], threads=1)
+        found: int | None = message["resident_bytes"]
+        return found
 
     @property
     def _place(self) -> ModelFolder:
         return ModelFolder(self.work.folder / self.name)
-
-    @cached_property
-    def _macs(self) -> int | None:
-        return self.work.runtime.macs(self._place.files)
-
-    @cached_property
-    def _resident_bytes(self) -> int | None:
-        [message] = self.work.messages(task="memory", models=[self.name], threads=1)
-        found: int | None = message["resident_bytes"]
-        return found
 
 
 def _arrays(*values: Any) -> list[Any]:

@@ -16,13 +16,14 @@ from ulsam_cost.report.document.model import Grid, Link, Page, Paragraph, Sectio
 from ulsam_cost.report.figures import costs as cost_figures
 from ulsam_cost.report.figures import style
 from ulsam_cost.report.formats import Table, milliseconds, number, ratio, signed_pct, words
+from ulsam_cost.report.site import runtimes, study
 from ulsam_cost.report.site.catalogue import catalogue_page, catalogue_pictures
 from ulsam_cost.report.site.field import field_page, field_pictures, field_table
 from ulsam_cost.report.site.findings import cells_table, claims_table, source_title
 from ulsam_cost.report.site.networks import conventions_page, layers_pictures, networks_page
 from ulsam_cost.report.site.opening import opening_page, opening_pictures
 from ulsam_cost.report.site.papers import paper_page
-from ulsam_cost.report.site.study import WRITTEN_BY, MechanismTimes, mechanism_times, slower_placements
+from ulsam_cost.report.site.study import MechanismTimes, mechanism_times
 from ulsam_cost.report.site.table1 import OVERHEADS, table1_page
 from ulsam_cost.report.site.times import published_pictures, published_times_page
 
@@ -30,8 +31,9 @@ HTML_PAGE = "index.html"
 # The pages of timings differ from run to run: they are written, and not compared.
 MEASURED_PAGES = ("measured.md", "measured.html")
 # What other programs write into the same folder: their pages are linked where they stand.
-OTHERS = ("counters*", "latency_*")
+OTHERS = ("counters*", "latency_*", "runtimes_*")
 TIMED_RECORDS = "latency_*.json"
+RUNTIME_RECORDS = "runtimes_*.json"
 KINDS = (".md", ".png", ".html")
 _MEASURED = Link("Measured: what the placements do to the time on one device", MEASURED_PAGES[0])
 Found = TypeVar("Found")
@@ -84,12 +86,16 @@ def _others(folder: Path) -> tuple[Link, ...]:
 
 
 def timed_findings(folder: Path) -> tuple[Text, ...]:
-    """What the study of the placements' times found, on each device whose record stands in the folder.
+    """What the studies of the placements' times found, on each device whose record stands in the folder.
 
     Raises:
         CostError: for a file of that name that is no such record.
     """
-    return _of_records(folder, slower_placements)
+    found: Sequence[Text] = (
+        *_of_records(folder, TIMED_RECORDS, study.slower_placements, study.WRITTEN_BY),
+        *_of_records(folder, RUNTIME_RECORDS, runtimes.runtime_findings, runtimes.WRITTEN_BY),
+    )
+    return tuple(found)
 
 
 def mechanism_timings(folder: Path) -> tuple[MechanismTimes, ...]:
@@ -98,16 +104,18 @@ def mechanism_timings(folder: Path) -> tuple[MechanismTimes, ...]:
     Raises:
         CostError: for a file of that name that is no such record.
     """
-    return _of_records(folder, mechanism_times)
+    return _of_records(folder, TIMED_RECORDS, mechanism_times, study.WRITTEN_BY)
 
 
-def _of_records(folder: Path, read: Callable[[Any, str], Found | None]) -> tuple[Found, ...]:
+def _of_records(
+    folder: Path, pattern: str, read: Callable[[Any, str], Found | None], written_by: str
+) -> tuple[Found, ...]:
     found = []
-    for path in sorted(folder.glob(TIMED_RECORDS)):
+    for path in sorted(folder.glob(pattern)):
         try:
             found.append(read(json.loads(path.read_text(encoding="utf-8")), f"{path.stem}.md"))
         except (ValueError, KeyError, TypeError):
-            raise CostError(f"{path} is not a record of {WRITTEN_BY}: run it again, or move the file away") from None
+            raise CostError(f"{path} is not a record of {written_by}: run it again, or move the file away") from None
     return tuple(each for each in found if each is not None)
 
 

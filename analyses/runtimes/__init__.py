@@ -1,0 +1,1 @@
+"""Networks and mechanisms in the runtimes in which they are deployed."""
