@@ -91,11 +91,9 @@ def timed_findings(folder: Path) -> tuple[Text, ...]:
     Raises:
         CostError: for a file of that name that is no such record.
     """
-    found: Sequence[Text] = (
-        *_of_records(folder, TIMED_RECORDS, study.slower_placements, study.WRITTEN_BY),
-        *_of_records(folder, RUNTIME_RECORDS, runtimes.runtime_findings, runtimes.WRITTEN_BY),
-    )
-    return tuple(found)
+    in_torch: tuple[Text, ...] = _of_records(folder, TIMED_RECORDS, study.slower_placements, study.WRITTEN_BY)
+    elsewhere: tuple[Text, ...] = _of_records(folder, RUNTIME_RECORDS, runtimes.runtime_findings, runtimes.WRITTEN_BY)
+    return in_torch + elsewhere
 
 
 def mechanism_timings(folder: Path) -> tuple[MechanismTimes, ...]:
