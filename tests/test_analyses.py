@@ -34,7 +34,7 @@ def run(folder, *command):
 
 def test_no_study_is_left_out():
     there = {path.name for path in ANALYSES.iterdir() if path.suffix == ".py" or (path / "__main__.py").is_file()}
-    assert there == {*STUDIES, RECORDER, NEEDS_TIMM, "latency"}
+    assert there == {*STUDIES, RECORDER, NEEDS_TIMM, "latency", "runtimes"}
 
 
 @pytest.mark.parametrize("study", ["doorbell.py", "mobilenets.py", "table1.py", "your_paper.py"])
@@ -62,3 +62,8 @@ def test_other_counters_are_recorded_and_say_what_the_record_holds(tmp_path):
 def test_the_device_study_writes_its_page(tmp_path):
     run(tmp_path, "-m", "analyses.latency", "--device", "cpu", "--minutes", "0", "--out", tmp_path)
     assert (tmp_path / "latency_cpu.md").is_file()
+
+
+def test_the_study_of_the_runtimes_starts(tmp_path):
+    run(tmp_path, "-m", "analyses.runtimes", "--minutes", "0", "--out", tmp_path)
+    assert (tmp_path / "runtimes_cpu.md").is_file()

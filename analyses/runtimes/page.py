@@ -121,9 +121,8 @@ def _placements(rows: Sequence[Row], pictures: Mapping[str, bytes]) -> list[Bloc
         number("runs", "pairs"),
     )
     caption = "Change of FLOPs and of time against the plain network; bars are 95 % intervals of the paired ratio."
-    found = [headline(rows, wanted) for wanted in HEADLINES]
-    blocks: list[Block] = [Bullets(tuple(filter(None, found)))] if any(found) else []
-    blocks += [*_pictures(pictures, "savings", caption), Bullets(tuple(_verdicts(rows)))]
+    found = [said for wanted in HEADLINES if (said := headline(rows, wanted))]
+    blocks: list[Block] = [Bullets((*found, *_verdicts(rows))), *_pictures(pictures, "savings", caption)]
     for (title, dtype, threads), group in grouped(rows, "title", "dtype", "threads").items():
         records = [
             {

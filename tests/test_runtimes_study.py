@@ -1,0 +1,189 @@
+"""`analyses/runtimes`: what it measures, that it exports a model once, and what its page says."""
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from analyses.latency import tasks
+from analyses.runtimes import __main__ as study
+from analyses.runtimes.__main__ import Study
+from analyses.runtimes.page import runtime_files
+from ulsam_cost.audit.evidence import run_audit
+from ulsam_cost.errors import CostError
+from ulsam_cost.formulas.attention import REGISTERED
+from ulsam_cost.measuring.rounds import Effort
+from ulsam_cost.report.site.build import report_files, timed_findings
+
+RUNTIMES = {
+    "torch": {"title": "PyTorch", "version": "2"},
+    "onnxruntime": {"title": "ONNX Runtime", "version": "1"},
+}
+PLACED = {"section": "placement", "network": "mv2", "width": 1.0, "positions": "13,14,16,17", "groups": 4}
+EFFORT = Effort(repeats=3)
+
+
+def times(median):
+    return {"median_ms": median, "p10_ms": median, "p90_ms": median, "low_ms": median, "high_ms": median, "runs": 9}
+
+
+def row(facts, *, runtime="torch", dtype="float32", threads=1, ratio=0.9, verdict="faster", macs=None):
+    where = {"runtime": runtime, "dtype": dtype, "threads": threads}
+    model = {
+        "file_bytes": 3 * 2**20,
+        "resident_bytes": None,
+        "macs": 290_000_000,
+        "counted_macs": 300_000_000,
+        "agreement": {"difference": 1e-6, "tolerance": 1e-4, "note": None},
+    }
+    latency = {
+        "network": times(10 * ratio),
+        "baseline": times(10.0),
+        "ratio": {"median": ratio, "low": ratio - 0.01, "high": ratio + 0.01},
+        "verdict": verdict,
+        "busy": None,
+        "exported": None if runtime == "torch" else {"network": model, "baseline": model},
+    }
+    return {"facts": facts | where, "macs_pct": macs, "latency": latency}
+
+
+def mechanism(name, runtime, ms):
+    facts = {"section": "mechanism", "mechanism": name}
+    made = row(facts, runtime=runtime)
+    made["latency"] |= {"network": times(ms), "baseline": None, "ratio": None, "verdict": None}
+    return made
+
+
+def record(*rows):
+    machine = {"name": "Toaster", "device": "cpu", "load": 0.0}
+    return {"machine": machine, "runtimes": RUNTIMES, "rows": list(rows), "tasks": 7}
+
+
+def test_every_placement_and_every_mechanism_everywhere(tmp_path):
+    facts = [task.facts for task in Study(tmp_path, list(RUNTIMES), (1, 2)).tasks()]
+    placements = len(study.published_placements())
+    float_rows = 2 * 2 * (3 * placements + len(REGISTERED))  # runtimes, threads, subspaces
+    int8_rows = 1 * 2 * (3 * placements + len(REGISTERED))  # PyTorch's eager mode has none
+    assert len(facts) == len({tasks.key_of(each) for each in facts}) == float_rows + int8_rows
+    first = next(each for each in facts if each["section"] == "placement")
+    assert study.add_macs(first)["macs_pct"] < 0
+
+
+def test_a_model_is_exported_once_and_what_fails_is_not_tried_again(tmp_path, monkeypatch):
+    added, measured = [], []
+
+    class Exports:
+        def __init__(self, folder, runtime, dtype, *, measures_memory):
+            assert not measures_memory
+
+        def add(self, name, model, inputs):
+            added.append(name)
+            if isinstance(model, study.nn.Identity):
+                raise CostError("no such operator")
+
+        def measure(self, setting, effort, progress):
+            measured.append(setting.threads)
+            raise CostError("enough")
+
+    monkeypatch.setattr(study, "Exports", Exports)
+    made = {"ulsam": study.nn.Identity(), "se": study.nn.ReLU()}
+    monkeypatch.setattr(Study, "_built", lambda self, model: (made.get(model, study.nn.ReLU()), torch.ones(1)))
+    everything = list(Study(tmp_path, ["onnxruntime"], (1, 2)).tasks())
+    for name, said in (("ulsam", "no such operator"), ("se", "enough")):
+        for task in everything:
+            if task.facts.get("mechanism") == name and task.facts["dtype"] == "float32":
+                with pytest.raises(CostError, match=said):
+                    task.run(EFFORT)
+    assert (added, measured) == (["network", "network"], [1, 2])
+    placed = [task for task in everything if task.facts.get("network") == "mv2"][:4]
+    for task in placed:  # two placements of one network, each in one thread and in two
+        with pytest.raises(CostError, match="enough"):
+            task.run(EFFORT)
+    assert len({(task.facts["network"], task.facts["width"]) for task in placed}) == 1
+    assert added[2:] == ["baseline", "network", "network"]
+
+
+def test_it_measures_what_it_exports(tmp_path):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    everything = Study(tmp_path, list(RUNTIMES), (1,)).tasks()
+    own = [task for task in everything if task.facts.get("mechanism") == "se" and task.facts["dtype"] == "float32"]
+    taken = record()
+    kept = {"kept": set(), "known": lambda facts: {}, "share": 0.1, "most_seconds": 0.05}
+    tasks.take(own, taken, 60, lambda: None, **kept)
+    assert [each["latency"]["runtime"] for each in taken["rows"]] == ["torch", "onnxruntime"]
+    model = taken["rows"][1]["latency"]["exported"]["network"]
+    assert model["macs"] == model["counted_macs"] == 2 * 512 * (512 // 16)
+    assert model["resident_bytes"] is None
+    text = runtime_files(taken)["runtimes_cpu.md"].decode()
+    assert "PyTorch, float32, ms | ONNX Runtime, float32, ms" in text
+
+
+def test_the_page_says_where_time_is_saved():
+    files = runtime_files(
+        record(
+            row(PLACED, macs=-25.34, ratio=0.99, verdict="no difference shown"),
+            row(PLACED, macs=-25.34, ratio=0.8, runtime="onnxruntime"),
+            row(PLACED, macs=-25.34, ratio=0.7, runtime="onnxruntime", threads=2),
+            row(PLACED, macs=-25.34, ratio=0.6, runtime="onnxruntime", dtype="int8"),
+            mechanism("se", "torch", 0.125),
+            mechanism("se", "onnxruntime", 0.25),
+            {"facts": PLACED | {"runtime": "onnxruntime", "dtype": "int8"}, "error": "no kernel"},
+            {
+                "facts": {
+                    "section": "mechanism",
+                    "mechanism": "bam",
+                    "runtime": "torch",
+                    "dtype": "int8",
+                    "threads": 1,
+                },
+                "error": "none",
+            },
+        )
+    )
+    text = files["runtimes_cpu.md"].decode()
+    sentence = "-25.34% MACs, takes these times the plain network's time, in 1 thread: "
+    assert sentence + "0.990 \\[0.980, 1.000\\] in PyTorch, 0.800 \\[0.790, 0.810\\] in ONNX Runtime." in text
+    assert "ONNX Runtime, int8, 1 thread: of 1 placements that save MACs: 1 faster." in text
+    assert "6 of 7 measurements" in text
+    assert "mv2 x1 at 13,14,16,17, g = 4: ONNX Runtime, int8: no kernel" in text
+    assert "bam: PyTorch, int8: none" in text
+    assert "| se        |" in text
+    assert "290,000,000 |  300,000,000" in text
+    pictures = {"savings_float32_1", "savings_float32_2", "savings_int8_1", "mechanisms_1"}
+    assert set(files) == {"runtimes_cpu.md", *(f"runtimes_cpu_{name}.png" for name in pictures)}
+
+
+def test_the_first_page_of_the_report_tells_it(tmp_path):
+    told = record(row(PLACED, macs=-25.34, ratio=0.8, runtime="onnxruntime"))
+    (tmp_path / "runtimes_cpu.json").write_text(json.dumps(told), encoding="utf-8")
+    (tmp_path / "runtimes_cpu.md").write_text("# Time where networks are deployed\n", encoding="utf-8")
+    [finding] = timed_findings(tmp_path)
+    assert "0.800 [0.790, 0.810] in ONNX Runtime" in str(finding)
+    page = report_files(tmp_path, run_audit())["README.md"].decode()
+    assert "in ONNX Runtime. ([measured](runtimes_cpu.md))." in page
+    (tmp_path / "runtimes_cpu.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(CostError, match=r"is not a record of python -m analyses.runtimes: run it again"):
+        timed_findings(tmp_path)
+
+
+def test_a_record_of_other_versions_is_not_taken_up(tmp_path, monkeypatch):
+    machine = study.machine_state(study.CPU)
+    monkeypatch.setattr(study, "machine_state", lambda device: machine)
+    monkeypatch.setattr(study, "installed_runtimes", lambda: RUNTIMES)
+    path = tmp_path / "runtimes_cpu.json"
+    path.write_text(json.dumps(record(row(PLACED, macs=-25.34)) | {"machine": machine}), encoding="utf-8")
+    command = ["--minutes", "0", "--out", str(tmp_path)]
+    assert CliRunner().invoke(study.main, command).exit_code == 0
+    assert len(json.loads(path.read_text(encoding="utf-8"))["rows"]) == 1
+    newer = RUNTIMES | {"onnxruntime": {"title": "ONNX Runtime", "version": "2"}}
+    monkeypatch.setattr(study, "installed_runtimes", lambda: newer)
+    assert CliRunner().invoke(study.main, command).exit_code == 0
+    assert json.loads(path.read_text(encoding="utf-8"))["rows"] == []
+
+
+def test_what_is_installed_is_named_with_its_version():
+    found = study.installed_runtimes()
+    assert found["torch"] == {"title": "PyTorch", "version": torch.__version__}
+    assert set(found) <= {"torch", *study.RUNTIMES}
