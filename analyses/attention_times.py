@@ -1,6 +1,6 @@
-"""What attention takes of the speed of timm's networks: times that timm publishes, beside counts of the same networks.
+"""How much attention slows timm's networks down: times that timm publishes, and counted costs of the same networks.
 
-It writes the two files of the package that the report's page rests on: `timm_times.csv`, copied from timm's published
+It writes the two files behind the report's page of published times: `timm_times.csv`, copied from timm's published
 tables (results/benchmark-infer-*.csv of its repository), and `timm_counts.csv`, counted here on the meta device, both
 for the networks of `timm_pairs.csv`. timm and torchvision must be installed; the package itself needs neither.
 

@@ -1,4 +1,4 @@
-"""How long counting takes, beside the other counters: medians of runs in turn, in one process.
+"""How long counting takes, compared with other counters: medians of runs in turn, in one process.
 
     python analyses/counters.py
 
@@ -191,22 +191,23 @@ def page(times: list[dict[str, Any]], grown: list[dict[str, Any]], start: dict[s
     tools = (words("network", "network"), words("tool", "tool"), number("ms", "ms", two_digits))
     faster = number("times", "times ours", two_digits)
     depths = (number("layers", "layers"), number("operations", "operations"), number("ms", "ms", two_digits))
-    each = number("us", "us an operation", two_digits)
+    each = number("us", "us per operation", two_digits)
     return "\n\n".join(
         (
             "# How long counting takes",
             f"Written by `analyses/counters.py` with torch {torch.__version__}, Python {platform.python_version()}, "
-            "one thread: medians of runs in turn, in one process. A tool on CPU runs the network; one on meta runs its "
-            "shapes; peers are run on a copy of the model, whose making is in their time.",
+            "one thread. Times are medians of runs in turn, in one process. A tool on CPU computes the network; one on "
+            "meta propagates shapes alone. fvcore and thop run on a copy of the model, and their times include making "
+            "that copy.",
             "## Three networks at 224 x 224",
             render(Table(columns=(*tools, faster), records=times), "markdown"),
             "## A fresh process",
-            f"The first count of MobileNetV2, imports aside, takes {start['ms']:.1f} ms.",
+            f"The first count of MobileNetV2, without imports, takes {start['ms']:.1f} ms.",
             "## Residual networks of 50 to 1,000 layers",
             render(Table(columns=(*depths, each), records=grown), "markdown"),
             "## A transformer of 70 billion parameters",
-            f"{big['params']:,} parameters and {big['macs']:,} MACs (the hand count) on {LENGTH:,} tokens: counted in "
-            f"{big['ms']:,.0f} ms, in a process that holds {big['MiB']:,.0f} MiB at most, PyTorch included.",
+            f"{big['params']:,} parameters and {big['macs']:,} MACs (equal to the count by hand) on {LENGTH:,} tokens, "
+            f"counted in {big['ms']:,.0f} ms. The process holds at most {big['MiB']:,.0f} MiB, including PyTorch.",
         )
     )
 

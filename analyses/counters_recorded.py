@@ -1,8 +1,8 @@
-"""Record what the tools that only the `dev` extra installs say of everything in this project's registries.
+"""Record what the tools of the `dev` extra report for every network and mechanism of this project.
 
     python analyses/counters_recorded.py
 
-writes `ulsam_cost/published/counters.json`, which the tests hold the conventions against.
+writes `ulsam_cost/published/counters.json`, with which the tests compare the conventions.
 """
 
 import json

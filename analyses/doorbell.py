@@ -1,6 +1,6 @@
-"""What does a gate of one's own cost beside known ones, in the same places of one's own network?
+"""What does a custom gate cost, compared with known mechanisms in the same places of a network?
 
-The network, the gate and the budget are those of examples/doorbell. Run it as it is: python analyses/doorbell.py
+The network, the gate and the budget are those of examples/doorbell. To run it: python analyses/doorbell.py
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
-"""What does ULSAM save in a MobileNet, and is the count to be believed?
+"""What does ULSAM save in a MobileNet, and can the count be trusted?
 
 Every placement of the paper's Tables 7 and 8: derived from closed forms, and counted from the real network,
-operation by operation. Run it as it is: python analyses/mobilenets.py
+operation by operation. To run it: python analyses/mobilenets.py
 """
 
 import torch

@@ -1,7 +1,7 @@
-"""How much do the overheads of attention modules depend on the map? Table 1 of the ULSAM paper, on four maps.
+"""How much do the costs of attention modules depend on the map? The modules of the ULSAM paper's Table 1, on four maps.
 
-The paper compares six modules at one place, 512 x 14 x 14. Here the printed formulas and the real modules
-stand side by side at the four stages of a MobileNet. Run it as it is: python analyses/table1.py
+The paper compares six modules on one map, 512 x 14 x 14. This script compares the exact costs of the same modules on
+the maps of four stages of a MobileNet. To run it: python analyses/table1.py
 """
 
 from tabulate import tabulate

@@ -1,8 +1,8 @@
-"""Do the costs in a table hold? Anyone's printed numbers, checked against real networks.
+"""Are the costs in a table right? Printed numbers of your choice, checked against real networks.
 
-`mobilenet_cells.csv` holds numbers that papers and a model zoo print, each with the MODEL that it is about: a
-network of this project with its options, or FILE.py:NAME of your own. The same check runs from the command line:
-ulsam-cost crosscheck --cells analyses/mobilenet_cells.csv. Run it as it is: python analyses/your_paper.py
+`mobilenet_cells.csv` holds numbers that papers and a model zoo print, each with its MODEL: a network of this project
+with its options, or your own FILE.py:NAME. The same check runs from the command line: ulsam-cost crosscheck --cells
+analyses/mobilenet_cells.csv. To run it: python analyses/your_paper.py
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ CELLS = Path(__file__).with_name("mobilenet_cells.csv")
 
 
 def main() -> None:
-    """Print a verdict a cell, and the counting rule by which the number comes out."""
+    """Print the verdict on each cell, and the counting rule that gives the number."""
     rows = []
     for finding in uc.check_cells(CELLS):
         cell, computed = finding.subject, finding.computed

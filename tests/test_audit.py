@@ -108,10 +108,10 @@ def test_the_rule_of_the_dca_paper_is_found_without_being_told(monkeypatch):
     rules = solve.solve([spec_cost(cell_spec(c)) for c in cells], [parse_printed(c.printed + "G") for c in cells])
     plainest = rules[0]
     assert plainest.words.split(", ") == [
-        "1 a MAC of modules",
-        "2 an element of batch norms",
-        "1 an element of activation modules but sigmoids",
-        "1 an element that pooling modules read",
+        "1 per MAC of modules",
+        "batch norm 2 per element",
+        "activation modules except sigmoid 1 per element",
+        "pooling modules 1 per element read",
     ]
     # GE-MobileNetV2 repeats the number of the row of GE-Mnas1_0: no rule gives it
     missed = [c.model for c, verdict in zip(cells, plainest.verdicts, strict=True) if verdict is None]
@@ -122,7 +122,7 @@ def test_units_are_part_of_the_rule():
     """What ECA-Net prints for ResNets: parameters over 1024 ** 2, and thop's count of July 2019 over 1024 ** 3."""
     resnet50, resnet101 = network_cost("resnet50"), network_cost("resnet101")
     (rule,) = solve.solve([resnet50, resnet101], [parse_printed("24.37M"), parse_printed("42.49M")])
-    assert (rule.words, rule.units, rule.numbers) == ("1 a parameter", "M=2^20", (25_557_032, 44_549_160))
+    assert (rule.words, rule.units, rule.numbers) == ("1 per parameter", "M=2^20", (25_557_032, 44_549_160))
     plainest, *_ = solve.solve([resnet50], [parse_printed("3.86G")])
     assert plainest.units == "G=2^30"
     assert plainest.convention == "thop_2019_06"

@@ -281,7 +281,7 @@ def test_values_on_the_command_line(run, values, macs):
     result = run("looks.py:looks", "--input", f"2x4:int64={values}", "--format", "json")
     record = json.loads(result.stdout)
     assert (record["macs"], result.exit_code) == (macs, 0)
-    assert "Tensor.__contains__ looks at them" in record["inputs_read"]
+    assert "Tensor.__contains__ reads them" in record["inputs_read"]
 
 
 @pytest.mark.parametrize(

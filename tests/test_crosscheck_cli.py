@@ -119,10 +119,10 @@ def test_explain_tells_the_story_of_a_cell():
 
 def test_explain_says_what_the_prefix_stands_for():
     output = run("explain", "--model", "resnet50", "--printed", "24.37M").stdout
-    assert output.startswith("1 rule gives 24.37M; the plainest:\n* 1 a parameter; M=2^20\n")
+    assert output.startswith("1 rule gives 24.37M; the simplest:\n* 1 per parameter; M=2^20\n")
     for printed, units in (("24.37M", "M=2^20"), ("24.37Mi", ""), ("25557032", "")):
         (rule,) = json.loads(run("explain", "--model", "resnet50", "--printed", printed, "--format", "json").stdout)
-        assert (rule["rule"], rule["units"], rule["verdicts"]) == ("1 a parameter", units, ["match"])
+        assert (rule["rule"], rule["units"], rule["verdicts"]) == ("1 per parameter", units, ["match"])
 
 
 def test_explain_finds_the_rule_of_anybodys_number():

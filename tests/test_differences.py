@@ -355,7 +355,7 @@ def run(*args):
 
 def test_the_command_says_what_differs_by_module_and_the_sum():
     lines = run("mv2", "mv2 --positions 13,14:1").stdout.splitlines()
-    at = lines.index("B mv2 --positions 13,14:1, less A mv2, by module:")
+    at = lines.index("B mv2 --positions 13,14:1 minus A mv2, by module:")
     said = [line.split() for line in lines[at + 4 : at + 8]]
     # the convolutions and norms of a block of 96 channels, widened to 576
     params = 96 * 576 + 576 * 9 + 576 * 96 + 2 * (576 + 576 + 96)
@@ -369,10 +369,12 @@ def test_many_differences_are_cut_in_the_terminal_and_nowhere_else():
     texts = ("mv1", "mv1 --width 0.5")
     lines = run(*texts).stdout.splitlines()
     assert max(map(len, lines)) <= 100
-    assert any("others, each with less" in line for line in lines)
-    assert any(line.startswith("Without a difference in these: 28 changed (features.0.2 ReLU, ") for line in lines)
+    assert any("others with smaller differences" in line for line in lines)
+    assert any(
+        line.startswith("Changes that leave these costs as they are: 28 changed (features.0.2 ReLU, ") for line in lines
+    )
     markdown = run(*texts, "--format", "markdown").stdout
-    assert "others, each with less" not in markdown
+    assert "others with smaller differences" not in markdown
     assert markdown.count("| changed") > 50
 
 
@@ -400,7 +402,7 @@ def test_models_of_files(tmp_path):
     )
     said = " ".join(run(f"{file}:net", f"{file}:wide").stdout.split())
     assert f"changed 0 Conv2d +{8 * 27 + 8} +{16 * 8 * 27:,} +{16 * 8}" in said
-    assert "Without a difference in these: 1 changed (1 ReLU)" in said
+    assert "Changes that leave these costs as they are: 1 changed (1 ReLU)" in said
 
 
 @pytest.mark.parametrize("models", ["mv1", nn.Sequential(nn.Linear(4, 4))])

@@ -80,7 +80,7 @@ def test_the_workflow_checks_and_says_what_changed(copy, shell):
     status, said = shell(step["run"])
     assert (status, said) == (
         0,
-        "**What the doorbell camera ships with: unchanged, and nothing is over the budget.**\n",
+        "**What the doorbell camera ships with: unchanged, and nothing is over budget.**\n",
     )
     widen_the_network(copy)
     status, said = shell(step["run"])

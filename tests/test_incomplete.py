@@ -408,7 +408,7 @@ def test_the_report_warns_of_an_incomplete_network_before_its_tables(monkeypatch
         evidence.network_cost.cache_clear()
     warning = "The count of MobileNetV1 is incomplete (1 operation without a rule): its counted MACs are lower bounds."
     assert opening.index(warning) < opening.index("![")
-    assert "are equal to the last digit in 0 of the" in opening
+    assert "are exactly equal in 0 of the" in opening
     assert "Accuracy and cost" not in opening  # no network is counted whole
     assert networks.index(warning) < networks.index("| ")
     assert conventions.index(warning) < conventions.index("| ")
@@ -431,11 +431,11 @@ def test_explain_judges_no_incomplete_number(models):
     assert (result.exit_code, result.stdout) == (2, "")
     assert "the count is incomplete (2 operations without a rule)" in result.stderr
     result = run("explain", "--model", f"{models}:ticks", "--printed", "96")
-    assert result.stdout.startswith("2 rules give 96; the plainest:\n* macs: 1 a MAC")
+    assert result.stdout.startswith("2 rules give 96; the simplest:\n* macs: 1 per MAC")
     assert "only rules that count nothing but products are tried" in result.stderr
     assert "fvcore" in run("explain", "--model", f"{models}:whole", "--printed", "96").stdout
     # 96 MACs and the 24 elements of a bias: a rule gives it where all is counted
-    assert "1 a bias" in run("explain", "--model", f"{models}:whole", "--printed", "120").stdout
+    assert "biases 1 per element" in run("explain", "--model", f"{models}:whole", "--printed", "120").stdout
     assert run("explain", "--model", f"{models}:ticks", "--printed", "120").stdout.startswith("No known convention")
 
 

@@ -103,7 +103,7 @@ def test_the_record_grows_task_by_task(small, tmp_path):
     small.measure_all(tasks, record, 60, lambda: saved.append(len(record["rows"])))
     assert saved == [1, 2, 3, 4, 5, 6, 7, 8]
     files = small.latency_files(record, "here")
-    assert b"ULSAM against a loop" in files["latency_here.md"]
+    assert b"ULSAM compared with a loop" in files["latency_here.md"]
     assert b"8 of 8 measurements" in files["latency_here.md"]
 
 

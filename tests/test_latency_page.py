@@ -30,7 +30,7 @@ def page(*rows):
 def test_what_was_faster_than_its_estimate_is_named():
     text = page(mechanism("se", 1.5, 1.0), mechanism("sk", 0.8, 1.0), mechanism("gc", 1.0, 1.0))
     assert "It is not a lower bound" in text
-    assert "Faster than their estimate here: sk at batch 64 (0.80)." in text
+    assert "On this page, these are faster than their estimate: sk at batch 64 (0.80)." in text
     assert "measured / roofline" in text
 
 

@@ -124,7 +124,7 @@ def test_the_formats_show_the_same_numbers():
     for style in ("table", "markdown", "latex"):
         shown = run(*args, "--format", style).stdout
         assert all(f"{row['macs']:,}" in shown for row in rows)
-    assert "sk: over the plain convolution in whose place it stands" in run(*args).stdout
+    assert "sk: what is added to the plain convolution that it replaces" in run(*args).stdout
     assert "over the plain" not in run("--m", 64).stdout
 
 

@@ -373,7 +373,7 @@ def test_labels_stay_text(opened):
     assert column(browser, "ulsam-table-1", "model")[0] == LABEL
     click_heading(browser, "ulsam-table-1", "model")  # what is sorted is set into the page anew
     assert LABEL in column(browser, "ulsam-table-1", "model")
-    assert browser.title == "What the papers' costs are, checked"
+    assert browser.title == "The papers' costs, checked"
     assert browser.execute_script("return document.querySelectorAll('main script, main b').length") == 0
 
 

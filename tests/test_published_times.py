@@ -80,7 +80,7 @@ def test_no_published_number_stands_without_saying_so():
     assert times.NOT_OURS in page.picture.caption
     text = markdown(page).decode()
     assert "9,713.54" in text
-    assert "## Images a second, published, not measured here" in text
+    assert "## Images per second, published, not measured here" in text
 
 
 def test_the_catalogue_has_every_mechanism_on_both_maps():

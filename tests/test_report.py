@@ -266,13 +266,13 @@ def test_no_cell_of_the_tables_is_left_out(written):
         found |= {(source, title.lower()): count for title, count in rows.items()}
     assert {key: found.get(key) for key in wanted} == wanted
     every = table_rows((written / "every_number.md").read_text(encoding="utf-8"))
-    assert every == {"Cells": 350, "Costs of the field": 211, "Claims": 66}
+    assert every == {"Cells": 350, "Costs printed in repositories": 211, "Claims": 66}
 
 
 def test_no_claim_of_the_texts_is_left_out(written):
     for source, claims in Counter(row["source"] for row in printed("claims.csv")).items():
         rows = table_rows((written / f"{source}.md").read_text(encoding="utf-8"))
-        assert rows["Numbers of the text"] == claims
+        assert rows["Numbers in the text"] == claims
 
 
 def test_the_opening_has_every_explanation(written):

@@ -172,7 +172,7 @@ def test_no_names_under_a_roofline_cover_others_and_a_long_title_is_broken(figur
 
 def test_axes_are_in_thousands_millions_and_billions(figures):
     opening_pictures(run_audit())
-    agreement = [text for text, _ in words_of(figures["Printed costs against computed ones"])]
+    agreement = [text for text, _ in words_of(figures["Printed and computed costs"])]
     assert {"1K", "100K", "10M", "1G", "10G", "0.1"} <= {*agreement}
     layers = {"1": {"macs": 5_400_000_000, "params": 12}, "2": {"macs": 1_000_000, "params": 1_150}}
     layers_figure({"plain": layers}, {"plain": PLAIN}, "layers")

@@ -59,7 +59,7 @@ def test_differences_by_layer_add_up(tmp_path):
 def test_sentences_say_what_was_found(tmp_path):
     said = reviewed(write(tmp_path))["findings"]
     assert said[0] == "1 of 2 candidates keeps the budget: slim. gated breaks it."
-    assert said[1] == "gated has 71,744 MACs, 14 (+0.02%) over 71,730; 1.1 adds most, +32."
+    assert said[1] == "gated has 71,744 MACs, 14 (+0.02%) over 71,730; 1.1 adds the most, +32."
     # 226 of 216 + 64 + 36 parameters
     assert said[2] == (
         "slim has the fewest MACs (50,712, -29.28%) and the fewest parameters (226, -28.48%), "
@@ -70,7 +70,7 @@ def test_sentences_say_what_was_found(tmp_path):
 
 def test_a_baseline_that_breaks_the_budget_is_named(tmp_path):
     said = reviewed(write(tmp_path, DESIGN.replace("71.73K", "60K")))["findings"]
-    assert said[1].endswith("over 60,000; the baseline has 71,712 already; 1.1 adds most, +32.")
+    assert said[1].endswith("over 60,000; the baseline alone has 71,712; 1.1 adds the most, +32.")
 
 
 def test_conventions_say_what_others_would_print_and_why(tmp_path):
@@ -90,7 +90,7 @@ def test_an_incomplete_count_is_no_verdict_below_the_limit(tmp_path):
     said = reviewed(write(tmp_path, design))["findings"]
     assert "unknown: no verdict" not in " ".join(said)
     assert "gated: no verdict on its MACs, because the count is incomplete: 1 operation without a rule." in said
-    assert "Operations without a rule, which no number holds: 1 in gated." in said
+    assert "Operations without a rule, which no number includes: 1 in gated." in said
     over = reviewed(write(tmp_path, DESIGN.replace("net.py:gated", "net.py:unknown")))["candidates"][0]["budget"][-1]
     assert (over["metric"], over["value"], over["verdict"]) == ("uncounted", 1, "over")
 

@@ -34,7 +34,7 @@ def test_what_did_not_change_passes_and_writes_nothing(design):
     before = {path: path.read_bytes() for path in design.parent.rglob("*") if path.is_file()}
     result = run(design, "--check")
     assert result.exit_code == 0
-    assert result.stdout == "A doorbell: unchanged, and nothing is over the budget.\n"
+    assert result.stdout == "A doorbell: unchanged, and nothing is over budget.\n"
     assert {path: path.read_bytes() for path in design.parent.rglob("*") if path.is_file()} == before
 
 
@@ -81,7 +81,7 @@ def test_a_broken_budget_fails_and_is_not_accepted_away(design):
     for option in ("--check", "--accept", "--check"):
         result = run(design, option)
         assert result.exit_code == 1
-        assert "gated has 71,744 MACs, 14 (+0.02%) over 71,730; 1.1 adds most, +32." in result.stdout
+        assert "gated has 71,744 MACs, 14 (+0.02%) over 71,730; 1.1 adds the most, +32." in result.stdout
     assert result.stdout.startswith("A doorbell: 1 over budget, 3 unchanged.")
 
 

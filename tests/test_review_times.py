@@ -87,7 +87,7 @@ def test_a_busy_machine_has_no_verdict_and_says_so(counted):
     assert said.count("busy") == 1
     rows = {record["name"]: record.get("ratio") for record in candidates_table(review).records}
     assert rows == {"baseline": None, "gated": None, "slim": 1.1}
-    assert [spot.name for spot in spots(review)["time over the baseline's, batch 1"]] == ["baseline", "slim"]
+    assert [spot.name for spot in spots(review)["time relative to the baseline, batch 1"]] == ["baseline", "slim"]
 
 
 def test_pictures_of_times_are_drawn(counted):

@@ -119,7 +119,7 @@ def test_what_the_command_shows_is_counted(net):
     assert all(row["counted"] for row in record["front"])
     shown = run("search", net, "--attention", "se", "--layers", "stem,layers.1", "--option", "reduction=2")
     assert "width" not in shown.stdout.splitlines()[3]
-    assert "The placements shown were built and counted: equal to the last digit." in shown.stdout
+    assert "The placements shown were also built and counted, with the same numbers." in shown.stdout
 
 
 def test_a_readers_mechanism_is_searched_in_a_network_of_the_project(net):

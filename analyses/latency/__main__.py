@@ -1,12 +1,11 @@
-"""Does what saves FLOPs save time? Every published placement of ULSAM, every mechanism, and ULSAM itself, timed.
+"""Do placements that save FLOPs save time? Times of every published placement of ULSAM, every mechanism, and ULSAM.
 
     python -m analyses.latency --minutes 8
 
-writes `latency_DEVICE.json`, after each measurement, and at the end `latency_DEVICE.md` with its pictures. A run
-that was stopped, or ran out of its minutes, is taken up where it ended. Measured again are rows taken on a busy
-machine, ratios known no better than to a tenth, and rows whose plain network took over a tenth longer than the same
-network in its fastest row. Needs torch, pandas, matplotlib, click, tabulate and psutil beside the checkout, nothing
-else.
+writes `latency_DEVICE.json` after each measurement, and `latency_DEVICE.md` with its pictures at the end. A run that
+was stopped, or ran out of its minutes, continues where it ended. Rows taken on a busy machine, ratios known no better
+than to a tenth, and rows whose plain network took over a tenth longer than in its fastest row are measured again.
+Apart from the checkout it needs only torch, pandas, matplotlib, click, tabulate and psutil.
 """
 
 import signal

@@ -43,16 +43,16 @@ def latency_files(record: Mapping[str, Any], name: str) -> dict[str, bytes]:
         Paragraph(f"{machine_sentence(record['machine'])}."),
         Paragraph(
             f"{len(measured)} of {record['tasks']} measurements, in {record['dtype']}. Network and plain network run "
-            "in turn; the ratio is the median of the pairs, with its 95 % interval. Where the interval holds 1, no "
-            "difference is shown. A time is that of one call on an idle device; graph is a CUDA graph, compile "
-            "torch.compile, compile-graph both. These numbers hold for the machine and the minutes in which they "
-            "were taken. On the CPU, memory that a run has freed is kept for the next one (allocator keep), as PyTorch "
-            "does on a CUDA device."
+            "in turn; the ratio is the median of the pairs, with its 95 % interval. If the interval contains 1, the "
+            "times do not differ significantly. A time is that of one call on an idle device. The mode graph is a CUDA "
+            "graph, compile is torch.compile, and compile-graph is both. The numbers hold for this machine, in its "
+            "state during the measurement. On the CPU, memory freed by one run is kept for the next one (allocator "
+            "keep), as PyTorch does on CUDA devices."
         ),
     )
     if busy := [row for row in measured if (row.get("latency") or row).get("busy")]:
-        sentence = f"{len(busy)} of these were taken on a busy machine, and allow no verdict: the next run of "
-        opening += (Paragraph(f"{sentence}{WRITTEN_BY} takes them again."),)
+        sentence = f"{len(busy)} of these were taken on a busy machine and have no verdict: the next run of "
+        opening += (Paragraph(f"{sentence}{WRITTEN_BY} measures them again."),)
     page = Page(f"latency_{name}.md", f"Measured on {record['machine']['name']}", opening, tuple(sections))
     return {page.file: markdown(page, WRITTEN_BY), **pictures}
 
@@ -64,12 +64,12 @@ def _rows(record: Mapping[str, Any]) -> list[Row]:
 
 
 _SECTIONS = {
-    "placement": "Does what saves FLOPs save time?",
+    "placement": "Do placements that save FLOPs save time?",
     "network": "The plain networks",
-    "layers": "Layer by layer, and the device's limit",
+    "layers": "Time by layer, and the roofline of the device",
     "mechanism": "Each mechanism on 512 x 14 x 14",
-    "ulsam": "ULSAM against a loop over its subspaces, and against a copy of its input",
-    "check": "These times beside another timer's",
+    "ulsam": "ULSAM compared with a loop over its subspaces, and with a copy of its input",
+    "check": "Comparison with another timer",
 }
 
 
@@ -120,7 +120,7 @@ def _of_name(pictures: Mapping[str, bytes], part: str, caption: str) -> list[Blo
 
 
 def _placements(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
-    caption = "Change of FLOPs and of time against the plain network; bars are 95 % intervals of the paired ratio."
+    caption = "Change of FLOPs and of time relative to the plain network; bars are 95 % intervals of the paired ratio."
     parts: list[Block] = [Bullets(tuple(_placement_findings(rows))), *_of_name(pictures, "savings", caption)]
     columns = (
         words("network", "network"),
@@ -162,9 +162,9 @@ def _slowed_rows(rows: Sequence[Row]) -> list[Block]:
     most = ", ".join(f"{name} up to {factor:.2f} times" for name, factor in which.items())
     return [
         Paragraph(
-            f"Slowed rows: {len(slowed)} of {len(rows)}. In these the plain network took over {100 * TOLERANCE:g} % "
-            f"longer than the same network in its fastest row ({most}): the machine was in a slower state. Their times "
-            "cannot be compared with those of other rows; their ratios compare networks that were slowed together. "
+            f"Slowed rows: {len(slowed)} of {len(rows)}. In these rows the plain network took over {100 * TOLERANCE:g} "
+            f"% longer than in its fastest row ({most}), because the machine was in a slower state. Their times cannot "
+            "be compared with those of other rows; their ratios compare networks that were slowed down together. "
             f"The next run of {WRITTEN_BY} measures these rows again."
         )
     ]
@@ -188,12 +188,12 @@ def _placement_findings(rows: Sequence[Row]) -> list[str]:
             continue
         said = Counter(row["latency"]["verdict"] for row in saving)
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in said.most_common())
-        sentence = f"{mode}, batch {batch}: of {len(saving)} placements that save MACs: {verdicts}."
+        sentence = f"{mode}, batch {batch}: {len(saving)} placements save MACs ({verdicts})."
         most = min(saving, key=lambda row: float(row["macs_pct"]))
         paired = format_ratio(**most["latency"]["ratio"])
         sentence += (
-            f" The one that saves most, {most['network']} x{most['width']:g} at {most['positions']} "
-            f"(g = {most['groups']}, {most['style']}): {most['macs_pct']:+.2f}% MACs, time times {paired}."
+            f" The one that saves the most is {most['network']} x{most['width']:g} at {most['positions']} "
+            f"(g = {most['groups']}, {most['style']}): {most['macs_pct']:+.2f}% MACs, time ratio {paired}."
         )
         findings.append(sentence)
     return findings
@@ -205,7 +205,7 @@ def _networks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> 
         number("width", "width", str),
         words("mode", "mode"),
         number("batch", "batch"),
-        number("macs", "MACs an image"),
+        number("macs", "MACs per image"),
         *_TIMES,
         _SLOWED,
     )
@@ -221,13 +221,13 @@ _TIMES = (
 )
 
 
-_PADDING = " Those are 9 % of a 3 x 3 convolution on 14 x 14, and 18 % of one dilated by 2."
+_PADDING = " These are 9 % of the products of a 3 x 3 convolution on 14 x 14, and 18 % with a dilation of 2."
 
 
 def _roofline_paragraph(times_over: Mapping[str, float | None]) -> Paragraph:
     """What the estimate is, and what here was faster, from measured time over estimate by name."""
     beaten = [f"{name} ({over:.2f})" for name, over in times_over.items() if over is not None and round(over, 2) < 1]
-    found = f" Faster than their estimate here: {', '.join(beaten)}." if beaten else ""
+    found = f" On this page, these are faster than their estimate: {', '.join(beaten)}." if beaten else ""
     return Paragraph(ROOFLINE_ESTIMATE + _PADDING + found)
 
 
@@ -244,8 +244,9 @@ def _layers(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> li
     for row in rows:
         layers = row["layers"]
         sentence = (
-            f": layers add up to {format_ms(layers['sum_ms'])} ms, without hooks {format_ms(layers['total_ms'])} "
-            f"ms; hooks change the time by a factor of {format_ratio(**layers['overhead'])}."
+            f": the layers add up to {format_ms(layers['sum_ms'])} ms, and the network without hooks takes "
+            f"{format_ms(layers['total_ms'])} ms; hooks change its time by a factor of "
+            f"{format_ratio(**layers['overhead'])}."
         )
         name_of_row = f"{row['network']} at {row['positions']}, batch {row['batch']}"
         parts += [Paragraph((Strong(name_of_row), sentence)), Grid(layer_table(layers["rows"]))]
@@ -285,7 +286,7 @@ def _ulsam(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> lis
         milliseconds("loop_ms", "loop, ms"),
         milliseconds("copy_ms", "copy, ms"),
         words("over_loop", "ULSAM / loop"),
-        words("verdict", "than the loop"),
+        words("verdict", "compared with the loop"),
         words("over_copy", "ULSAM / copy"),
     )
     records = [
@@ -305,7 +306,8 @@ def _ulsam(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> lis
 
 def _ulsam_findings(rows: Sequence[Row]) -> list[str]:
     return [
-        f"{mode}: {_span(group, 'over_loop')} times the loop's time, {_span(group, 'over_copy')} times the copy's."
+        f"{mode}: {_span(group, 'over_loop')} times the time of the loop, {_span(group, 'over_copy')} times that of "
+        "the copy."
         for (mode,), group in grouped(rows, "mode").items()
     ]
 
@@ -320,10 +322,10 @@ def _checks(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> li
         words("network", "network"),
         number("batch", "batch"),
         words("timer", "timer"),
-        milliseconds("ms", "here, ms"),
-        milliseconds("other_ms", "there, ms"),
-        number("apart_pct", "medians apart", lambda value: f"{value:+.1f}%"),
-        words("ratio", "here / there, round by round"),
+        milliseconds("ms", "this study, ms"),
+        milliseconds("other_ms", "timer, ms"),
+        number("apart_pct", "difference of medians", lambda value: f"{value:+.1f}%"),
+        words("ratio", "this study / timer, round by round"),
         number("runs", "rounds"),
     )
     records = [

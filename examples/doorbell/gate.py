@@ -1,4 +1,4 @@
-"""An attention module of one's own: a gate from what stands out against its neighbourhood."""
+"""A custom attention module: a gate computed from the contrast of each channel with its neighbourhood."""
 
 from torch import Tensor, nn
 from torch.nn import functional as F

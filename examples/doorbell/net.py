@@ -51,5 +51,5 @@ class DoorbellNet(nn.Module):
 
 
 def net() -> tuple[nn.Module, Tensor]:
-    """The network in evaluation, and an image."""
+    """The network in evaluation mode, and an image."""
     return DoorbellNet().eval(), torch.zeros(1, 3, 160, 160)

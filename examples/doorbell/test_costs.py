@@ -8,7 +8,7 @@ from ulsam_cost.testing import assert_within
 
 
 def test_the_network_keeps_its_budget() -> None:
-    """The network is that of the camera's processor."""
+    """The budget is that of the camera's processor."""
     model, image = net()
     assert_within(model, image, macs="118.2M", params="690K", uncounted=0)
 

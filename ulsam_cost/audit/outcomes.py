@@ -42,15 +42,15 @@ class Outcome(StrEnum):
 _WORDS = {Outcome.NETWORK_TRUNCATED: "network, truncated", Outcome.PAPERS_ARITHMETIC: "paper's arithmetic"}
 _MEANINGS = {
     Outcome.NETWORK: "the network's own cost, rounded",
-    Outcome.NETWORK_TRUNCATED: "the network's own cost, cut off",
+    Outcome.NETWORK_TRUNCATED: "the network's own cost, truncated",
     Outcome.PRINTED_FORMULA: "the formula that the paper prints",
     Outcome.PAPERS_ARITHMETIC: "arithmetic on the paper's rounded numbers",
     Outcome.COUNTING_RULE: "a named counting rule, not plain MACs",
-    Outcome.LAST_DIGIT: "nothing; it is off by one in its last digit",
+    Outcome.LAST_DIGIT: "nothing; the last digit is off by one",
     Outcome.EXPLAINED: "nothing; the reason is known and checked",
     Outcome.UNEXPLAINED: "nothing",
     Outcome.INCOMPLETE: "not judged; the count leaves operations out",
-    Outcome.NOT_HELD: "not judged; the project lacks the network",
+    Outcome.NOT_HELD: "not judged; this project does not have the network",
 }
 # The outcomes of numbers that are judged, as all of the four documents' are.
 JUDGED = tuple(outcome for outcome in Outcome if outcome not in (Outcome.INCOMPLETE, Outcome.NOT_HELD))

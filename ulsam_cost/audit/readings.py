@@ -169,7 +169,7 @@ register_reading(
     Reading(
         name="network",
         convention="macs",
-        meaning="the real network: every parameter, one MAC a multiply-accumulate",
+        meaning="the real network: all of its parameters and multiply-accumulates",
         compute=_of_part(""),
     )
 )
@@ -177,7 +177,7 @@ register_reading(
     Reading(
         name="printed formula",
         convention="macs",
-        meaning="the formula that the table prints, at its setting",
+        meaning="the formula that the table prints, for its sizes",
         compute=_by_printed_formula,
     )
 )
@@ -185,7 +185,7 @@ register_reading(
     Reading(
         name="paper's arithmetic",
         convention="macs",
-        meaning="the printed, rounded baseline plus the exact change of the convolutions, norms left out",
+        meaning="the printed, rounded baseline plus the exact change of the convolutions, without norms",
         compute=_by_papers_arithmetic,
     )
 )
@@ -193,7 +193,7 @@ register_reading(
     Reading(
         name="printed ratio",
         convention="macs",
-        meaning="a printed, already rounded number over another",
+        meaning="the ratio of two printed, already rounded numbers",
         compute=_by_ratio_of_printed,
     )
 )

@@ -14,7 +14,7 @@ def register_reading(reading: Reading) -> Reading:
     Example:
         >>> import ulsam_cost as uc
         >>> from ulsam_cost.audit import READINGS
-        >>> twice = uc.Reading(name="FLOPs", convention="flops", meaning="2 a MAC", compute=lambda cell: None)
+        >>> twice = uc.Reading(name="FLOPs", convention="flops", meaning="2 per MAC", compute=lambda cell: None)
         >>> uc.register_reading(twice) is READINGS[-1]
         True
         >>> READINGS.remove(twice)

@@ -72,36 +72,36 @@ CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
 NOTHING = Choice(words="", weigh=lambda op: 0, effort=0)
 CHOICES: tuple[tuple[Choice, ...], ...] = (
     (
-        Choice(words="1 a MAC", weigh=lambda op: op.macs, effort=0),
-        Choice(words="1 a MAC of modules", weigh=lambda op: op.macs if op.module else 0),
-        Choice(words="2 a MAC", weigh=lambda op: 2 * op.macs),
+        Choice(words="1 per MAC", weigh=lambda op: op.macs, effort=0),
+        Choice(words="1 per MAC of modules", weigh=lambda op: op.macs if op.module else 0),
+        Choice(words="2 per MAC", weigh=lambda op: 2 * op.macs),
     ),
     (
         NOTHING,
-        Choice(words="1 a bias of convolutions", weigh=_operators(OpKind.BIAS, *CONVOLUTIONS)),
-        Choice(words="1 a bias", weigh=_elements(OpKind.BIAS)),
+        Choice(words="biases of convolutions 1 per element", weigh=_operators(OpKind.BIAS, *CONVOLUTIONS)),
+        Choice(words="biases 1 per element", weigh=_elements(OpKind.BIAS)),
     ),
     (
         NOTHING,
-        Choice(words="1 an element of batch norms", weigh=_operators(OpKind.NORM, "batch_norm")),
-        Choice(words="2 an element of batch norms", weigh=_operators(OpKind.NORM, "batch_norm", times=2)),
-        Choice(words="4 an element of batch norms", weigh=_operators(OpKind.NORM, "batch_norm", times=4)),
+        Choice(words="batch norm 1 per element", weigh=_operators(OpKind.NORM, "batch_norm")),
+        Choice(words="batch norm 2 per element", weigh=_operators(OpKind.NORM, "batch_norm", times=2)),
+        Choice(words="batch norm 4 per element", weigh=_operators(OpKind.NORM, "batch_norm", times=4)),
     ),
     (
         NOTHING,
-        Choice(words="1 an element of activation modules but sigmoids", weigh=_rectified),
-        Choice(words="1 an element of activation modules", weigh=_elements(OpKind.ACTIVATION, modules=True)),
-        Choice(words="1 an element of activations", weigh=_elements(OpKind.ACTIVATION)),
+        Choice(words="activation modules except sigmoid 1 per element", weigh=_rectified),
+        Choice(words="activation modules 1 per element", weigh=_elements(OpKind.ACTIVATION, modules=True)),
+        Choice(words="activations 1 per element", weigh=_elements(OpKind.ACTIVATION)),
     ),
     (
         NOTHING,
-        Choice(words="1 an element that pooling modules read", weigh=_inputs(*POOLS, modules=True)),
-        Choice(words="1 an element that pools read", weigh=_inputs(*POOLS)),
-        Choice(words="1 an element that pools put out", weigh=_elements(*POOLS)),
+        Choice(words="pooling modules 1 per element read", weigh=_inputs(*POOLS, modules=True)),
+        Choice(words="pools 1 per element read", weigh=_inputs(*POOLS)),
+        Choice(words="pools 1 per element written", weigh=_elements(*POOLS)),
     ),
-    (NOTHING, Choice(words="1 an element of products", weigh=_elements(OpKind.MULTIPLY))),
-    (NOTHING, Choice(words="1 an element of sums", weigh=_elements(OpKind.ADD))),
-    (NOTHING, Choice(words="1 an element of softmaxes", weigh=_elements(OpKind.SOFTMAX))),
+    (NOTHING, Choice(words="elementwise products 1 per element", weigh=_elements(OpKind.MULTIPLY))),
+    (NOTHING, Choice(words="elementwise sums 1 per element", weigh=_elements(OpKind.ADD))),
+    (NOTHING, Choice(words="softmax 1 per element", weigh=_elements(OpKind.SOFTMAX))),
 )
 
 
@@ -141,7 +141,7 @@ def _candidates(costs: Sequence[Cost], products_only: bool) -> Iterator[_Candida
     for convention in CONVENTIONS.values():
         if convention.counts_operations and (convention.products_only or not products_only):
             yield _Candidate(convention.counts, tuple(map(convention.number, costs)), 0, convention.name)
-    yield _Candidate("1 a parameter", tuple(cost.params for cost in costs), 1)
+    yield _Candidate("1 per parameter", tuple(cost.params for cost in costs), 1)
     groups = [_distinct(group, costs) for group in (CHOICES[:1] if products_only else CHOICES)]
     for chosen in product(*groups):
         words = ", ".join(choice.words for choice, _ in chosen if choice.words)

@@ -65,9 +65,9 @@ THOP_JUNE_2019 = register(
         name="thop_2019_06",
         source="thop of 25 June to 17 July 2019, thop/count_hooks.py and profile.py",
         unit="MACs",
-        counts="modules of known classes alone, each as its last call left it: 1 a MAC; a linear layer 2n - 1 an "
-        "element; batch norm 4 an element; ReLU and ReLU6 1; max pool k and average pool k + 1 an element, adaptive "
-        "average pool 1 an element read and 1 written",
+        counts="only modules of known classes, each by its last call: 1 per MAC; linear layers 2n - 1 per element; "
+        "batch norm 4 per element; ReLU and ReLU6 1; max pool k and average pool k + 1 per element; adaptive average "
+        "pool 1 per element read and 1 per element written",
         weigh=_in_june_2019,
         takes=_last_calls,
     )
@@ -77,9 +77,9 @@ THOP_AUGUST_2019 = register(
         name="thop_2019_08",
         source="thop of August to December 2019, thop/count_hooks.py",
         unit="MACs",
-        counts="modules of known classes alone: 1 a MAC, a convolution's bias 1 an element; a linear layer 2n - 1 an "
-        "element; batch norm 4 an element; average pool k + 1 an element, adaptive average pool 1 an element read and "
-        "1 written; no ReLU, no max pool",
+        counts="only modules of known classes: 1 per MAC; biases of convolutions 1 per element; linear layers 2n - 1 "
+        "per element; batch norm 4 per element; average pool k + 1 per element; adaptive average pool 1 per element "
+        "read and 1 per element written; no ReLU, no max pool",
         weigh=_in_august_2019,
     )
 )
@@ -88,7 +88,7 @@ THOP_2020 = register(
         name="thop_2020",
         source="thop of 2020 and 2021, before 0.1.0, thop/vision/basic_hooks.py",
         unit="MACs",
-        counts="as thop of August 2019, but 1 a MAC of linear layers, and 2 an element of batch norms",
+        counts="as thop of August 2019, but linear layers 1 per MAC, and batch norm 2 per element",
         weigh=_in_2020,
     )
 )

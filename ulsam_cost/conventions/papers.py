@@ -23,27 +23,28 @@ def _dcanet(op: OpCost) -> int:
 DCANET = register(
     Convention(
         name="dcanet",
-        source="read off the cost columns of DCANet (Ma et al.), 101 of whose 104 cells it gives",
+        source="inferred from the cost columns of DCANet (Ma et al.); gives 101 of the 104 cells",
         unit="FLOPs",
-        counts="modules alone: 1 a MAC, a convolution's bias, an element of ReLUs or that pools read; 2 of batch norms",
+        counts="only modules: 1 per MAC; biases of convolutions and ReLU 1 per element; pools 1 per element read; "
+        "batch norm 2 per element",
         weigh=_dcanet,
     )
 )
 AW_RESNET101 = register(
     Convention(
         name="aw_resnet101",
-        source="read off the ResNet101 rows of Table 1 of AW-convolution (Zhu et al.)",
+        source="inferred from the ResNet101 rows of Table 1 of AW-convolution (Zhu et al.)",
         unit="FLOPs",
-        counts="1 a MAC, 1 an element that a pool reads",
+        counts="1 per MAC; pools 1 per element read",
         weigh=lambda op: op.reads if op.kind in POOLS else op.macs,
     )
 )
 AW_RESNET50 = register(
     Convention(
         name="aw_resnet50",
-        source="read off the ResNet50 rows of Table 1 of AW-convolution (Zhu et al.)",
+        source="inferred from the ResNet50 rows of Table 1 of AW-convolution (Zhu et al.)",
         unit="FLOPs",
-        counts="1 a MAC, 1 an element that a pool reads, 1 an element of products",
+        counts="1 per MAC; pools 1 per element read; elementwise products 1 per element",
         weigh=lambda op: op.elements if op.kind is OpKind.MULTIPLY else AW_RESNET101.weigh(op),
     )
 )

@@ -7,7 +7,7 @@ MACS = register(
         name="macs",
         source="one multiply-accumulate of a convolution, linear layer or matrix product is one MAC, a complex one 4",
         unit="MACs",
-        counts="1 a MAC; no bias, norm, activation, pooling or element-wise work",
+        counts="1 per MAC; no bias, norm, activation, pooling or element-wise work",
         weigh=lambda op: op.macs,
         products_only=True,
     )
@@ -17,7 +17,7 @@ FLOPS = register(
         name="flops",
         source="one MAC is one multiplication and one addition",
         unit="FLOPs",
-        counts="2 a MAC; nothing else",
+        counts="2 per MAC; nothing else",
         weigh=lambda op: 2 * op.macs,
         per_mac=2,
         products_only=True,

@@ -54,11 +54,11 @@ STRICT = register(
     Convention(
         name="strict",
         source="the definitions: torch.nn's documentation for activations, Ioffe and Szegedy (2015), algorithms 1 and "
-        "2, for norms, softmax with its maximum taken off",
+        "2, for norms, softmax with its maximum subtracted",
         unit="operations",
-        counts="2 a MAC, bias 1; batch norm in evaluation 2 an element (folded), norms with statistics of their own 8; "
-        "activations 1 (ReLU) to 5 (SiLU, GELU); softmax 5n - 2 a row; pools of n: n - 1 (max), n (average); products "
-        "and sums of elements 1; interpolation of n: 2n - 1; solves what LAPACK Working Note 41 says; a complex "
+        counts="2 per MAC, bias 1; batch norm in evaluation 2 per element (folded), norms that compute statistics 8; "
+        "activations 1 (ReLU) to 5 (SiLU, GELU); softmax 5n - 2 per row; pools of n: n - 1 (max), n (average); "
+        "elementwise products and sums 1; interpolation of n: 2n - 1; solvers as in LAPACK Working Note 41; a complex "
         "Fourier transform of n 5n log2 n, a real one half of that; a complex MAC 8, other work on complex elements "
         "as on real ones; a comparison, division, exp, log, erf or tanh is one operation; moving data is none",
         weigh=_strict,

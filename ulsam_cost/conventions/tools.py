@@ -101,8 +101,8 @@ FVCORE = register(
         name="fvcore",
         source="fvcore 0.1.5.post20221221, fvcore/nn/jit_handles.py: FlopCountAnalysis.total()",
         unit="MACs, called flops",
-        counts="1 a MAC without bias; batch norm 2 an element, other norms 5; adaptive average pool 1 an element "
-        "read; interpolation 1 (nearest) or 4 (bilinear) an element; blind to attention kernels, padding='same', "
+        counts="1 per MAC, no bias; batch norm 2 per element, other norms 5; adaptive average pool 1 per element read; "
+        "interpolation 1 (nearest) or 4 (bilinear) per element; does not see attention kernels, padding='same', "
         "products with vectors and recurrent layers",
         misses="products that broadcast, einsums that sum first or are of one or three operands, and cells of "
         "recurrent networks",
@@ -149,9 +149,10 @@ THOP = register(
         name="thop",
         source="thop 0.1.1.post2209072238, thop/vision/calc_func.py: profile()",
         unit="MACs",
-        counts="modules of known classes alone: 1 a MAC without bias, a transposed convolution's as if its map were "
-        "as large as its result; norms 4 an element; average pool 1 an element; adaptive average pool 1 an element "
-        "read and 1 written; softmax 3n - 1 a row; interpolation 1 (nearest) or 11 (bilinear) an element",
+        counts="only modules of known classes: 1 per MAC, no bias, transposed convolutions as if their input were as "
+        "large as their output; norms 4 per element; average pool 1 per element; adaptive average pool 1 per element "
+        "read and 1 per element written; softmax 3n - 1 per row; interpolation 1 (nearest) or 11 (bilinear) per "
+        "element",
         weigh=_known_to_tools(_thop),
     )
 )
@@ -169,7 +170,8 @@ TORCH = register(
         name="torch",
         source="torch 2.13, torch/utils/flop_counter.py: FlopCounterMode, on the meta device or a GPU",
         unit="FLOPs",
-        counts="2 a MAC of convolutions and matrix products; blind to products with vectors and products in place",
+        counts="2 per MAC of convolutions and matrix products; does not see products with vectors and in-place "
+        "products",
         weigh=_known_to_tools(_torch),
         per_mac=2,
         products_only=True,
@@ -212,9 +214,9 @@ PTFLOPS = register(
         name="ptflops",
         source="ptflops 0.7.5, ptflops/pytorch_ops.py: get_model_complexity_info(backend='pytorch'), for a batch of 1",
         unit="MACs",
-        counts="1 a MAC with bias, of modules; batch norm 2 an element; ReLU and its kin 1, pools 1 an element read, "
-        "softmax 1; modules of ReLU and of pools twice, because their functions are counted too; blind to @, einsum "
-        "and attention kernels",
+        counts="1 per MAC of modules, with bias; batch norm 2 per element; ReLU and similar 1; pools 1 per element "
+        "read; softmax 1; modules of ReLU and of pools twice, because their functions are counted as well; does not "
+        "see @, einsum and attention kernels",
         misses="nn.MultiheadAttention, which it counts as a whole and again by its functions, an LSTM's projections, "
         "and sequences without a batch",
         weigh=_known_to_tools(_ptflops),
@@ -247,9 +249,9 @@ TORCHINFO = register(
         name="torchinfo",
         source="torchinfo 1.8.0, torchinfo/layer_info.py: summary().total_mult_adds",
         unit="mult-adds",
-        counts="modules alone: 1 a MAC of convolutions with bias; of other layers the number of their parameters, "
-        "once for each of the batch, and in recurrent ones for each step; a transposed "
-        "convolution's as if its map were as large as its result",
+        counts="only modules: 1 per MAC of convolutions, with bias, transposed convolutions as if their input were as "
+        "large as their output; for other layers their number of parameters, once per element of the batch, and in "
+        "recurrent ones once per step",
         misses="weights of modules that are not torch.nn's own, those of an nn.Embedding and the like where it runs "
         "again, and sequences without a batch",
         weigh=_known_to_tools(_torchinfo),
@@ -289,8 +291,8 @@ TORCHPROFILE = register(
         name="torchprofile",
         source="torchprofile 0.1.0, torchprofile/handlers.py: profile_macs()",
         unit="MACs",
-        counts="1 a MAC without bias; norms 1 an element; average pools and means 1 an element written; products of "
-        "elements 1; bilinear interpolation 4; blind to mm and padding='same', wrong for transposed convolutions",
+        counts="1 per MAC, no bias; norms 1 per element; average pools and means 1 per element written; elementwise "
+        "products 1; bilinear interpolation 4; does not see mm and padding='same'; wrong for transposed convolutions",
         misses="the arithmetic of sizes, of which it counts 1 a product, branches that nothing uses, layers of "
         "torch.nn that take PyTorch's fast path (attention, transformer encoders), an LSTM's projections, and "
         "transposed convolutions with groups",
@@ -329,8 +331,8 @@ CALFLOPS = register(
         name="calflops",
         source="calflops 0.3.2, calflops/pytorch_ops.py: calculate_flops()",
         unit="FLOPs",
-        counts="2 a MAC, a convolution's bias 1 an element; batch norm 2 an element, other norms 5; ReLU and its kin "
-        "and softmax 1; pools 1 an element read; blind to @, mm, bmm and attention kernels",
+        counts="2 per MAC; biases of convolutions 1 per element; batch norm 2 per element, other norms 5; ReLU and "
+        "similar, and softmax 1; pools 1 per element read; does not see @, mm, bmm and attention kernels",
         misses="layers of torch.nn that take PyTorch's fast path (attention, transformer encoders), an LSTM's "
         "projections, and sequences without a batch",
         weigh=_known_to_tools(_calflops),

@@ -29,7 +29,7 @@ def verdict_sentence(review: Review) -> str:
     """How many candidates keep the budget, and which."""
     judged = [each for each in review.candidates if each.verdict]
     if not judged:
-        return "No budget is given: nothing is judged."
+        return "No budget is given, so there is no verdict."
     by_verdict = {verdict: [each.name for each in judged if each.verdict is verdict] for verdict in Verdict}
     kept = by_verdict[Verdict.WITHIN]
     if len(kept) == len(judged):
@@ -65,10 +65,10 @@ def _where(each: Reviewed, metric: str, limit: int) -> str:
     if metric == UNCOUNTED:
         return f": {row_of_names(sorted({_place(operation.path) for operation in each.costs.uncounted}))}"
     number = each.baseline.number(metric)
-    already = f"; the baseline has {number:,} already" if number > limit else ""
+    already = f"; the baseline alone has {number:,}" if number > limit else ""
     added = max(each.layers, key=lambda layer: getattr(layer.numbers, metric), default=None)
     if added and (more := getattr(added.numbers, metric)) > 0:
-        return f"{already}; {_place(added.path)} adds most, {more:+,}"
+        return f"{already}; {_place(added.path)} adds the most, {more:+,}"
     return f"{already}; no layer adds to the baseline"
 
 
@@ -139,7 +139,7 @@ def _uncounted_sentence(review: Review) -> str:
     if not left:
         return "Every operation was counted."
     said = (f"{costs.uncounted_calls:,} in {costs.name}" for costs in left)
-    return f"Operations without a rule, which no number holds: {', '.join(said)}."
+    return f"Operations without a rule, which no number includes: {', '.join(said)}."
 
 
 def _place(path: str) -> str:

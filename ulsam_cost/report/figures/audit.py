@@ -83,7 +83,7 @@ def _agreement(axis: Axes, dots: Sequence[Dot], quantity: str) -> None:
     set_counts(axis.xaxis, axis.yaxis)
     if left_out:
         axis.annotate(
-            f"{len(left_out)} not computed: on this edge",
+            f"{len(left_out)} not computed (on this edge)",
             (0.98, 0.03),
             xycoords="axes fraction",
             ha="right",

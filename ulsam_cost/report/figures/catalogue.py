@@ -34,7 +34,7 @@ def catalogue_figure(bars: Sequence[Bar], title: str) -> bytes:
         left.set_title("MACs")
         right.barh(list(places), [bar.passes for bar in rows], 0.7, color=colours)
         right.set_xlim(0, max(bar.passes for bar in rows) * 1.12)
-        right.set_title("reads and writes, times the map")
+        right.set_title("(reads + writes) / elements of the map")
         for place, bar in zip(places, rows, strict=True):
             left.text(bar.macs, place, f" {format_count(bar.macs, 1) if bar.macs else 'none'}", va="center", fontsize=8)
             right.text(bar.passes, place, f" {bar.passes:.1f}", va="center", fontsize=8)

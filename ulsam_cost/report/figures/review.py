@@ -189,7 +189,7 @@ def ratios_figure(review: Review) -> bytes | None:
         axis.set_yticks(range(len(rows)), labels)
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.axvline(1, color="black", linewidth=0.8)
-        axis.set_xlabel("time over the baseline's, pair by pair, with its 95 % interval")
+        axis.set_xlabel("time relative to the baseline (median of the pairs, 95 % interval)")
         set_grid(axis, "x")
         set_heading(figure, "Time")
         return to_png(figure)

@@ -38,7 +38,7 @@ def search_figure(result: SearchResult) -> bytes:
             _set_ticks(axis.xaxis)
             _set_ticks(axis.yaxis)
         network, count = result.branches[0].plain.network, len(result.front)
-        placements = "the placement that costs least" if count == 1 else f"the {count:,} that no other one undercuts"
+        placements = "the placement that costs least" if count == 1 else f"the {count:,} that are Pareto-optimal"
         set_heading(figure, f"{network}: {result.considered:,} placements, and {placements}")
         return to_png(figure)
 
@@ -60,7 +60,7 @@ def _density_panel(axis: Axes, result: SearchResult, across: str, up: str) -> No
     image = axis.imshow(
         counts, origin="lower", aspect="auto", extent=extent, cmap="Blues", norm=LogNorm(vmin=0.3, vmax=counts.max())
     )
-    axis.figure.colorbar(image, ax=axis, label="placements in a cell", shrink=0.8)
+    axis.figure.colorbar(image, ax=axis, label="placements per cell", shrink=0.8)
     axis.plot(
         [answer.costs[across] for answer in result.front],
         [answer.costs[up] for answer in result.front],

@@ -79,7 +79,7 @@ def _front(axis: Axes, front: Sequence[Point]) -> None:
         axis.annotate(str(number), (point.across, point.up), xytext=(5, 5), textcoords="offset points", color=CHANGED)
         lines.append(f"{number:>2}  {_label(point.model)}")
     more = [f"     {len(front) - len(chosen):,} more on the line"] if len(chosen) < len(front) else []
-    said = "\n".join(["undercut by no other:", *lines, *more])
+    said = "\n".join(["Pareto-optimal:", *lines, *more])
     axis.text(1.02, 1, said, transform=axis.transAxes, va="top", fontsize=8, linespacing=1.6, color=CHANGED)
 
 

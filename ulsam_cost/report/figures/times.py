@@ -27,7 +27,7 @@ def published_times_figure(pairs: Sequence[TimedPair], settings: Sequence[Settin
             known = [(pair.speed_pct(setting), place) for place, pair in enumerate(pairs) if setting in pair.speeds]
             speed.scatter(*zip(*known, strict=True), marker=marker, color=colour, s=22, label=setting.title, alpha=0.85)
         speed.axvline(0, color="#444444", linewidth=0.8)
-        speed.set_title("images a second, % (published, not measured here)")
+        speed.set_title("images per second, % (published, not measured here)")
         added.set_yticks(list(places), [f"{pair.plain} + {pair.attention}" for pair in pairs])
         added.invert_yaxis()
         for axis in (added, speed):

@@ -35,7 +35,7 @@ OTHERS = ("counters*", "latency_*", "runtimes_*")
 TIMED_RECORDS = "latency_*.json"
 RUNTIME_RECORDS = "runtimes_*.json"
 KINDS = (".md", ".png", ".html")
-_MEASURED = Link("Measured: what the placements do to the time on one device", MEASURED_PAGES[0])
+_MEASURED = Link("Measured: how the placements change the time on one device", MEASURED_PAGES[0])
 Found = TypeVar("Found")
 _INLINED = re.compile(rb"data:image/png;base64,([A-Za-z0-9+/=]+)")
 
@@ -137,12 +137,13 @@ def _every_number_page(audit: Audit) -> Page:
         "Every printed number in one place",
         (
             Paragraph(
-                "All cost cells, those of the field, and all claims with their outcomes, for sorting and filtering."
+                "All cost cells of the papers and of the repositories, and all claims, with their outcomes. In the "
+                "HTML report the tables can be sorted and filtered."
             ),
         ),
         (
             Section("Cells", (Grid(cells_table(audit.cells, leading=(source, words("table", "table")))),)),
-            Section("Costs of the field", (Grid(field_table(field_audit().cells, leading=(source,))),)),
+            Section("Costs printed in repositories", (Grid(field_table(field_audit().cells, leading=(source,))),)),
             Section("Claims", (Grid(Table(columns=(source, *claims.columns), records=_with_source(audit, claims))),)),
         ),
     )
@@ -189,13 +190,13 @@ def measured_page(measured: Sequence[PlacementTiming]) -> Page:
     )
     return Page(
         MEASURED_PAGES[0],
-        "Measured: what the placements do to the time",
+        "Measured: how the placements change the time",
         (
             Paragraph(
                 f"Device: {where}. The plain network and the network "
-                "with ULSAM run in turn; the ratio is the median of the pairs, with its 95 % interval. Where the "
-                "interval contains 1, no difference is shown. These numbers are of the machine that wrote this "
-                "page, and are not checked."
+                "with ULSAM run in turn; the ratio is the median of the pairs, with its 95 % interval. If the interval "
+                "contains 1, the times do not differ significantly. These numbers were measured on the machine that "
+                "wrote this page, and hold for it alone."
             ),
             *bullets(busy),
             Grid(Table(columns=columns, records=records)),

@@ -87,15 +87,15 @@ def catalogue_page(timed: Sequence[MechanismTimes] = ()) -> Page:
         "The catalogue: what each attention mechanism costs",
         (
             Paragraph(
-                "Every mechanism with its defaults, derived; the tests hold each against the "
-                "real module, operation by operation. Reads and writes are elements, of every operation as its own "
-                "kernel: an operand is read once, a result written once."
+                "The cost of every mechanism with its default settings, derived from closed forms; the tests compare "
+                "each with the real module, operation by operation. Reads and writes are numbers of elements, as if "
+                "every operation were a kernel of its own that reads each operand once and writes its result once."
             ),
             Bullets(tuple((Strong(name), f": {said}.") for name, said in GROUPS.items())),
         ),
         (
             *(_section(size, own, timed if size == MAPS[0] else ()) for size, own in on_maps.items()),
-            Section("Where they stand", (Grid(_places_table()),)),
+            Section("Where the papers place them", (Grid(_places_table()),)),
         ),
         verdict=tuple(_findings(on_maps, timed)),
         picture=_picture(MAPS[0]),
@@ -108,22 +108,22 @@ def _findings(on_maps: Mapping[tuple[int, int, int], list[Entry]], timed: Sequen
     few = [entry for entry in own if 0 < entry.cost.macs < entry.elements]
     return [
         (
-            Strong(f"{len(free)} of {len(own)} mechanisms have no MACs on {first}, and none of them is free"),
+            Strong(f"{len(free)} of {len(own)} mechanisms have no MACs on {first}, but none of them is free"),
             f": {', '.join(entry.name for entry in free)} read and write {free[0].passes:.1f} to "
-            f"{free[-1].passes:.1f} times the map.",
+            f"{free[-1].passes:.1f} times as many elements as the map has.",
         ),
-        f"{len(few)} more have less than one MAC an element of the map ({', '.join(entry.name for entry in few)}), and "
-        f"read and write {min(e.passes for e in few):.1f} to {max(e.passes for e in few):.1f} times the map.",
+        f"{len(few)} more have less than one MAC per element of the map ({', '.join(entry.name for entry in few)}), "
+        f"and read and write {min(e.passes for e in few):.1f} to {max(e.passes for e in few):.1f} times its elements.",
         _unseen(own, first),
         _extremes(own, first),
         *(_timed_sentence(times, own, first) for times in timed),
         *(
-            f"On {map_words(*size)} {', '.join(entry.name for entry in found if entry.refused)} cannot stand."
+            f"Not possible on {map_words(*size)}: {', '.join(entry.name for entry in found if entry.refused)}."
             for size, found in on_maps.items()
             if any(entry.refused for entry in found)
         ),
         (
-            "What attention takes of networks' speed on GPUs is on a page of its own: ",
+            "How much attention slows networks down on GPUs: see ",
             Link("published times", "published_times.md"),
             ".",
         ),
@@ -143,8 +143,8 @@ def _extremes(own: Sequence[Entry], where: str) -> Text:
     beside = [entry for entry in own if not entry.replaced.ops]
     least, most = (pick(beside, key=lambda entry: entry.passes) for pick in (min, max))
     return (
-        f"Of those that replace nothing, {least.name} moves least on {where}, {least.passes:.1f} times the map, and "
-        f"{most.name} most, {most.passes:.1f} times."
+        f"Of the mechanisms that do not replace a convolution, {least.name} reads and writes the fewest elements on "
+        f"{where}, {least.passes:.1f} times those of the map, and {most.name} the most, {most.passes:.1f} times."
     )
 
 
@@ -157,9 +157,9 @@ def _timed_sentence(times: MechanismTimes, own: Sequence[Entry], where: str) -> 
     )
     free = [(times.median_ms[entry.name], entry.name) for entry in timed if not entry.cost.macs]
     return (
-        f"On {times.device}, {where}, batch 1, one operation after another, those without MACs take {min(free)[0]:.3f} "
-        f"ms ({min(free)[1]}) to {max(free)[0]:.3f} ms ({max(free)[1]}); the times of {len(timed)} mechanisms follow "
-        f"their MACs with a rank correlation of {by_macs:.2f}, their reads and writes with one of {by_traffic:.2f} (",
+        f"On {times.device}, for {where} at batch 1 in eager mode, the mechanisms without MACs take {min(free)[0]:.3f} "
+        f"ms ({min(free)[1]}) to {max(free)[0]:.3f} ms ({max(free)[1]}). The rank correlation of the times of "
+        f"{len(timed)} mechanisms is {by_macs:.2f} with their MACs and {by_traffic:.2f} with their reads and writes (",
         Link("measured", times.page),
         ").",
     )
@@ -175,15 +175,15 @@ def _section(size: tuple[int, int, int], own: Sequence[Entry], timed: Sequence[M
             *((_picture(size),) if size != MAPS[0] else ()),
             *((Bullets(tuple(refused)),) if refused else ()),
             Paragraph(
-                "What each costs; of one that stands in place of a convolution beside the MACs that it replaces. Reads "
-                "and writes are also shown as a multiple of the map, and as memory traffic in KiB of float32; times, "
-                "where there are any, are medians at batch 1."
+                "The cost of each mechanism and, if it takes the place of a convolution, the MACs of that convolution. "
+                "Reads and writes are also given as a multiple of the map's elements, and as memory traffic in KiB of "
+                "float32. Times, if any, are medians at batch 1."
             ),
             Grid(_costs_table(standing, timed)),
-            Paragraph("Everything else, in elements that are put out:"),
+            Paragraph("All other operations, in elements that they write:"),
             Grid(_kinds_table(standing)),
             Paragraph(
-                "What each tool says of it, by its convention; the tools' own units, 2 a MAC for torch and calflops:"
+                "What each tool reports, by its convention and in its own unit (2 per MAC for torch and calflops):"
             ),
             Grid(_tools_table(standing)),
         ),
@@ -220,7 +220,7 @@ def _costs_table(own: Sequence[Entry], timed: Sequence[MechanismTimes]) -> Table
         number("replaced_macs", "MACs replaced"),
         number("reads", "reads"),
         number("writes", "writes"),
-        number("passes", "times the map", fixed(1)),
+        number("passes", "(reads + writes) / map", fixed(1)),
         number("kib", "KiB, float32", fixed(0)),
         *(number(times.device, f"ms, {times.device}", known(lambda ms: f"{ms:.3f}")) for times in timed),
     ]
@@ -255,6 +255,6 @@ def _places_table() -> Table:
         {"mechanism": m.name, "title": m.title, "group": m.group, "source": m.source, "places": m.places.source}
         for m in mechanisms()
     ]
-    headings = {"mechanism": "mechanism", "title": "called", "group": "group", "source": "source"}
-    columns = (words(key, heading) for key, heading in (headings | {"places": "its paper's places"}).items())
+    headings = {"mechanism": "mechanism", "title": "name", "group": "group", "source": "source"}
+    columns = (words(key, heading) for key, heading in (headings | {"places": "places in its paper"}).items())
     return Table(columns=tuple(columns), records=records)

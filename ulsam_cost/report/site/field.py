@@ -26,7 +26,7 @@ Findings = tuple[Finding[Cell], ...]
 
 def field_sentence() -> Text:
     """The outcomes of all of them."""
-    return outcomes_sentence(field_audit().cells, f"costs that {len(field_sources())} repositories of the field print")
+    return outcomes_sentence(field_audit().cells, f"costs printed in {len(field_sources())} repositories")
 
 
 def field_pictures() -> dict[str, bytes]:
@@ -41,18 +41,18 @@ def field_page() -> Page:
     judged = tuple(finding for finding in findings if finding.subject.is_held)
     return Page(
         FIELD,
-        "The field: what the repositories of attention modules print",
+        "The costs that repositories of attention modules print",
         (
             Paragraph(
-                "Beside the four documents, each cost that the authors of other attention modules print in their "
-                "repositories is held against the network with their module in it, under plain MACs and under the "
-                "rule by which the source counted, as far as that is known."
+                "The authors of other attention modules print costs in their repositories. This page compares each of "
+                "them with the network that has the module in it, in plain MACs and under the rule by which the source "
+                "counted, where that is known."
             ),
         ),
         (
             Section("What does not add up", (Grid(explanations_table(judged)),)),
             Section("How each source counted", (Grid(_sources_table()),)),
-            Section("What is not held", (Bullets(_not_held()),)),
+            Section("Networks that this project does not have", (Bullets(_not_held()),)),
             *(
                 Section(source_title(source), (Paragraph(field_sources()[source].about), Grid(field_table(own))))
                 for source, own in _by_source().items()
@@ -96,9 +96,7 @@ def _by_source() -> dict[str, Findings]:
 def _agreement() -> str:
     specs = field_audit().networks
     agreeing = sum(network_cost(spec).agrees for spec in specs)
-    return (
-        f"Derived and counted costs are equal to the last digit in {agreeing} of the {len(specs)} networks behind them."
-    )
+    return f"Derived and counted costs are exactly equal in {agreeing} of the {len(specs)} networks in question."
 
 
 def _rules(findings: Findings) -> list[Text]:
@@ -108,7 +106,7 @@ def _rules(findings: Findings) -> list[Text]:
         if finding.computed and finding.computed.convention != "macs":
             by_rule.setdefault(finding.computed.convention, []).append(source_title(finding.subject.source))
     return [
-        f"{len(sources)} come out under {name}, of {', '.join(dict.fromkeys(sources))}: {CONVENTIONS[name].counts}."
+        f"{name} gives {len(sources)} numbers of {', '.join(dict.fromkeys(sources))}: {CONVENTIONS[name].counts}."
         for name, sources in by_rule.items()
     ]
 
@@ -118,7 +116,7 @@ def _not_held() -> tuple[Text, ...]:
     for finding in field_audit().cells:
         if outcome_of(finding) is Outcome.NOT_HELD:
             missing[finding.subject.model] = missing.get(finding.subject.model, 0) + 1
-    return tuple(f"{network}: {count} numbers" for network, count in missing.items())
+    return tuple(f"{network}: {count} number{'s'[: count != 1]}" for network, count in missing.items())
 
 
 def _sources_table() -> Table:
@@ -134,9 +132,9 @@ def _sources_table() -> Table:
     ]
     columns = (
         words("title", "source"),
-        words("conventions", "read under"),
+        words("conventions", "conventions tried"),
         words("units", "units"),
-        words("counter", "what is known of how it counted"),
+        words("counter", "what is known about how it counted"),
         words("evidence", "evidence, evaluated on every run"),
     )
     return Table(columns=columns, records=records)

@@ -32,17 +32,20 @@ SOURCES = {
     "dca": ("DCANet", "Deep Connected Attention Learning for Image Classification, CVPR submission (DCANet, draft)."),
 }
 
-# after "are the network's own cost, rounded"
+# after "are the network's own cost, rounded"; each begins with its verb
 PHRASES = {
-    Outcome.NETWORK_TRUNCATED: "are the network's own cost, cut off",
+    Outcome.NETWORK_TRUNCATED: "are the network's own cost, truncated",
     Outcome.PRINTED_FORMULA: "follow the printed formula",
     Outcome.PAPERS_ARITHMETIC: "follow from the paper's own rounded numbers",
     Outcome.COUNTING_RULE: "need a named counting rule",
     Outcome.LAST_DIGIT: "are off by one in the last digit",
     Outcome.EXPLAINED: "disagree for a known reason",
     Outcome.UNEXPLAINED: "are unexplained",
-    Outcome.NOT_HELD: "are not held, because the project lacks the network",
+    Outcome.NOT_HELD: "are not judged, because this project does not have the network",
 }
+
+
+SINGULAR = {"are": "is"}
 
 
 def source_title(source: str) -> str:
@@ -65,7 +68,12 @@ def outcomes_sentence(findings: Sequence[AnyFinding], what: str) -> Text:
 
 def outcome_phrases(counts: Mapping[Outcome, int]) -> str:
     """The outcomes counted, best first: `44 follow the printed formula; 57 need a named counting rule`."""
-    return "; ".join(f"{counts[outcome]} {PHRASES[outcome]}" for outcome in Outcome if outcome in counts)
+    return "; ".join(f"{counts[each]} {_phrase(each, counts[each])}" for each in Outcome if each in counts)
+
+
+def _phrase(outcome: Outcome, count: int) -> str:
+    verb, rest = PHRASES[outcome].split(" ", 1)
+    return f"{SINGULAR.get(verb, f'{verb}s') if count == 1 else verb} {rest}"
 
 
 def names_of(findings: Iterable[AnyFinding]) -> str:

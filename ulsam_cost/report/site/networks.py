@@ -37,7 +37,7 @@ def networks_page(audit: Audit) -> Page:
             Paragraph(f"Derived and counted are equal, kind by kind, in {agreeing} of the {len(audited)} networks."),
         ),
         (
-            Section("Every network of the tables", (Grid(_audited_table(audited)),)),
+            Section("Every network in the tables", (Grid(_audited_table(audited)),)),
             *(_network_section(name) for name in REGISTERED),
         ),
     )
@@ -142,7 +142,7 @@ def _layers_table(spec: NetworkSpec) -> Table:
         words("kind", "kind"),
         words("output", "output"),
         *_pair_columns(),
-        number("share", "of the MACs", known(lambda share: f"{share:.2f}%")),
+        number("share", "share of MACs", known(lambda share: f"{share:.2f}%")),
     )
     return Table(columns=columns, records=records)
 
@@ -161,7 +161,7 @@ def _layers_picture(name: str) -> bytes:
     specs = _compared_specs(name)
     costs = {words_of: _layer_totals(spec) for words_of, spec in specs.items()}
     colours = {words_of: style.CHANGED if spec.placement else style.PLAIN for words_of, spec in specs.items()}
-    return cost_figures.layers_figure(costs, colours, f"{get_network(name).title}: where the cost stands")
+    return cost_figures.layers_figure(costs, colours, f"{get_network(name).title}: cost by layer")
 
 
 def _layer_totals(spec: NetworkSpec) -> dict[str, dict[str, int]]:
@@ -184,7 +184,7 @@ def conventions_page(audit: Audit) -> Page:
         ),
         (
             Section("What each convention counts", (Grid(_conventions_table()),)),
-            Section("What it gives for the plain networks", tuple(map(Grid, _numbers_tables()))),
+            Section("What each convention gives for the plain networks", tuple(map(Grid, _numbers_tables()))),
         ),
     )
 
@@ -199,7 +199,7 @@ def _conventions_table() -> Table:
 
 
 ON_A_SHEET = 6
-_CONVENTION_HEADINGS = {"name": "convention", "unit": "called", "counts": "what counts", "source": "source"}
+_CONVENTION_HEADINGS = {"name": "convention", "unit": "unit", "counts": "what it counts", "source": "source"}
 
 
 def _numbers_tables() -> tuple[Table, ...]:

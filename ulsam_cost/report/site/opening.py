@@ -35,21 +35,21 @@ def opening_page(audit: Audit, rows: Sequence[Table1Row], timed: tuple[Text, ...
     verdict, findings = _verdict(audit, timed), _findings(audit, rows)
     return Page(
         "README.md",
-        "What the papers' costs are, checked",
+        "The papers' costs, checked",
         (
             Paragraph(
-                f"This report compares every cost that {len(audit.sources)} documents print with a closed form "
-                "(derived), with a real PyTorch model (counted, operation by operation) and with the papers' other "
-                "numbers. A MAC is one multiply-accumulate of a convolution, linear layer or matrix product. What the "
-                "papers call FLOPs are MACs, in some papers with extras."
+                f"This report checks every cost printed in {len(audit.sources)} documents against a closed form "
+                "(derived), a real PyTorch model (counted, operation by operation) and the papers' other numbers. A "
+                "MAC is one multiply-accumulate of a convolution, linear layer or matrix product. What the papers call "
+                "FLOPs are MACs; some papers add other operations."
             ),
         ),
         (
-            Section("What else was found", bullets(findings), open=True),
+            Section("Other findings", bullets(findings), open=True),
             *_contradictions(audit),
             *_unexplained(audit),
             _outcomes(audit),
-            Section("Printed against computed", (_agreement_picture(audit),)),
+            Section("Printed and computed costs", (_agreement_picture(audit),)),
             *_accuracy(),
             Section("Pages", bullets(contents)),
         ),
@@ -85,10 +85,7 @@ def _findings(audit: Audit, rows: Sequence[Table1Row]) -> list[Text]:
 def _agreement_sentence(audit: Audit) -> str:
     specs = audit.networks
     agreeing = sum(network_cost(spec).agrees for spec in specs)
-    return (
-        f"Derived and counted costs are equal to the last digit in {agreeing} of the {len(specs)} networks of the "
-        "tables."
-    )
+    return f"Derived and counted costs are exactly equal in {agreeing} of the {len(specs)} networks in the tables."
 
 
 def _table1_sentence(rows: Sequence[Table1Row]) -> Text:
@@ -101,7 +98,7 @@ def _table1_sentence(rows: Sequence[Table1Row]) -> Text:
     return (
         f"{len(ratios)} of the {len(rows)} formulas of ",
         Link("Table 1", "table1.md"),
-        f" do not give the cost of the module; {worst} is farthest off: its real module takes "
+        f" do not give the cost of the module; that of {worst} is farthest off: the real module has "
         f"{ratios[worst]:.2f} times the printed MACs.",
     )
 
@@ -126,9 +123,9 @@ def _arithmetic_sentence(audit: Audit) -> list[Text]:
     return [
         f"{len(own)} cells follow from the papers' own rounded numbers: in {len(own) - ratios} the exact "
         f"change is added to a printed, rounded baseline (MobileNetV2 has "
-        f"{mv2.params:,} parameters, the ULSAM paper starts from 3.4M), and {ratios} are "
+        f"{mv2.params:,} parameters, but the ULSAM paper starts from 3.4M), and {ratios} are "
         "ratios of printed numbers."
-        + (f" Some can be obtained in another way, too: {outcome_phrases(others)}." if others else "")
+        + (f" Some can also be obtained in another way: {outcome_phrases(others)}." if others else "")
     ]
 
 
@@ -173,15 +170,15 @@ def _contradictions(audit: Audit) -> tuple[Section, ...]:
         return ()
     counts = count_outcomes((*audit.cells, *audit.claims))
     opening = Paragraph(
-        f"{counts[Outcome.EXPLAINED]} printed numbers agree with no reading. Each has a reason, and the arithmetic "
-        "behind it is evaluated on every run. Some numbers that are off by one in the last digit have a reason, too."
+        f"{counts[Outcome.EXPLAINED]} printed numbers cannot be reproduced. Each has an explanation, whose arithmetic "
+        "is evaluated on every run. Some numbers that are off by one in the last digit are explained, too."
     )
     return (Section("Where the papers do not add up", (opening, *bullets(items))),)
 
 
 def _unexplained(audit: Audit) -> tuple[Section, ...]:
     items = unexplained_items(audit.cells)
-    return (Section("Not explained", bullets(items)),) if items else ()
+    return (Section("Unexplained numbers", bullets(items)),) if items else ()
 
 
 def _outcomes(audit: Audit) -> Section:
@@ -189,7 +186,7 @@ def _outcomes(audit: Audit) -> Section:
     return Section(
         "Outcomes by source",
         (
-            Paragraph(f"The {len(audit.cells)} cost cells of the tables:"),
+            Paragraph(f"The {len(audit.cells)} cost cells in the tables:"),
             Grid(summary_table(audit.cells)),
             Paragraph(f"The {len(audit.claims)} numbers in the text:"),
             Grid(summary_table(audit.claims)),
@@ -200,9 +197,9 @@ def _outcomes(audit: Audit) -> Section:
 def _agreement_picture(audit: Audit) -> Block:
     return Picture(
         AGREEMENT,
-        f"Above, each of the {len(audit.cells)} printed cost cells against the computed number, both logarithmic, with "
-        "the diagonal on which the two are equal; below, how far apart they are in units of the last printed digit: "
-        "in the grey band the computed number rounds to the printed one. Colour and shape show the outcome.",
+        f"Top: each of the {len(audit.cells)} printed cost cells against the computed number, on logarithmic axes; on "
+        "the diagonal the two are equal. Bottom: their difference in units of the last printed digit; in the grey band "
+        "the computed number rounds to the printed one. Colour and shape show the outcome.",
     )
 
 
@@ -212,9 +209,9 @@ def _accuracy() -> tuple[Section, ...]:
         return ()
     picture = Picture(
         ACCURACY,
-        f"ImageNet-1K top-1 accuracy as the papers print it ({len(trained_networks())} printed accuracies; "
-        "nothing was trained here) against counted MACs and parameters; the line is the Pareto front. The papers "
-        "train differently, so only networks of one paper can be compared.",
+        f"ImageNet-1K top-1 accuracy against counted MACs and parameters ({len(trained_networks())} accuracies, as the "
+        "papers print them; nothing was trained here). The line is the Pareto front. The papers train differently, so "
+        "only networks from the same paper can be compared.",
     )
     return (Section("Accuracy and cost", (picture,)),)
 
@@ -223,12 +220,12 @@ def opening_pictures(audit: Audit) -> dict[str, bytes]:
     """The pictures of the opening page."""
     counts = {
         what: {source_title(source): count_outcomes(getattr(audit.of(source), which)) for source in audit.sources}
-        for what, which in (("cost cells", "cells"), ("claims of the text", "claims"))
+        for what, which in (("cost cells", "cells"), ("claims in the text", "claims"))
     }
     trained = trained_networks()
     pictures = {
         VERDICTS: figures_audit.outcomes_figure(counts, "Outcomes by source"),
-        AGREEMENT: figures_audit.agreement_figure(audit_dots(audit), "Printed costs against computed ones"),
+        AGREEMENT: figures_audit.agreement_figure(audit_dots(audit), "Printed and computed costs"),
     }
     if trained:
         pictures[ACCURACY] = figures_audit.accuracy_figure(trained, "Printed accuracy against counted cost")

@@ -22,7 +22,7 @@ HOW_TO_READ: tuple[Inline, ...] = (
     " says what gives the printed number. ",
     *(part for each in JUDGED for part in (Strong(each.words), f": {each.meaning}. ")),
     Strong("Computed"),
-    " is the number that the outcome rests on, by the reading that fits best; ",
+    " is the number behind the outcome, from the reading that fits best; ",
     Strong("off"),
     " is how far it is from the printed one; ",
     Strong("derived"),
@@ -51,7 +51,7 @@ def paper_page(source: str, audit: Audit) -> Page:
 
 
 def _summary(audit: Audit) -> tuple[Text, ...]:
-    named = ((audit.cells, "printed cost cells"), (audit.claims, "numbers of the text"))
+    named = ((audit.cells, "printed cost cells"), (audit.claims, "numbers in the text"))
     return tuple(outcomes_sentence(findings, what) for findings, what in named if findings)
 
 
@@ -61,7 +61,7 @@ def _not_adding_up(audit: Audit) -> tuple[Section, ...]:
     if explained.records:
         sections.append(Section("What does not add up", (Grid(explained),)))
     if left := unexplained_items(audit.cells):
-        sections.append(Section("Not explained", (Bullets(left),)))
+        sections.append(Section("Unexplained numbers", (Bullets(left),)))
     return tuple(sections)
 
 
@@ -89,7 +89,7 @@ def _tables(cells: tuple[Finding[Cell], ...]) -> tuple[Section, ...]:
 def _claims(audit: Audit) -> tuple[Section, ...]:
     if not audit.claims:
         return ()
-    return (Section("Numbers of the text", (Grid(claims_table(audit.claims)),)),)
+    return (Section("Numbers in the text", (Grid(claims_table(audit.claims)),)),)
 
 
 def _readings(audit: Audit) -> tuple[Section, ...]:
@@ -112,10 +112,10 @@ def _readings(audit: Audit) -> tuple[Section, ...]:
     )
     opening = Paragraph(
         (
-            "Readings are tried in this order, strictest first; a cell gets the first one that fits it best. What a "
-            "convention counts is described under ",
+            "A reading is one way to compute a printed number. Readings are tried in this order, strictest first, and "
+            "each cell gets the first of those that fit it best. See ",
             Link("the counters", "conventions.md"),
-            ".",
+            " for what each convention counts.",
         )
     )
     return (Section("Readings", (opening, Grid(Table(columns=columns, records=records)))),) if records else ()

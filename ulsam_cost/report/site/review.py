@@ -79,12 +79,13 @@ def _budget(review: Review) -> tuple[Section, ...]:
 def _layers(review: Review) -> Section:
     differences = view.layers_table(review)
     return Section(
-        "Where the cost stands",
+        "Cost by layer",
         (
-            Picture(LAYERS, "The baseline by layer, and what each candidate has more or less in each layer."),
+            Picture(LAYERS, "The cost of the baseline by layer, and the difference of each candidate from it."),
             Paragraph(
-                "What differs from the baseline; the rows of a candidate add up to its difference. A new or missing "
-                "module stands with all that is below it. Operations are arithmetic ones, counted as strict does."
+                "The differences from the baseline; the rows of a candidate add up to its total difference. The row of "
+                "an inserted or removed module includes its submodules. Operations are arithmetic operations, as the "
+                "convention strict counts them."
             ),
             Grid(differences) if differences.records else Paragraph("No layer differs."),
             Paragraph("The baseline:"),
@@ -96,24 +97,27 @@ def _layers(review: Review) -> Section:
 def _trade_offs(pictures: Mapping[str, bytes]) -> tuple[Section, ...]:
     if TRADE_OFFS not in pictures:
         return ()
-    caption = "MACs against time and accuracy. The line is the Pareto front: no model costs less and is better."
+    caption = "MACs against time and accuracy. The line is the Pareto front: no model has fewer MACs and is better."
     return (Section("MACs against time and accuracy", (Picture(TRADE_OFFS, caption),)),)
 
 
 def _times(review: Review) -> tuple[Section, ...]:
     if not view.timed_rows(review):
         return (Section("Time", (Paragraph("No time was measured."),)),)
-    caption = "Time of each candidate over the baseline's. Where the interval holds 1, no difference is shown."
+    caption = (
+        "Time of each candidate relative to the baseline. If the interval contains 1, the times do not differ "
+        "significantly."
+    )
     note = (
-        "Candidate and baseline ran in turn; the ratio is the median of the pairs. Intervals are of 95 %. The times "
-        "hold for the machine named below."
+        "Candidate and baseline ran in turn; the ratio is the median of the pairs. Intervals are 95 % intervals. The "
+        "times hold for the machine named below."
     )
     return (Section("Time", (Picture(RATIOS, caption), Paragraph(note), Grid(view.times_table(review)))),)
 
 
 def _conventions(review: Review) -> Section:
     return Section(
-        "What other tools would print",
+        "What other tools would report",
         (Grid(view.conventions_table(review)), *bullets(view.convention_sentences(review))),
     )
 
@@ -129,4 +133,4 @@ def _uncounted(review: Review) -> Section:
 def _machine(review: Review) -> list[str]:
     known = {**review.versions, **{key: value for key, value in (review.machine or {}).items() if value is not None}}
     said = [f"{key}: {visible_line(str(value))}" for key, value in known.items()]
-    return said if review.machine else [*said, "No time was measured, and the counts depend on no machine."]
+    return said if review.machine else [*said, "No time was measured, and the counts do not depend on the machine."]

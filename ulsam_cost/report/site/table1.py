@@ -19,17 +19,20 @@ def table1_page(rows: Sequence[Table1Row]) -> Page:
         "Table 1: overheads of attention modules",
         (
             Paragraph(
-                "The formulas that the ULSAM paper prints for six attention modules on 512 channels of 14 x 14 "
-                "positions, with t = 64 maps, reduction r = 16 and dilation 4, beside what the real modules cost."
+                "The formulas that the ULSAM paper prints for six attention modules, compared with the costs of the "
+                "real modules, on 512 channels of 14 x 14 positions with t = 64 maps, reduction r = 16 and dilation 4."
             ),
-            Picture(OVERHEADS, "Costs of the six modules, as printed and of the real module; logarithmic."),
+            Picture(OVERHEADS, "Costs of the six modules, as printed and of the real modules, on a logarithmic scale."),
         ),
         (
             Section("Printed formulas", (Grid(table1_table(formulas)), Paragraph(f"{TABLE1_NOTE}."))),
             Section("Printed, exact and counted", (Grid(_beside(rows)),)),
             Section(
                 "Why they differ",
-                (Bullets(tuple((Strong(row.mechanism.name), f": {row.why}.") for row in rows)),),
+                (
+                    Paragraph("How each printed formula differs from the exact cost of the module:"),
+                    Bullets(tuple((Strong(row.mechanism.name), f": {row.why}.") for row in rows)),
+                ),
             ),
             Section("Where the modules come from", (Grid(_sources(rows)),)),
             Section(

@@ -16,7 +16,8 @@ NOT_OURS = "published, not measured here"
 def published_pictures() -> dict[str, bytes]:
     """The picture of the page."""
     pairs = timed_pairs()
-    return {TIMES: published_times_figure(pairs, settings_of(pairs), "Attention's price in time, on devices of others")}
+    title = "The cost of attention in time, as others measured it"
+    return {TIMES: published_times_figure(pairs, settings_of(pairs), title)}
 
 
 def published_times_page() -> Page:
@@ -24,13 +25,13 @@ def published_times_page() -> Page:
     pairs = timed_pairs()
     return Page(
         "published_times.md",
-        f"Attention's price in time: {NOT_OURS}",
+        f"The cost of attention in time: {NOT_OURS}",
         (
             Paragraph(
-                f"{len(pairs)} pairs of networks of timm, the same backbone without and with attention. Each is "
-                "counted here; its times are those that timm publishes in its tables of inference times "
-                f"({NOT_OURS}). A public table carries its noise. Left out are gcresnet50t, botnet26t, halonet26t and "
-                "lambda_resnet26t, whose shortcuts differ from resnet50t's and resnet26t's, too."
+                f"{len(pairs)} pairs of timm networks, the same backbone without and with attention. Their costs are "
+                f"counted here; their times are those of timm's tables of inference times ({NOT_OURS}), which contain "
+                "noise. gcresnet50t, botnet26t, halonet26t and lambda_resnet26t are left out, because their shortcuts "
+                "also differ from those of resnet50t and resnet26t."
             ),
         ),
         (
@@ -38,18 +39,17 @@ def published_times_page() -> Page:
                 "What attention adds",
                 (
                     Grid(_added_table(pairs)),
-                    Paragraph("The added reads and writes, by what moves them:"),
+                    Paragraph("The added reads and writes, by kind of operation:"),
                     Grid(_shares_table(pairs)),
                 ),
             ),
-            Section(f"Images a second, {NOT_OURS}", (Grid(_speeds_table(pairs)), Grid(_tables_table(pairs)))),
+            Section(f"Images per second, {NOT_OURS}", (Grid(_speeds_table(pairs)), Grid(_tables_table(pairs)))),
         ),
         verdict=_findings(pairs),
         picture=Picture(
             TIMES,
-            "Left, what attention adds to a network, in per cent of its MACs and of the elements that it reads and "
-            f"writes; right, the change of its images a second under {len(settings_of(pairs))} settings, "
-            f"{NOT_OURS}.",
+            "Left: what attention adds to a network, in per cent of its MACs and of the elements that it reads and "
+            f"writes. Right: the change in images per second in {len(settings_of(pairs))} settings, {NOT_OURS}.",
         ),
     )
 
@@ -68,10 +68,10 @@ def _without_macs(pairs: Sequence[TimedPair]) -> Text:
     traffic = [pair.traffic_pct for pair in free]
     changes = [pair.speed_pct(setting) for pair in free for setting in pair.speeds if "RTX" in setting.device]
     return (
-        Strong(f"{len(free)} of {len(pairs)} networks get attention for less than {NO_MACS:g} % of their MACs"),
-        f", and pay on GPUs with {-max(changes):.1f} to {-min(changes):.1f} % of their images a second, in the median "
-        f"{-median(changes):.1f} % ({NOT_OURS}). What it adds are reads and writes: {min(traffic):.1f} to "
-        f"{max(traffic):.1f} % more.",
+        Strong(f"In {len(free)} of {len(pairs)} networks, attention adds less than {NO_MACS:g} % to the MACs"),
+        f", but costs {-max(changes):.1f} to {-min(changes):.1f} % of the images per second on GPUs, with a median of "
+        f"{-median(changes):.1f} % ({NOT_OURS}). It also adds {min(traffic):.1f} to {max(traffic):.1f} % to the reads and "
+        "writes.",
     )
 
 
@@ -80,9 +80,9 @@ def _most(pairs: Sequence[TimedPair]) -> Text:
     pair, setting = min(free, key=lambda case: case[0].speed_pct(case[1]))
     plain, changed = pair.speeds[setting]
     return (
-        f"The dearest of these: {pair.attention} in {pair.plain} adds {pair.macs_pct:.2f} % MACs and "
-        f"{pair.traffic_pct:.1f} % reads and writes, and takes {-pair.speed_pct(setting):.1f} % of the images a second "
-        f"({plain:,.0f} to {changed:,.0f}) on {setting.title} ({NOT_OURS})."
+        f"The most expensive of these: {pair.attention} in {pair.plain} adds {pair.macs_pct:.2f} % to the MACs and "
+        f"{pair.traffic_pct:.1f} % to the reads and writes, and costs {-pair.speed_pct(setting):.1f} % of the images "
+        f"per second ({plain:,.0f} to {changed:,.0f}) on {setting.title} ({NOT_OURS})."
     )
 
 
@@ -94,12 +94,12 @@ def _of_setting(pairs: Sequence[TimedPair], setting: Setting) -> Text:
         for what, name in (("reads and writes", "traffic_pct"), ("MACs", "macs_pct"))
     }
     gains = sum(loss < 0 for loss in losses)
-    said = f"; {gains} of them are faster with it" if gains else ""
+    said = f"; {gains} of them are faster with attention" if gains else ""
     return (
         Strong(setting.title),
-        f": the median of {len(own)} pairs loses {median(losses):.1f} % of its images a second{said} ({NOT_OURS}). The "
-        "loss follows what was counted with a rank correlation of "
-        + " and ".join(f"{value:.2f} for the added {what}" for what, value in follows.items())
+        f": the median loss of {len(own)} pairs is {median(losses):.1f} % of the images per second{said} ({NOT_OURS}). "
+        "The rank correlation of the loss is "
+        + " and ".join(f"{value:.2f} with the added {what}" for what, value in follows.items())
         + ".",
     )
 

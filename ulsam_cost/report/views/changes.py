@@ -27,7 +27,7 @@ def check_sentences(review: Review, changes: Sequence[Change], accepted: Accepte
     said += (_sentence(names, change, review) for names, change in _alike(changes))
     if any(change.status is Status.CHANGED for change in changes) and accepted.versions != review.versions:
         then, now = map(_versions, (accepted.versions, review.versions))
-        said.append(f"The costs were accepted under {then}; now it is {now}.")
+        said.append(f"The costs were accepted with {then}; this run uses {now}.")
     return said
 
 
@@ -78,7 +78,7 @@ def _rows(change: Change, *, every: bool) -> list[dict[str, Any]]:
     shown = layers if every else _most(layers, LAYERS_SHOWN)
     rows = [difference_record(layer) for layer in layers if layer in shown]
     if others := [layer.numbers for layer in layers if layer not in shown]:
-        rows.append({"path": f"{len(others)} others, each with less", **sum(others, Numbers())._asdict()})
+        rows.append({"path": f"{len(others)} others with smaller changes", **sum(others, Numbers())._asdict()})
     return [*rows, {"path": TOTAL, "what": ", ".join(change.given), **change.numbers._asdict()}]
 
 
@@ -98,7 +98,7 @@ def _verdict(review: Review, changes: Sequence[Change]) -> str:
     parts = [f"{over} over budget"] if over else []
     parts += [f"{found[status]} {status}" for status in Status if status is not Status.UNCHANGED and found[status]]
     if not parts:
-        return f"{review.title}: unchanged, and nothing is over the budget."
+        return f"{review.title}: unchanged, and nothing is over budget."
     unchanged = [f"{found[Status.UNCHANGED]} unchanged"] if found[Status.UNCHANGED] else []
     return f"{review.title}: {', '.join((*parts, *unchanged))}."
 
@@ -117,8 +117,8 @@ def _sentence(names: Sequence[str], change: Change, review: Review) -> str:
     layers = _changed(change)
     if moved := len(change.layers) - len(layers):
         parts.append(f"{moved} layer{'s'[: moved != 1]} moved to other paths")
-    parts += [f"the design gives another {key}" for key in change.given]
-    what = ", ".join(parts) or "its operations, and none of its numbers"
+    parts += [f"the design gives a different {key}" for key in change.given]
+    what = ", ".join(parts) or "its operations, but none of its totals"
     return f"{row_of_names(names)} changed{_where(layers)}: {what}."
 
 

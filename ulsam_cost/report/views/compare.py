@@ -95,7 +95,7 @@ def layers_table(comparison: Comparison) -> Table:
 
 def modules_heading(network: ComparedNetwork, first: ComparedNetwork) -> str:
     """Which networks a table of modules is about."""
-    return fill(f"{network.letter} {network.name}, less {first.letter} {first.name}, by module:", 98)
+    return fill(f"{network.letter} {network.name} minus {first.letter} {first.name}, by module:", 98)
 
 
 def modules_table(network: ComparedNetwork) -> Table:
@@ -111,7 +111,7 @@ def narrow_modules_table(network: ComparedNetwork) -> Table:
     shown = {id(module) for module in largest[:MODULES_SHOWN]}
     records = [_module_record(module, _cut(_place(module))) for module in differing if id(module) in shown]
     if others := [module for module in differing if id(module) not in shown]:
-        records.append({"place": f"{len(others)} others, each with less", **_sum(others)})
+        records.append({"place": f"{len(others)} others with smaller differences", **_sum(others)})
     return _modules_table(network, records)
 
 
@@ -122,7 +122,7 @@ def same_cost_line(network: ComparedNetwork) -> str:
         if not _costs(module):
             by_fate.setdefault(str(module.fate), []).append(_place(module))
     parts = (f"{len(places)} {fate} ({_some(places)})" for fate, places in by_fate.items())
-    return fill(f"Without a difference in these: {'; '.join(parts)}", 98) if by_fate else ""
+    return fill(f"Changes that leave these costs as they are: {'; '.join(parts)}", 98) if by_fate else ""
 
 
 def all_modules_table(comparison: Comparison) -> Table:

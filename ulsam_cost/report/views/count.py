@@ -49,13 +49,13 @@ def count_record(loaded: Loaded, counted: Count, rows: Sequence[ModuleCost]) -> 
 
 def _real_run(reason: str) -> str:
     """What it means that a copy of the model really ran, and why it did; empty where none did."""
-    sentence = "This count holds for these inputs; another input may take another way. A copy of the model really ran"
-    return f"{sentence}: {reason}" if reason else ""
+    holds = "This count holds for these inputs; others may take a different path through the model"
+    return f"{holds}. A copy of the model really ran: {reason}" if reason else ""
 
 
 def _inputs_read(operation: str) -> str:
     """What it means that the inputs' values were looked at; empty where they were not."""
-    return f"This count holds for inputs of these values: {operation} looks at them" if operation else ""
+    return f"This count holds for inputs with these values: {operation} reads them" if operation else ""
 
 
 def totals(cost: Cost, counted: Count) -> dict[str, Any]:
@@ -207,8 +207,8 @@ def uncounted_advice(uncounted: Sequence[Uncounted]) -> str:
     )
     if not foreign:
         return ""
-    way = "are added with ulsam_cost.register_rule('library::name', rule)."
-    return fill(f"Rules for operators of other libraries ({', '.join(foreign)}) {way}", 98)
+    way = "with ulsam_cost.register_rule('library::name', rule)."
+    return fill(f"Add rules for operators of other libraries ({', '.join(foreign)}) {way}", 98)
 
 
 def peers_table(numbers: Iterable[PeerNumber], counted: Count) -> Table:
@@ -232,8 +232,8 @@ def peers_table(numbers: Iterable[PeerNumber], counted: Count) -> Table:
     columns = (
         words("tool", "tool"),
         words("unit", "unit"),
-        number("number", "it says"),
-        number("ours", "by its rule,\nhere"),
+        number("number", "reported"),
+        number("ours", "its rule,\ncomputed here"),
         Column(key="difference", heading="difference", show=exact, csv_only=not counted.complete),
         number("plain", "plain MACs\nin its unit"),
         COMPLETE,
@@ -250,7 +250,7 @@ def peers_text(numbers: Iterable[PeerNumber], counted: Count) -> str:
             continue
         extras = (f"{'+' if value > 0 else '-'} {abs(value):,} {kind}" for kind, value in peer.by_kind.items())
         plain = exact(at_least(peer.plain, unless=counted.complete))
-        lines.append(" ".join((f"{peer.tool} {peer.version}: {plain} of MACs", *extras)))
+        lines.append(" ".join((f"{peer.tool} {peer.version}: {plain} for MACs", *extras)))
         if peer.misses:
             lines[-1] += f"; its rule here misses {peer.misses}"
     return "\n".join(fill(line, 98, subsequent_indent="  ") for line in lines)

@@ -86,21 +86,21 @@ def explanation_lines(findings: Iterable[AnyFinding]) -> list[str]:
     lines = [f"{'; '.join(names)}: {reason}" for reason, names in about.items()]
     if lacking:
         networks = ", ".join(f"{model} ({count})" for model, count in lacking.items())
-        lines.append(f"Not held, with how many numbers, because the project lacks the network: {networks}")
+        lines.append(f"Not held, because the project does not have the network (numbers of each): {networks}")
     return lines
 
 
 def summary_table(findings: Sequence[AnyFinding]) -> Table:
     """How many numbers have which outcome, by source where there are several and the columns find room.
 
-    Else the papers and the field stand apart.
+    Otherwise there is one column for the papers and one for the repositories.
     """
     by_source: dict[str, list[AnyFinding]] = {}
     apart: dict[str, list[AnyFinding]] = {}
     for finding in findings:
         source = finding.subject.source
         by_source.setdefault(source, []).append(finding)
-        apart.setdefault("the field" if source in field_sources() else "papers", []).append(finding)
+        apart.setdefault("repositories" if source in field_sources() else "papers", []).append(finding)
     groups = by_source if sum(len(source) + 2 for source in by_source) <= SOURCES_WIDTH else apart
     return outcomes_table([*(groups.items() if len(groups) > 1 else ()), ("all", findings)])
 

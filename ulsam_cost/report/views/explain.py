@@ -72,7 +72,7 @@ def conventions_table(numbers: Sequence[ConventionNumber]) -> Table:
 
 
 def rules_table(rules: Sequence[CountingRule]) -> Table:
-    """The rules that give printed numbers, the plainest first."""
+    """The rules that give printed numbers, the simplest first."""
     records = [
         {
             "convention": rule.convention,
@@ -101,7 +101,7 @@ def rules_text(rules: Sequence[CountingRule], models: Sequence[str], numbers: Se
         return "No known convention and no sum of kinds that was tried gives " + ", ".join(numbers)
     all_of = "" if rules[0].hits == len(numbers) else f"{rules[0].hits} of "
     found = "1 rule gives" if len(rules) == 1 else f"{len(rules)} rules give"
-    parts = [f"{found} {all_of}{', '.join(numbers)}; the plainest:"]
+    parts = [f"{found} {all_of}{', '.join(numbers)}; the simplest:"]
     for rule in rules[:most]:
         name = f"{rule.convention}: " if rule.convention else ""
         units = f"; {rule.units}" if rule.units else ""

@@ -29,10 +29,10 @@ from ulsam_cost.units import format_ms
 
 KERNELS_SHOWN = 15
 ROOFLINE_ESTIMATE = (
-    "The roofline estimate is the larger of FLOPs (2 a MAC) over the throughput of a matrix product and bytes over the "
-    "bandwidth of a copy, each operation reading its operands and writing its result once. It is not a lower bound: "
-    "maps that stay in a cache and fused kernels move fewer bytes, and a convolution may leave out the products with "
-    "padding, which are counted."
+    "The roofline estimate is the larger of two times: FLOPs (2 per MAC) divided by the throughput of a matrix "
+    "product, and bytes divided by the bandwidth of a copy, where each operation reads its operands and writes its "
+    "result once. It is not a lower bound: maps that stay in a cache and fused kernels move fewer bytes, and a "
+    "convolution may skip the products with padding, which are counted."
 )
 WIDTH = 98
 _SEE_BELOW = "see below"
@@ -257,7 +257,7 @@ def layer_sentences(row: Measurement, layers: LayerTimes) -> str:
         )
     if roof := layers.roof:
         lines.append(
-            f"{roof.device}: copies {roof.bytes_per_second / 1e9:.1f} GB/s, multiplies "
+            f"{roof.device}: copies at {roof.bytes_per_second / 1e9:.1f} GB/s, multiplies at "
             f"{roof.flops_per_second / 1e9:.1f} GFLOP/s in {roof.dtype}"
         )
         lines.append(ROOFLINE_ESTIMATE)
@@ -318,9 +318,9 @@ def energy_table(rows: Sequence[Measurement]) -> Table:
     columns = (
         number("batch", "batch"),
         words("dtype", "dtype"),
-        number("joules_per_image", "J an image", fixed(4)),
+        number("joules_per_image", "J per image", fixed(4)),
         number("watts", "W", fixed(1)),
-        number("idle_watts", "W idle", fixed(1)),
+        number("idle_watts", "idle W", fixed(1)),
         number("images", "images", exact),
     )
     return Table(columns=columns, records=records)

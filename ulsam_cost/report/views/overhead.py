@@ -21,7 +21,7 @@ def overhead_table(rows: Sequence[OverheadRow]) -> Table:
 def overhead_note(rows: Sequence[OverheadRow]) -> str:
     """What a reader of the table must know: what is counted over a convolution, and what is not possible."""
     names = dict.fromkeys(row.mechanism for row in rows if row.replaces_convolution)
-    over = [f"{', '.join(names)}: over the plain convolution in whose place it stands"] if names else []
+    over = [f"{', '.join(names)}: what is added to the plain convolution that it replaces"] if names else []
     return "\n".join([*over, *(row.refused for row in rows if row.refused)][:MOST_NOTES])
 
 

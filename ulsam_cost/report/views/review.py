@@ -36,7 +36,7 @@ def candidates_table(review: Review, metrics: Sequence[str] = tuple(HEADINGS)) -
     columns: list[Column] = [words("name", "candidate")]
     for metric in metrics:
         heading = HEADINGS[metric]
-        columns += [number(metric, heading), number(f"{metric}_pct", f"{heading}\nto baseline", signed_pct)]
+        columns += [number(metric, heading), number(f"{metric}_pct", f"{heading}\nvs baseline", signed_pct)]
     first = next((each.costs.first_latency for each in review.candidates if each.costs.first_latency), None)
     if first:
         columns.append(ratio("ratio", "time\n" + first.where.replace(" in ", "\n")))
@@ -78,10 +78,10 @@ def budget_table(review: Review) -> Table:
     ]  # fmt: skip
     columns: tuple[Column, ...] = (
         words("name", "candidate"),
-        words("metric", "what is limited"),
+        words("metric", "metric"),
         number("limit", "limit", str),
-        number("value", "costs", str),
-        number("left", "to the limit", str),
+        number("value", "value", str),
+        number("left", "vs limit", str),
         words("why", "why there is no verdict"),
         words("verdict", "verdict"),
     )
@@ -111,7 +111,7 @@ def layers_table(review: Review) -> Table:
 def difference_columns(records: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
     """The columns of differences by layer, without those in which nothing differs."""
     counts = (number(key, heading, signed) for key, heading in CHANGES.items())
-    columns = (words("fate", "what"), words("what", "operators"), *counts)
+    columns = (words("fate", "change"), words("what", "operators"), *counts)
     return (words("path", "layer"), *(c for c in columns if any(record.get(c.key) for record in records)))
 
 
@@ -133,7 +133,7 @@ def baseline_layers_table(review: Review) -> Table:
         for path, numbers in rows.items()
     ]
     counts = (number(key, heading) for key, heading in CHANGES.items())
-    share = number("share", "MACs, %", known(lambda value: f"{value:.1f}"))
+    share = number("share", "% of MACs", known(lambda value: f"{value:.1f}"))
     return Table(columns=(words("path", "layer"), *counts, share), records=records)
 
 
@@ -200,7 +200,7 @@ def spots(review: Review) -> dict[str, list[Spot]]:
         if timed.busy or not each.costs.complete or not review.baseline.complete:
             continue
         panel = found.setdefault(
-            f"time over the baseline's, {timed.where}",
+            f"time relative to the baseline, {timed.where}",
             [Spot("baseline", review.baseline.totals.macs, 1.0, None, None, True)],
         )
         panel.append(Spot(each.name, each.costs.totals.macs, *timed.ratio, less_is_better=True))
@@ -209,7 +209,7 @@ def spots(review: Review) -> dict[str, list[Spot]]:
         for each in review.candidates
         if each.costs.accuracy is not None and each.costs.complete
     ]
-    return found | ({"accuracy, as the design gives it": known_accuracy} if known_accuracy else {})
+    return found | ({"accuracy given in the design": known_accuracy} if known_accuracy else {})
 
 
 def timed_rows(review: Review) -> list[tuple[Reviewed, Latency]]:
@@ -250,7 +250,7 @@ def times_table(review: Review) -> Table:
         ratio("ratio", "time ratio"),
         ratio("ratio_low", "ratio from"),
         ratio("ratio_high", "ratio to"),
-        words("said", "than the baseline"),
+        words("said", "compared with the baseline"),
     )
     if {record["runtime"] for record in records} <= {TORCH}:
         columns = tuple(column for column in columns if column.key != "runtime")
@@ -278,7 +278,7 @@ def convention_sentences(review: Review) -> list[str]:
     said = []
     for name in review.conventions:
         convention, kinds = CONVENTIONS[name], review.baseline.kinds[name]
-        macs = {0: (), 1: ("the MACs",)}.get(convention.per_mac, (f"{convention.per_mac} a MAC",))
+        macs = {0: (), 1: ("the MACs",)}.get(convention.per_mac, (f"{convention.per_mac} per MAC",))
         more = tuple(f"{value:+,} for {kind}" for kind, value in kinds.items())
         alone = "" if more else " alone"
         said.append(f"{name} counts {convention.counts}. In the baseline: {', '.join(macs + more)}{alone}.")

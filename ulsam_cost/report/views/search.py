@@ -14,7 +14,7 @@ from ulsam_cost.units import format_ratio
 HEADINGS = {"macs": "MACs", "params": "params", "activations": "activations", "traffic": "traffic"}
 MOST_NOTES = 5  # of layers that refuse a mechanism
 ONLY_COST = (
-    "Cost is all that is known here: an accuracy is one that a paper printed of that placement, and none is estimated."
+    "Only costs are computed: an accuracy is one that a paper printed for that placement, and none is estimated."
 )
 
 
@@ -32,8 +32,8 @@ def front_table(result: SearchResult, rows: Sequence[Mapping[str, Any]]) -> Tabl
     for name in METRICS:
         heading, hidden = HEADINGS[name], name not in used
         columns.append(Column(key=name, heading=heading, show=exact, csv_only=hidden))
-        columns.append(Column(key=f"delta_{name}", heading=f"{heading}, to plain", show=signed, csv_only=True))
-        columns.append(Column(key=f"pct_{name}", heading="to plain", show=signed_pct, csv_only=hidden))
+        columns.append(Column(key=f"delta_{name}", heading=f"{heading}, vs plain", show=signed, csv_only=True))
+        columns.append(Column(key=f"pct_{name}", heading="vs plain", show=signed_pct, csv_only=hidden))
     columns.append(Column(key="counted", heading="counted", csv_only=True))
     if any(row["printed_accuracy"] for row in rows):
         columns.append(words("accuracy", "printed accuracy"))
@@ -69,7 +69,7 @@ def _accuracy(printed: Sequence[Mapping[str, str]]) -> str:
 def summary(result: SearchResult, shown: int) -> str:
     """How many placements there are and keep the budget, and what the front is."""
     if result.feasible is None:
-        keep = "how many keep the budget is not known: they have too many different costs to be counted"
+        keep = "how many keep the budget is unknown, because they have too many different costs to count"
     elif result.budget:
         keep = f"{result.feasible:,} keep {budget_text(result.budget)}"
     else:
@@ -77,16 +77,16 @@ def summary(result: SearchResult, shown: int) -> str:
     goals = " and ".join(filter(None, (", ".join(result.minimise[:-1]), result.minimise[-1])))
     count = len(result.front)
     lines = [f"{result.considered:,} placements considered, {keep}."]
-    least = "1 costs least" if count == 1 else f"{count:,} of them are undercut by no other"
-    lines.append(f"In {goals}, {least}{f'; the first {shown} are shown' if shown < count else ''}.")
+    best = f"1 of them has the least {goals}" if count == 1 else f"{count:,} of them are Pareto-optimal in {goals}"
+    lines.append(f"{best}{f'; the first {shown} are shown' if shown < count else ''}.")
     return "\n".join(lines)
 
 
 def notes(result: SearchResult) -> str:
     """What a reader of the table must know."""
-    lines = [f"The placements shown were {_checked(result)} counted: equal to the last digit.", ONLY_COST]
+    lines = [f"The placements shown were also {_checked(result)} counted, with the same numbers.", ONLY_COST]
     said = sorted(
-        f"{name} cannot stand at layer {layer}{_at_width(branch.plain)}"
+        f"{name} cannot be placed at layer {layer}{_at_width(branch.plain)}"
         for branch in result.branches
         for name, layer in branch.refused
     )

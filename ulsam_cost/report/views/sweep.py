@@ -68,10 +68,8 @@ def sentences(summary: Summary) -> str:
         lines.append(f"{summary.incomplete:,} counts are lower bounds: {lower}.")
     if summary.points:
         across, up = map(heading, summary.axes)
-        lines.append(
-            f"{len(summary.front):,} of {len(summary.points):,} are undercut by no other in both {across} and {up}."
-        )
-    lines.append(f"The work took {fixed(1)(summary.seconds)} s, added up over the workers.")
+        lines.append(f"{len(summary.front):,} of {len(summary.points):,} are Pareto-optimal in {across} and {up}.")
+    lines.append(f"The work took {fixed(1)(summary.seconds)} s in total over all workers.")
     return "\n".join(lines)
 
 
@@ -101,11 +99,11 @@ def page(summary: Summary, name: str, picture: str | None) -> str:
     if picture:
         parts.append(f"![{up} over {across}, by family]({picture})")
     if summary.front:
-        parts += ["## Undercut by no other", render(front_table(summary), "markdown")]
+        parts += ["## Pareto front", render(front_table(summary), "markdown")]
     if summary.families:
         parts += ["## By family", render(family_table(summary), "markdown")]
     if summary.failures:
-        parts += ["## Without all their costs", render(failure_table(summary.failures), "markdown")]
+        parts += ["## Models without all of their costs", render(failure_table(summary.failures), "markdown")]
     return "\n\n".join(parts) + "\n"
 
 

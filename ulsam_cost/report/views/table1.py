@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from ulsam_cost.counting.overheads import Table1Row
 from ulsam_cost.report.formats import COMPLETE, Column, Table, factor, number, words
 
-TABLE1_NOTE = "ratio: to the printed cost of ULSAM"
-EXACT_NOTE = "ratio: exact to printed"
+TABLE1_NOTE = "ratio: relative to the printed cost of ULSAM"
+EXACT_NOTE = "ratio: exact cost / printed cost"
 
 
 def table1_table(rows: Sequence[Table1Row]) -> Table:
