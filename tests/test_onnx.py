@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -94,7 +95,15 @@ def sample(shape):
 
 @pytest.mark.parametrize(("name", "options"), NETWORKS, ids=[name for name, _ in NETWORKS])
 def test_a_network_costs_what_it_does_in_pytorch(name, options):
-    assert_same_cost(uc.build(name, resolution=64, **options), sample((1, 3, 64, 64)))
+    assert_same_cost(without_repeats(uc.build(name, resolution=64, **options)), sample((1, 3, 64, 64)))
+
+
+def without_repeats(model):
+    """The network with two blocks in each stage of a ResNet or ShuffleNet: the others are the second one again."""
+    for path, stage in model.named_modules():
+        if re.search(r"(^|\.)(layer|stage)\d$", path):
+            del stage[2:]
+    return model
 
 
 def test_every_convention_counts_an_export_as_it_counts_the_model():

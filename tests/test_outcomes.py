@@ -155,7 +155,8 @@ def test_what_comes_out_by_the_papers_arithmetic_and_otherwise_too_is_said():
     assert f"in {len(costs)} the exact change" in said
     assert f"{len(own) - len(costs)} are ratios of printed numbers" in said
     assert said.endswith(
-        f"Some can also be obtained in another way: {len(cut)} are the network's own cost, truncated; {len(ruled)} need a named counting rule."
+        "Some can also be obtained in another way: "
+        f"{len(cut)} are the network's own cost, truncated; {len(ruled)} need a named counting rule."
     )
     assert (len(costs), len(cut), len(ruled)) == (94, 26, 2)
 

@@ -70,8 +70,8 @@ def _without_macs(pairs: Sequence[TimedPair]) -> Text:
     return (
         Strong(f"In {len(free)} of {len(pairs)} networks, attention adds less than {NO_MACS:g} % to the MACs"),
         f", but costs {-max(changes):.1f} to {-min(changes):.1f} % of the images per second on GPUs, with a median of "
-        f"{-median(changes):.1f} % ({NOT_OURS}). It also adds {min(traffic):.1f} to {max(traffic):.1f} % to the reads and "
-        "writes.",
+        f"{-median(changes):.1f} % ({NOT_OURS}). It also adds {min(traffic):.1f} to {max(traffic):.1f} % to the reads "
+        "and writes.",
     )
 
 
