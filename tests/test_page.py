@@ -203,7 +203,7 @@ def test_sections_are_folded_but_for_what_matters(opened, size):
     browser = opened(size, folded=True)
     assert browser.execute_script("return document.documentElement.scrollHeight") < BEFORE / 5
     open_ones = browser.find_elements(By.CSS_SELECTOR, "main details[open]")
-    assert [each.get_attribute("id") for each in open_ones] == ["readme-what-else-was-found"]
+    assert [each.get_attribute("id") for each in open_ones] == ["readme-other-findings"]
     table = browser.find_element(By.CSS_SELECTOR, "#dca-table-1 table")
     assert not table.is_displayed()
     summary = browser.find_element(By.CSS_SELECTOR, "#dca-table-1 summary")
@@ -355,7 +355,7 @@ def test_nothing_is_wider_than_the_window(opened, size, folded):
 
 def test_on_a_phone_tables_and_pictures_scroll_within_their_boxes(opened):
     browser = opened(PHONE)
-    for box in ("#ulsam-table-7 .dt-layout-table", "#readme-printed-against-computed figure .scroll"):
+    for box in ("#ulsam-table-7 .dt-layout-table", "#readme-printed-and-computed-costs figure .scroll"):
         inner, outer = browser.execute_script(
             "const box = document.querySelector(arguments[0]); return [box.scrollWidth, box.clientWidth]", box
         )
