@@ -110,9 +110,9 @@ def test_a_budget_speaks_of_the_first_runtime(counted):
     assert "runtime" in [column.key for column in times_table(both).columns]
     assert "runtime" not in [column.key for column in times_table(timed(counted, latency(1, 2, 3))).columns]
     assert list(spots(both)) == [
-        "time over the baseline's, batch 1",
-        "time over the baseline's, batch 1 in onnxruntime",
-        "accuracy, as the design gives it",
+        "time relative to the baseline, batch 1",
+        "time relative to the baseline, batch 1 in onnxruntime",
+        "accuracy given in the design",
     ]
 
 

@@ -114,8 +114,8 @@ FVCORE_ACTIVATIONS = register(
         name="fvcore_activations",
         source="fvcore 0.1.5.post20221221, fvcore/nn/activation_count.py: ActivationCountAnalysis.total()",
         unit="activations",
-        counts="elements that convolutions, linear layers, matmul, bmm, addmm and einsum write; blind to mm, baddbmm, "
-        "attention kernels, padding='same' and recurrent layers",
+        counts="elements that convolutions, linear layers, matmul, bmm, addmm and einsum write; does not see mm, "
+        "baddbmm, attention kernels, padding='same' and recurrent layers",
         weigh=_known_to_tools(_fvcore_activations),
         per_mac=0,
         products_only=True,
@@ -293,7 +293,7 @@ TORCHPROFILE = register(
         unit="MACs",
         counts="1 per MAC, no bias; norms 1 per element; average pools and means 1 per element written; elementwise "
         "products 1; bilinear interpolation 4; does not see mm and padding='same'; wrong for transposed convolutions",
-        misses="the arithmetic of sizes, of which it counts 1 a product, branches that nothing uses, layers of "
+        misses="the arithmetic of sizes, of which it counts 1 per product, branches that nothing uses, layers of "
         "torch.nn that take PyTorch's fast path (attention, transformer encoders), an LSTM's projections, and "
         "transposed convolutions with groups",
         weigh=_known_to_tools(_torchprofile),
