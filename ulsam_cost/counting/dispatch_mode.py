@@ -8,7 +8,7 @@ import torch
 
 from ulsam_cost.counting.checks import CHECKS
 from ulsam_cost.counting.meta_kernels import run_on_meta
-from ulsam_cost.counting.meta_tensors import META, MetaTensors
+from ulsam_cost.counting.meta_tensors import META, NO_TENSOR, MetaTensors
 from ulsam_cost.counting.recorder import Recorder
 from ulsam_cost.counting.rules import FREE, SPARSE, VIEWS, Rule, name_of, rule_of
 from ulsam_cost.counting.scope import Scope
@@ -61,6 +61,7 @@ class DispatchMode(TorchDispatchMode):
             return self._run(func, args, kwargs or {})
 
     def _run(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        self._tensors.last = NO_TENSOR  # its shape may be changed in place
         rule = rule_of(operator)
         if rule is None and operator.overloadpacket not in FREE and _are_plain(args):
             with self:

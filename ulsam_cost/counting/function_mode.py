@@ -6,42 +6,38 @@ from types import FunctionType
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from ulsam_cost.counting.fast import FAST, Fast
+from ulsam_cost.counting.fast import FAST
 from ulsam_cost.counting.functions import (
     EXITS,
     FILLED,
     INDICES,
     LOOKS,
-    NO_OPTIONS,
     OPEN,
     PLAIN,
     READERS,
     RECURRENT,
-    SPELLINGS,
     VIEWS,
     VIEWS_IF_IN_ORDER,
+    plain_name,
 )
 from ulsam_cost.counting.higher_order import FOLLOWED, all_scores, with_plain_scores
-from ulsam_cost.counting.leaves import LEAVES, Leaf
-from ulsam_cost.counting.memo import MISSED, Call, Memo, is_pure, new_tensor
-from ulsam_cost.counting.meta_tensors import META, MetaTensors
+from ulsam_cost.counting.leaf_answers import LeafAnswers
+from ulsam_cost.counting.memo import MISSED, Call, Memo, is_pure
+from ulsam_cost.counting.meta_tensors import META, NO_TENSOR, MetaTensors
 from ulsam_cost.counting.recorder import Recorder
 from ulsam_cost.counting.rules import RULES, Rule, name_of, operands_of
 from ulsam_cost.counting.rules.attention import attention as attention_rule
-from ulsam_cost.counting.scope import UNANSWERED, Scope
+from ulsam_cost.counting.scope import UNANSWERED, Scope, no_answer
 from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import first_tensor, is_plain, tensors_of
 from ulsam_cost.torch_private import (
-    FORWARD_HOOKS,
-    FORWARD_PRE_HOOKS,
     HigherOrderOperator,
     OpOverloadPacket,
     assert_function,
     current_transform,
-    has_global_hooks,
     qualified_name,
     without_dispatch,
     without_functions,
@@ -55,14 +51,14 @@ Way = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
 class FunctionMode(TorchFunctionMode):
     """Answers a torch function from the shapes of its operands, or runs it under its name.
 
-    It also answers for whole leaves of the model, where `leaves` says how they call their function.
+    `answer_leaf` answers for whole leaves of the model.
     """
 
     def __init__(self, scope: Scope, record: Recorder, tensors: MetaTensors, *, fast: bool, values: bool) -> None:
         self._scope, self._record, self._tensors, self._fast, self._values = scope, record, tensors, fast, values
-        self._leaves: dict[type, Leaf] = LEAVES if fast and not has_global_hooks() else {}  # type: ignore[no-untyped-call]
         self._no_functions = without_functions()
-        self._memo = Memo(record, tensors, self._looks_at)
+        self._memo = Memo(record, tensors)
+        self.answer_leaf = LeafAnswers(scope, record, tensors, self._memo).answer if fast else no_answer
         self._ways: dict[Any, Way] = {}  # of functions that were called
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -92,81 +88,30 @@ class FunctionMode(TorchFunctionMode):
         result = self._answer(call, func, args, kwargs)
         return self._memo.run(call, self._run_entry, func, args, kwargs) if result is UNANSWERED else result
 
-    def _looks_at(self, func: Any, tensor: Tensor) -> bool:
-        """Whether a function may look at the value of an operand: numbers may stand for sizes, rows for lengths."""
-        if not self._tensors.known.has(tensor):
-            return False
-        is_row_of_lengths = func in RECURRENT and not tensor.is_floating_point()
-        return not tensor.dim() or func in LOOKS or is_row_of_lengths or isinstance(func, OpOverloadPacket)
-
     def _assert(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         run = _run_plainly if args and type(args[0]) is bool else self._run_entry
         return run(func, args, kwargs)
 
     def _run_entry(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function, as a whole where its entry of the fast path says so."""
+        self._tensors.last = NO_TENSOR  # its shape may be changed in place
         entry = FAST.get(func)
         if entry is None:
             return self._call(func, args, kwargs)
-        name = _named(_plain_name(func), args, kwargs)
+        name = _named(plain_name(func), args, kwargs)
         if not entry.whole or _is_transformed() or not all(map(is_plain, tensors_of(args, kwargs))):
             return self._run(func, name, args, kwargs)
         return self._run_whole(func, name, entry.rule, args, kwargs, in_order=entry.in_order)
 
-    def answer_leaf(self, module: nn.Module, x: Any) -> Any:
-        """The result of a leaf of the model on one operand, or UNANSWERED."""
-        leaf = self._leaves.get(type(module))
-        if leaf is None or type(x) is not Tensor:
-            return UNANSWERED
-        state, scope = module.__dict__, self._scope
-        if state[FORWARD_HOOKS] or state[FORWARD_PRE_HOOKS] or "forward" in state:
-            return UNANSWERED  # calling it does more than to run its class's forward
-        names = scope.names.get(id(module))
-        if names is None or is_grad_enabled() or current_transform() is not None:
-            return UNANSWERED
-        function, operands_of_leaf = leaf
-        with self._no_functions:
-            operands = operands_of_leaf(module, x) if x.is_meta else None
-            call = None if operands is None else self._memo.call_of(function, operands, NO_OPTIONS)
-            if call is None:
-                return UNANSWERED
-            path, above = scope.path, scope.module
-            scope.path, scope.module = names
-            try:
-                return self._answer(call, function, operands, NO_OPTIONS)
-            finally:
-                scope.path, scope.module = path, above
-
     def _answer(self, call: Call, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
         """What a function gives without running, recorded, or UNANSWERED."""
         result = self._memo.again(call, func, args, kwargs)
-        if result is not MISSED:
-            return result
-        entry = FAST.get(func)
-        if entry is None:
-            return UNANSWERED
-        try:
-            found = entry.infer(*args, **kwargs)
-        except (AttributeError, IndexError, TypeError, ValueError):  # operands that the entry does not know
-            return UNANSWERED
-        if found is None:
-            return UNANSWERED
-        made = list(map(id, call[1])).index(id(found)) if isinstance(found, Tensor) else new_tensor(*found)
-        return self._memo.answer(call, made, lambda result: self._record_entry(entry, func, result, args, kwargs))
-
-    def _record_entry(self, entry: Fast, func: Any, result: Tensor, args: Any, kwargs: dict[str, Any]) -> None:
-        """Record a function that does not run."""
-        record = self._record
-        record.operator = _plain_name(func)
-        try:
-            entry.rule(record, result, *args, **kwargs)
-        finally:
-            record.operator = ""
+        return self._memo.infer(call, func, args, kwargs) if result is MISSED else result
 
     def _call(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if isinstance(function, HigherOrderOperator):
             return self._run_higher(function, args, kwargs)
-        name = _plain_name(function)
+        name = plain_name(function)
         if name == "__get__":
             return self._get_property(function, args, kwargs)
         if function in READERS and not self._values:
@@ -354,10 +299,6 @@ def _is_basic(index: Any) -> bool:
 
 def _is_plain_slice(part: slice) -> bool:
     return {type(part.start), type(part.stop), type(part.step)} <= {int, type(None)}
-
-
-def _plain_name(function: Any) -> str:
-    return SPELLINGS.get(function) or str(getattr(function, "__name__", function))
 
 
 def in_order_of(x: Tensor, result: Tensor) -> Tensor:

@@ -86,3 +86,8 @@ FILLED = {
 }
 # Functions written in Python whose pieces are recorded one by one.
 OPEN = frozenset({F.multi_head_attention_forward, torch.autograd.grad})
+
+
+def plain_name(function: Any) -> str:
+    """The name that tools give to a function."""
+    return SPELLINGS.get(function) or str(getattr(function, "__name__", function))

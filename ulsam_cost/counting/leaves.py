@@ -3,92 +3,118 @@
 Only the exact class is answered, without hooks and with its own forward; anything else runs as it is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ulsam_cost.counting.light import given_tensors
+from ulsam_cost.counting.light import State, given_tensors
 from ulsam_cost.torch_private import BUFFERS, PARAMETERS
 
 Operands = tuple[Any, ...]
+Tensors = tuple[Tensor, ...]
+_NONE: tuple[Tensors, Tensors] = (), ()
 
 
 class Leaf(NamedTuple):
-    """The function that a module calls, and its operands; None where the module does more than that."""
+    """The function that a module calls, and what of the module's state it is called with.
+
+    `tensors` gives the parameters and the buffers that are there, None where it is not certain which they are; `names`
+    are the options, and `options` gives them together. `arrange` makes operands of the input, the tensors and the
+    options, which are all that it sees; it gives None where the module does more than call the function.
+    """
 
     function: Any
-    operands: Callable[[Any, Tensor], Operands | None]
+    tensors: Callable[[State], tuple[Tensors, Tensors] | None]
+    names: tuple[str, ...]
+    options: Callable[[State], Any]
+    arrange: Callable[..., Operands | None]
 
 
-def _parameters(m: nn.Module) -> Any:
-    return given_tensors(m.__dict__[PARAMETERS])
+def _no_tensors(state: State) -> tuple[Tensors, Tensors]:
+    return _NONE
 
 
-def _convolution(m: Any, x: Tensor) -> Operands | None:
-    if m.padding_mode != "zeros":
+def _no_options(state: State) -> Any:
+    return None
+
+
+def _weights(state: State) -> tuple[Tensors, Tensors] | None:
+    own = given_tensors(state[PARAMETERS])
+    weight, bias = own["weight"], own["bias"]
+    if bias is None:
+        return _NONE if weight is None else ((weight,), ())
+    return None if weight is None else ((weight, bias), ())
+
+
+def _taps(state: State) -> tuple[Tensors, Tensors] | None:
+    """A convolution's weight and bias, if the weight lies in memory in order."""
+    own = _weights(state)
+    return own if own is not None and own[0] and own[0][0].is_contiguous() else None
+
+
+def _statistics(state: State) -> tuple[Tensors, Tensors] | None:
+    """A batch norm's weight and bias, and what it has collected."""
+    own, kept = _weights(state), given_tensors(state[BUFFERS])
+    mean, var = kept["running_mean"], kept["running_var"]
+    return None if mean is None or var is None or own is None else (own[0], (mean, var))
+
+
+def _together(x: Tensor, tensors: Tensors, *options: Any) -> Operands:
+    return x, *tensors, *options
+
+
+def _convolution(x: Tensor, tensors: Tensors, mode: str, *sizes: Any) -> Operands | None:
+    return (x, *_pair(tensors), *sizes) if mode == "zeros" else None
+
+
+def _batch_norm(x: Tensor, tensors: Tensors, training: bool, momentum: float | None, eps: float) -> Operands | None:
+    if training or x.dim() != 4:
         return None
-    own = _parameters(m)
-    return x, own["weight"], own["bias"], m.stride, m.padding, m.dilation, m.groups
+    *weights, mean, var = tensors
+    return x, mean, var, *_pair(weights), False, 0.0 if momentum is None else momentum, eps
 
 
-def _linear(m: nn.Linear, x: Tensor) -> Operands:
-    own = _parameters(m)
-    return x, own["weight"], own["bias"]
+def _norm(x: Tensor, tensors: Tensors, size: Any, eps: float) -> Operands:
+    return x, size, *_pair(tensors), eps
 
 
-def _batch_norm(m: Any, x: Tensor) -> Operands | None:
-    own, kept = _parameters(m), given_tensors(m.__dict__[BUFFERS])
-    mean = kept["running_mean"]
-    if m.training or mean is None or x.dim() != 4:
-        return None
-    momentum = 0.0 if m.momentum is None else m.momentum
-    return x, mean, kept["running_var"], own["weight"], own["bias"], False, momentum, m.eps
+def _pair(weights: Sequence[Tensor]) -> Sequence[Tensor | None]:
+    return (*weights, None, None)[:2]
 
 
-def _layer_norm(m: nn.LayerNorm, x: Tensor) -> Operands:
-    own = _parameters(m)
-    return x, m.normalized_shape, own["weight"], own["bias"], m.eps
+def _leaf(
+    function: Any, *names: str, tensors: Any = _no_tensors, arrange: Callable[..., Operands | None] = _together
+) -> Leaf:
+    return Leaf(function, tensors, names, itemgetter(*names) if names else _no_options, arrange)
 
 
-def _group_norm(m: nn.GroupNorm, x: Tensor) -> Operands:
-    own = _parameters(m)
-    return x, m.num_groups, own["weight"], own["bias"], m.eps
-
-
-def _max_pool(m: nn.MaxPool2d, x: Tensor) -> Operands:
-    return x, m.kernel_size, m.stride, m.padding, m.dilation, m.ceil_mode, m.return_indices
-
-
-def _avg_pool(m: nn.AvgPool2d, x: Tensor) -> Operands:
-    return x, m.kernel_size, m.stride, m.padding, m.ceil_mode, m.count_include_pad, m.divisor_override
-
-
-def _in_place(m: Any, x: Tensor) -> Operands:
-    return x, m.inplace
-
+_SIZES = ("padding_mode", "stride", "padding", "dilation", "groups")
+_MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "return_indices")
+_AVG_POOL = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
 
 LEAVES: dict[type[nn.Module], Leaf] = {
-    nn.Conv1d: Leaf(F.conv1d, _convolution),
-    nn.Conv2d: Leaf(F.conv2d, _convolution),
-    nn.Conv3d: Leaf(F.conv3d, _convolution),
-    nn.Linear: Leaf(F.linear, _linear),
-    nn.BatchNorm2d: Leaf(F.batch_norm, _batch_norm),
-    nn.LayerNorm: Leaf(F.layer_norm, _layer_norm),
-    nn.GroupNorm: Leaf(F.group_norm, _group_norm),
-    nn.MaxPool2d: Leaf(torch.max_pool2d, _max_pool),
-    nn.AvgPool2d: Leaf(F.avg_pool2d, _avg_pool),
-    nn.AdaptiveAvgPool2d: Leaf(F.adaptive_avg_pool2d, lambda m, x: (x, m.output_size)),
-    nn.ReLU: Leaf(F.relu, _in_place),
-    nn.ReLU6: Leaf(F.hardtanh, lambda m, x: (x, m.min_val, m.max_val, m.inplace)),
-    nn.SiLU: Leaf(F.silu, _in_place),
-    nn.Hardswish: Leaf(F.hardswish, _in_place),
-    nn.Hardsigmoid: Leaf(F.hardsigmoid, _in_place),
-    nn.GELU: Leaf(F.gelu, lambda m, x: (x, m.approximate)),
-    nn.Sigmoid: Leaf(torch.sigmoid, lambda m, x: (x,)),
-    nn.Tanh: Leaf(torch.tanh, lambda m, x: (x,)),
-    nn.Softmax: Leaf(F.softmax, lambda m, x: (x, m.dim)),
-    nn.Dropout: Leaf(F.dropout, lambda m, x: (x, m.p, m.training)),
+    nn.Conv1d: _leaf(F.conv1d, *_SIZES, tensors=_taps, arrange=_convolution),
+    nn.Conv2d: _leaf(F.conv2d, *_SIZES, tensors=_taps, arrange=_convolution),
+    nn.Conv3d: _leaf(F.conv3d, *_SIZES, tensors=_taps, arrange=_convolution),
+    nn.Linear: _leaf(F.linear, tensors=_weights),
+    nn.BatchNorm2d: _leaf(F.batch_norm, "training", "momentum", "eps", tensors=_statistics, arrange=_batch_norm),
+    nn.LayerNorm: _leaf(F.layer_norm, "normalized_shape", "eps", tensors=_weights, arrange=_norm),
+    nn.GroupNorm: _leaf(F.group_norm, "num_groups", "eps", tensors=_weights, arrange=_norm),
+    nn.MaxPool2d: _leaf(torch.max_pool2d, *_MAX_POOL),
+    nn.AvgPool2d: _leaf(F.avg_pool2d, *_AVG_POOL),
+    nn.AdaptiveAvgPool2d: _leaf(F.adaptive_avg_pool2d, "output_size"),
+    nn.ReLU: _leaf(F.relu, "inplace"),
+    nn.ReLU6: _leaf(F.hardtanh, "min_val", "max_val", "inplace"),
+    nn.SiLU: _leaf(F.silu, "inplace"),
+    nn.Hardswish: _leaf(F.hardswish, "inplace"),
+    nn.Hardsigmoid: _leaf(F.hardsigmoid, "inplace"),
+    nn.GELU: _leaf(F.gelu, "approximate"),
+    nn.Sigmoid: _leaf(torch.sigmoid),
+    nn.Tanh: _leaf(torch.tanh),
+    nn.Softmax: _leaf(F.softmax, "dim"),
+    nn.Dropout: _leaf(F.dropout, "p", "training"),
 }

@@ -5,7 +5,7 @@ its rules record the same of it. What it recorded and what its results look like
 not certain to be the same is not kept: then the function runs.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import BuiltinFunctionType, FunctionType, MethodDescriptorType
 from typing import Any, NamedTuple
 
@@ -13,8 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from ulsam_cost.cost import OpCost
-from ulsam_cost.counting.meta_tensors import META, MetaTensors
+from ulsam_cost.counting.fast import FAST, Fast
+from ulsam_cost.counting.functions import LOOKS, RECURRENT, plain_name
+from ulsam_cost.counting.kinds import TensorKind, forget_kinds, kind_of
+from ulsam_cost.counting.meta_tensors import MetaTensors
 from ulsam_cost.counting.recorder import Again, Recorder
+from ulsam_cost.counting.scope import UNANSWERED
 from ulsam_cost.tensors import tensors_of
 from ulsam_cost.torch_private import TENSOR_METHODS, OpOverloadPacket, qualified_name, storage_key, without_dispatch
 
@@ -35,18 +39,19 @@ class _UnknownKindError(Exception):
     """An operand of which it is not known what a function sees of it."""
 
 
-Call = tuple[tuple[Any, ...], list[Tensor]]  # what a call is kept under, and its tensors
+# What a call is kept under, its tensors, and the ids of the parameters that these are.
+Call = tuple[tuple[Any, ...], Sequence[Tensor], Sequence[int | None]]
 
 
-class _Done(NamedTuple):
+class Done(NamedTuple):
     """What a call did: its operations with the operands that they charge, and how its results are made."""
 
     ops: tuple[Again, ...]
-    results: tuple[Tensor | int, ...]  # one that looks like the result, or which of the operands it is
+    results: tuple[TensorKind | int, ...]  # of which kind each is, or which of the operands it is
     gather: Callable[[list[Tensor]], Any]
 
 
-_answered: dict[Any, _Done] = {}  # by fast paths, which do the same in all runs
+answered: dict[Any, Done] = {}  # by fast paths, which do the same in all runs
 _MOST_ANSWERED = 4096
 _VIEW: Any = object()  # what is kept of a function that gives views of an operand
 
@@ -54,9 +59,10 @@ _VIEW: Any = object()  # what is kept of a function that gives views of an opera
 class Memo:
     """What the functions of a run did, by their operands' kinds."""
 
-    def __init__(self, record: Recorder, tensors: MetaTensors, looks_at: Callable[[Any, Tensor], bool]) -> None:
-        self._record, self._tensors, self._looks_at = record, tensors, looks_at
-        self._done: dict[Any, Any] = dict(_answered)
+    def __init__(self, record: Recorder, tensors: MetaTensors) -> None:
+        self._record, self._tensors = record, tensors
+        self._parameter_of = tensors.parameters.get
+        self._done: dict[Any, Any] = dict(answered)
         self.negatives = False  # whether there may be tensors that are to be read with the other sign
 
     def call_of(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
@@ -79,7 +85,7 @@ class Memo:
             ids = list(map(id, tensors))
             if len(set(ids)) < len(ids):  # x * x may be another thing than x * y
                 key.append(tuple(map(ids.index, ids)))
-        return tuple(key), tensors
+        return tuple(key), tensors, tuple(map(self._parameter_of, map(id, tensors)))
 
     def _describe(self, values: Iterable[Any], key: list[Any], tensors: list[Tensor], valued: list[Tensor]) -> None:
         """Add to a key what a function sees of its operands, and to the lists its tensors and those with values."""
@@ -120,7 +126,7 @@ class Memo:
 
     def again(self, call: Call, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """What the call gives, recorded; MISSED where no such call was made."""
-        key, tensors = call
+        key, tensors, owners = call
         done = self._done.get(key)
         if done is None:
             return MISSED
@@ -130,10 +136,17 @@ class Memo:
             self._tensors.alias(tensors[0], views)
             return views
         ops, results, gather = done
-        self._record.again(ops, tensors)
+        self._record.again(ops, owners)
         if gather is _only:
-            return _one_like(results[0], tensors)
-        return gather([_one_like(like, tensors) for like in results])
+            return self._new(results[0], tensors)
+        return gather([self._new(made, tensors) for made in results])
+
+    def _new(self, made: TensorKind | int, tensors: Sequence[Tensor]) -> Tensor:
+        if isinstance(made, int):
+            return tensors[made]
+        result = made.new()
+        self._tensors.last = result, made
+        return result
 
     def run(self, call: Call, run: Callable[..., Any], *args: Any) -> Any:
         """Run a function by `run`, and keep what it did if that is certain."""
@@ -163,22 +176,21 @@ class Memo:
             return
         if not results and not (ops and all(tensor.is_meta for tensor in tensors)):
             return
-        charges = self._places(charged, tensors)
+        charges = self._places(charged, call[2])
         if charges is not None:
-            self._done[call[0]] = _Done(_again(ops, charges), tuple(made), gather)
+            self._done[call[0]] = Done(_again(ops, charges), tuple(made), gather)
 
-    def _places(self, charged: list[list[int]], tensors: list[Tensor]) -> list[tuple[int, ...]] | None:
+    def _places(self, charged: list[list[int]], owners: Sequence[int | None]) -> list[tuple[int, ...]] | None:
         """Which of the operands each operation is charged with; None where that is not plain."""
         if not any(charged):
             return [()] * len(charged)
-        owners = [self._tensors.parameter_of(tensor) for tensor in tensors]
         known = [owner for owner in owners if owner is not None]
         if len(set(known)) < len(known) or any(owner not in known for own in charged for owner in own):
             return None
         return [tuple(map(owners.index, own)) for own in charged]
 
     def _made(self, call: Call, result: Tensor, *, changes: bool) -> Any:
-        """One that looks like a result, or which of the operands it is, or that it is a view; None: not known."""
+        """The kind of a result, or which of the operands it is, or that it is a view; None: not known."""
         for at, tensor in enumerate(call[1]):
             if result is tensor:
                 return at if changes or call[0][0] in _MAY_BE_ITSELF else None
@@ -190,44 +202,59 @@ class Memo:
         memory = storage_key(result.untyped_storage())
         if memory in memories or self._tensors.is_parameter(result):
             return _VIEW if memory == memories[0] else None
-        return new_tensor(result.shape, result.dtype, None if result.is_contiguous() else result.stride())
+        return kind_of(result.shape, result.dtype, None if result.is_contiguous() else result.stride())
 
-    def answer(self, call: Call, made: Tensor | int, record: Callable[[Tensor], None]) -> Any:
+    def infer(self, call: Call, func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """What a function gives by its entry of the fast path, recorded, or UNANSWERED."""
+        entry = FAST.get(func)
+        if entry is None:
+            return UNANSWERED
+        try:
+            found = entry.infer(*args, **kwargs)
+        except (AttributeError, IndexError, TypeError, ValueError):  # operands that the entry does not know
+            return UNANSWERED
+        if found is None:
+            return UNANSWERED
+        made = list(map(id, call[1])).index(id(found)) if isinstance(found, Tensor) else kind_of(*found)
+        return self._answer(call, made, lambda result: self._record_entry(entry, func, result, args, kwargs))
+
+    def _record_entry(self, entry: Fast, func: Any, result: Tensor, args: Any, kwargs: dict[str, Any]) -> None:
+        """Record a function that does not run."""
+        record = self._record
+        record.operator = plain_name(func)
+        try:
+            entry.rule(record, result, *args, **kwargs)
+        finally:
+            record.operator = ""
+
+    def _looks_at(self, func: Any, tensor: Tensor) -> bool:
+        """Whether a function may look at the value of an operand: numbers may stand for sizes, rows for lengths."""
+        if not self._tensors.known.has(tensor):
+            return False
+        is_row_of_lengths = func in RECURRENT and not tensor.is_floating_point()
+        return not tensor.dim() or func in LOOKS or is_row_of_lengths or isinstance(func, OpOverloadPacket)
+
+    def _answer(self, call: Call, made: TensorKind | int, record: Callable[[Tensor], None]) -> Any:
         """What a function gives that does not run: `record` takes it down. It is kept."""
-        ops, tensors = self._record.ops, call[1]
+        ops, result = self._record.ops, self._new(made, call[1])
         first, self._record.charged = len(ops), []
         try:
-            record(tensors[made] if isinstance(made, int) else made)
+            record(result)
             charged = self._record.charged
         finally:
             self._record.charged = None
-        charges = self._places(charged, tensors)
+        charges = self._places(charged, call[2])
         if charges is not None:
-            done = _Done(_again(ops[first:], charges), (made,), _only)
-            if len(_answered) >= _MOST_ANSWERED:
-                _answered.clear()
-            self._done[call[0]] = _answered[call[0]] = done
-        return _one_like(made, tensors)
+            if len(answered) >= _MOST_ANSWERED:
+                answered.clear()
+            self._done[call[0]] = answered[call[0]] = Done(_again(ops[first:], charges), (made,), _only)
+        return result
 
 
 def forget() -> None:
     """Forget what was answered in other runs."""
-    _answered.clear()
-
-
-def new_tensor(shape: tuple[int, ...], dtype: torch.dtype, stride: tuple[int, ...] | None = None) -> Tensor:
-    """A new meta tensor, its dimensions in order in memory where there is no stride."""
-    with without_dispatch():
-        if stride is None:
-            return torch.empty(shape, dtype=dtype, device=META)
-        return torch.empty_strided(shape, stride, dtype=dtype, device=META)
-
-
-def _one_like(like: Tensor | int, tensors: list[Tensor]) -> Tensor:
-    if type(like) is int:
-        return tensors[like]
-    with without_dispatch():
-        return like.detach()  # type: ignore[union-attr]  # the quickest way to a new one
+    answered.clear()
+    forget_kinds()
 
 
 def is_pure(function: Any) -> bool:
@@ -240,7 +267,7 @@ def is_pure(function: Any) -> bool:
 
 
 def _again(ops: list[OpCost], charges: list[tuple[int, ...]]) -> tuple[Again, ...]:
-    return tuple([(op[1:7], op[8], op[10:], charged) for op, charged in zip(ops, charges, strict=True)])
+    return tuple([(*op[1:7], op[8], *op[10:], charged) for op, charged in zip(ops, charges, strict=True)])
 
 
 def _writes(function: Any) -> bool:

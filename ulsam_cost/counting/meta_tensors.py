@@ -15,6 +15,7 @@ from ulsam_cost.tensors import SPARSE_LAYOUTS, is_plain, mapped, stored_elements
 from ulsam_cost.torch_private import current_transform, outside_transforms, transforms, without_dispatch
 
 META = torch.device("meta")
+NO_TENSOR = None, None
 
 
 class NeedsValuesError(RuntimeError):
@@ -29,6 +30,7 @@ class MetaTensors:
         self._made: dict[int, Tensor] = {}
         self._own_values: dict[int, Tensor] = {}
         self._known = KnownTensors()
+        self.last: tuple[Tensor | None, Any] = NO_TENSOR  # that was made, and its kind
         self.computes = False  # whether the function that runs has no operand without values
         self.is_on_meta = any(parameter.is_meta for _, parameter in index.parameters.values())
         self._kept: list[Tensor] = []  # ids stay unique while their tensors live
@@ -46,14 +48,18 @@ class MetaTensors:
         """The id of the parameter that a tensor is, stands for or views."""
         return self._parameter_of.get(id(tensor))
 
+    def charge(self, parameter: int | None) -> int:
+        """The size of the parameter of this id, if nothing was charged for it."""
+        found = self._unclaimed.pop(parameter, None)  # type: ignore[arg-type]
+        return 0 if found is None else stored_elements(found[1])
+
     def charge_params(self, tensors: Iterable[Any], path: str) -> int:
         """The number of parameters among these that nothing was charged for; packed ones are those of the path."""
         total = 0
         for tensor in tensors:
             parameter = self._parameter_of.get(id(tensor))
             if parameter is not None:
-                found = self._unclaimed.pop(parameter, None)
-                total += 0 if found is None else stored_elements(found[1])
+                total += self.charge(parameter)
             elif self._packed and isinstance(tensor, torch.ScriptObject):
                 total += sum(self._packed.pop(own) for own in list(self._packed) if is_under(own, path))
         return total

@@ -15,7 +15,7 @@ from ulsam_cost.tensors import first_tensor, shape_of, tensors_of
 
 Shapes = tuple[tuple[int, ...], ...]
 # Of an operation all but where it ran and the parameters that it was charged with, and the operands that they were.
-Again = tuple[tuple[Any, ...], int, tuple[Any, ...], tuple[int, ...]]
+Again = tuple[OpKind, str, tuple[int, ...], int, int, int, int, bool, int, tuple[int, ...]]
 _make_op = tuple.__new__
 NO_TENSORS: tuple[Any, ...] = ()
 
@@ -86,12 +86,16 @@ class Recorder:
             owners = map(self._tensors.parameter_of, params)
             self.charged.append([owner for owner in owners if owner is not None])
 
-    def again(self, ops: tuple[Again, ...], operands: Sequence[Tensor]) -> None:
-        """Record operations as they were recorded before, with other operands and at another place."""
-        path, module, append = self._scope.path, self._scope.module, self.ops.append
-        for work, reduction, rest, charged in ops:
-            params = self._tensors.charge_params([operands[at] for at in charged], path) if charged else 0
-            append(_make_op(OpCost, (path, *work, params, reduction, module, *rest)))
+    def again(self, ops: tuple[Again, ...], owners: Sequence[int | None], place: tuple[str, str] | None = None) -> None:
+        """Record operations as they were recorded before, with the operands that are these parameters, elsewhere."""
+        scope, append, charge = self._scope, self.ops.append, self._tensors.charge
+        path, leaf = place or (scope.path, scope.module)
+        for kind, operator, shape, macs, reads, writes, reduction, is_complex, operations, charged in ops:
+            params = 0
+            for at in charged:
+                params += charge(owners[at])
+            fields = path, kind, operator, shape, macs, reads, writes, params, reduction, leaf, is_complex, operations
+            append(_make_op(OpCost, fields))
 
     def add(self, other: "Recorder") -> None:
         """Add what was recorded of a part of the run."""

@@ -20,7 +20,8 @@ _lock = threading.Lock()
 _entered = 0
 
 
-def _no_answer(module: nn.Module, x: Any) -> Any:
+def no_answer(module: nn.Module, x: Any) -> Any:
+    """The answer for leaves that are run."""
     return UNANSWERED
 
 
@@ -54,7 +55,7 @@ class Scope:
 
     def __init__(self, names: dict[int, tuple[str, str]], heard: Heard = NOT_HEARD) -> None:
         self.path = self.module = ""
-        self.answer: Callable[[nn.Module, Any], Any] = _no_answer
+        self.answer: Callable[[nn.Module, Any], Any] = no_answer
         self.in_another_thread: Callable[[nn.Module, Any, Any], Any] = _run_plainly
         self.heard = heard
         self.recorded: Callable[[], int] = int
@@ -77,7 +78,7 @@ class Scope:
     ) -> None:
         global _entered  # noqa: PLW0603
         # They refer to this scope: what was recorded would live until it is collected.
-        self.answer, self.in_another_thread, self.recorded = _no_answer, _run_plainly, int
+        self.answer, self.in_another_thread, self.recorded = no_answer, _run_plainly, int
         with _lock:
             if self._outer is None:
                 del _running[self._thread]
