@@ -280,12 +280,18 @@ def of_exported(model: Any) -> Any:
 def _count_on_meta(
     model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, fast: bool, train: bool, heard: Heard
 ) -> Count:
+    # Making twins of all modules would start a collection in each count: it begins once they are freed.
+    with no_collection() if fast else nullcontext():
+        return _run_on_meta(model, args, kwargs, fast=fast, train=train, heard=heard)
+
+
+def _run_on_meta(
+    model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], *, fast: bool, train: bool, heard: Heard
+) -> Count:
     index = ModelIndex(model)
     twins = Twins(view_of, parameters={key: key for key in index.parameters}, light=fast)
     gradients = not fast and torch.is_grad_enabled()
-    # Making twins of all modules would start a collection in each count.
-    kept = preserve_state(twins, (model, args, kwargs))
-    with no_collection() if fast else nullcontext(), attention_on_meta(), kept as twin:
+    with attention_on_meta(), preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=fast, gradients=train, heard=heard)
         forward, outputs = _run(tracer, *twin, gradients=gradients, train=train)
     if twins.shared_tables is not None and twins.shared_tables.are_written:  # and the model went on as if they were not

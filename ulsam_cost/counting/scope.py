@@ -104,7 +104,7 @@ class Scope:
                 self._failure = error, self.path
             raise
         else:
-            if own is not None:
+            if own is not None and self.heard is not NOT_HEARD:
                 self.heard(self.path, args, kwargs, result, slice(before, self.recorded()))
             return result
         finally:
