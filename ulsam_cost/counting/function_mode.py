@@ -45,7 +45,7 @@ from ulsam_cost.torch_private import (
 
 is_grad_enabled = torch.is_grad_enabled
 
-Way = Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]
+Way = Callable[["FunctionMode", Any, tuple[Any, ...], dict[str, Any]], Any]
 
 
 class FunctionMode(TorchFunctionMode):
@@ -59,24 +59,24 @@ class FunctionMode(TorchFunctionMode):
         self._no_functions = without_functions()
         self._memo = Memo(record, tensors)
         self.answer_leaf = LeafAnswers(scope, record, tensors, self._memo).answer if fast else no_answer
-        self._ways: dict[Any, Way] = {}  # of functions that were called
+        self._ways: dict[Any, Way] = {}  # of functions that were called; bound methods would keep the run alive
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         way = self._ways.get(func)
         if way is None:
             way = self._ways[func] = self._way_of(func)
-        return way(func, args, kwargs or {})
+        return way(self, func, args, kwargs or {})
 
     def _way_of(self, func: Any) -> Way:
         if func in PLAIN:
-            return _run_plainly
+            return FunctionMode._run_plainly
         if func is assert_function:
-            return self._assert
+            return FunctionMode._assert
         if not self._fast or func in OPEN or func in FILLED:
-            return self._run_entry
+            return FunctionMode._run_entry
         if func in VIEWS or func in VIEWS_IF_IN_ORDER or func is Tensor.__getitem__:
-            return self._view
-        return self._run_or_repeat if is_pure(func) else self._run_entry
+            return FunctionMode._view
+        return FunctionMode._run_or_repeat if is_pure(func) else FunctionMode._run_entry
 
     def _run_or_repeat(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Answer a function, or run it and remember what it did."""
@@ -88,8 +88,11 @@ class FunctionMode(TorchFunctionMode):
         result = self._answer(call, func, args, kwargs)
         return self._memo.run(call, self._run_entry, func, args, kwargs) if result is UNANSWERED else result
 
+    def _run_plainly(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return func(*args, **kwargs)
+
     def _assert(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        run = _run_plainly if args and type(args[0]) is bool else self._run_entry
+        run = self._run_plainly if args and type(args[0]) is bool else self._run_entry
         return run(func, args, kwargs)
 
     def _run_entry(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -272,10 +275,6 @@ def seen_through(function: Any) -> FunctionType:
     twin = FunctionType(function.__code__, names, function.__name__, function.__defaults__, function.__closure__)
     twin.__kwdefaults__ = function.__kwdefaults__
     return twin
-
-
-def _run_plainly(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    return func(*args, **kwargs)
 
 
 def _is_transformed() -> bool:
