@@ -61,7 +61,7 @@ class DispatchMode(TorchDispatchMode):
             return self._run(func, args, kwargs or {})
 
     def _run(self, operator: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self._tensors.last = NO_TENSOR  # its shape may be changed in place
+        self._tensors.last = NO_TENSOR  # an operation may change its shape in place
         rule = rule_of(operator)
         if rule is None and operator.overloadpacket not in FREE and _are_plain(args):
             with self:
