@@ -180,10 +180,40 @@ OTHER = torch.empty(4, 3, 2, device="meta")
     ],
 )
 def test_a_tensor_that_is_changed_in_place_is_not_what_was_made(change):
-    for _ in range(2):
-        count = count_both_ways(Reshaped(change), zeros(2, 3, 4))
-        assert [op.output for op in count.cost.ops if op.path == "second"] == [(4, 3, 2)]
-        assert count.outputs == ((4, 3, 2),)
+    for own_change, output in ((lambda x: None, (2, 3, 4)), (change, (4, 3, 2))):
+        count = count_both_ways(Reshaped(own_change), zeros(2, 3, 4))
+        assert [op.output for op in count.cost.ops if op.path == "second"] == [output]
+        assert count.outputs == (output,)
+
+
+def test_a_view_of_a_parameter_is_charged_where_a_layer_takes_it():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale, self.layer = nn.Parameter(zeros(3)), nn.ReLU()
+
+        def forward(self, x):
+            return self.layer(x), self.layer(self.scale.expand(2, 3))
+
+    assert [op.params for op in count_both_ways(Model(), zeros(2, 3)).cost.ops] == [0, 3]
+
+
+def test_a_result_lies_in_memory_as_the_weight_does():
+    strides = []
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = conv()
+
+        def forward(self, x):
+            strides.append(self.layer(x).stride())
+
+    model = Model().eval()
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        count_both_ways(model.to(memory_format=memory_format), X)
+    assert strides[0] == strides[1] == (6 * 7 * 5, 7 * 5, 5, 1)
+    assert strides[2] == strides[3] == (6 * 7 * 5, 1, 5 * 6, 6)
 
 
 def test_each_result_is_a_tensor_of_its_own():

@@ -94,7 +94,7 @@ class LeafAnswers:
     def _first(self, call: Call, leaf: Leaf, state: State, place: tuple[str, str]) -> Any:
         """What a leaf gives whose like was not answered before."""
         *own, x = call[1]
-        if x.dtype.is_complex or not _PLAIN_TENSORS.issuperset(map(type, own)):
+        if not _PLAIN_TENSORS.issuperset(map(type, own)):
             return UNANSWERED
         operands = leaf.arrange(x, own, *[state[name] for name in leaf.names])
         if operands is None:
