@@ -26,7 +26,7 @@ from ulsam_cost.counting.functions import (
 from ulsam_cost.counting.higher_order import FOLLOWED, all_scores, with_plain_scores
 from ulsam_cost.counting.leaf_answers import LeafAnswers
 from ulsam_cost.counting.memo import MISSED, Call, Memo, is_pure
-from ulsam_cost.counting.meta_tensors import META, MetaTensors
+from ulsam_cost.counting.meta_tensors import META, NO_TENSOR, MetaTensors
 from ulsam_cost.counting.recorder import Recorder
 from ulsam_cost.counting.rules import RULES, Rule, name_of, operands_of
 from ulsam_cost.counting.rules.attention import attention as attention_rule
@@ -97,6 +97,7 @@ class FunctionMode(TorchFunctionMode):
 
     def _run_entry(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function, as a whole where its entry of the fast path says so."""
+        self._tensors.last = NO_TENSOR  # it may change its shape in place
         entry = FAST.get(func)
         if entry is None:
             return self._call(func, args, kwargs)
