@@ -196,7 +196,9 @@ def test_a_view_of_a_parameter_is_charged_where_a_layer_takes_it():
         def forward(self, x):
             return self.layer(x), self.layer(self.scale.expand(2, 3))
 
-    assert [op.params for op in count_both_ways(Model(), zeros(2, 3)).cost.ops] == [0, 3]
+    for device in ("cpu", "meta"):
+        count = count_both_ways(Model().to(device), zeros(2, 3).to(device))
+        assert [op.params for op in count.cost.ops] == [0, 3]
 
 
 def test_a_result_lies_in_memory_as_on_the_meta_device():
