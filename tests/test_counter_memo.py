@@ -92,7 +92,7 @@ def test_numbers_that_are_equal_are_no_less_different():
     SEEN.clear()
     count_both_ways(Call(powers), zeros(2, 3))
     # 2 == 2.0: the one power is of integers, the other of floats
-    assert SEEN == 2 * [2 * [torch.int64, torch.float32]]
+    assert 2 * [2 * [torch.int64, torch.float32]] == SEEN
 
 
 @pytest.mark.parametrize(

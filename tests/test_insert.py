@@ -9,6 +9,8 @@ import torch
 from torch import nn
 
 import ulsam_cost as uc
+from ulsam_cost.counting.layers import model_layers
+from ulsam_cost.counting.loaded import LoadedModel
 from ulsam_cost.errors import CostError, PlacementError
 
 X = torch.randn(2, 3, 16, 12, generator=torch.Generator().manual_seed(0))
@@ -407,3 +409,40 @@ def test_every_registered_mechanism_goes_into_a_readers_model():
         changed = uc.count(uc.insert(model, x, mechanism.name, after="0"), x)
         cost = uc.attention_cost(mechanism.name, channels=128, height=8, width=8, **mechanism.built_for((8, 8)))
         assert (changed.params - plain.params, changed.macs - plain.macs) == (cost.params, cost.macs), mechanism.name
+
+
+class Permuted(nn.Module):
+    def __init__(self, *order):
+        super().__init__()
+        self.order = order
+
+    def forward(self, x):
+        return x.permute(self.order)
+
+
+class ChannelsLast(nn.Module):
+    """A block on maps [n, h, w, c], as Swin has them."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.norm, self.layer = nn.LayerNorm(channels), nn.Linear(channels, channels)
+
+    def forward(self, x):
+        return x + self.layer(self.norm(x))
+
+
+@pytest.mark.parametrize("place", ["after", "replace"])
+def test_maps_whose_channels_stand_last_are_refused(place):
+    net = nn.Sequential(
+        nn.Conv2d(3, 10, 2, 2), Permuted(0, 2, 3, 1), ChannelsLast(10), Permuted(0, 3, 1, 2), nn.Conv2d(10, 10, 1)
+    )
+    with pytest.raises(PlacementError, match=r"'2': its output \[2, 8, 6, 10\] is a map \[n, h, w, c\]"):
+        uc.insert(net, X, "se", **{place: "2"}, reduction=2)
+    assert uc.insert(net, X, "se", after="3", reduction=2)(X).shape == (2, 10, 8, 6)
+    layers = {layer.path: layer for layer in model_layers(LoadedModel(name="net", model=net, inputs=X))}
+    assert [layers[path].may_follow for path in "01234"] == [True, False, False, True, True]
+
+
+def test_a_linear_layer_along_the_width_of_a_map_leaves_it_one():
+    net = nn.Sequential(nn.Conv2d(3, 10, 2, 2), nn.Linear(6, 6), nn.Conv2d(10, 10, 1))
+    assert uc.insert(net, X, "se", after="1", reduction=2)(X).shape == (2, 10, 8, 6)

@@ -20,7 +20,7 @@ from ulsam_cost.formulas.attention.user import mechanism_of
 from ulsam_cost.nn.attention import build_mechanism
 from ulsam_cost.nn.attention.user import require_same_shape
 from ulsam_cost.nn.patterns import matching
-from ulsam_cost.nn.places import MAP_DIMENSIONS, Shape, channels_of, why_not_follow, why_not_replace
+from ulsam_cost.nn.places import MAP_DIMENSIONS, Shape, channels_last, channels_of, why_not_follow, why_not_replace
 from ulsam_cost.nn.without_values import WithoutValues
 from ulsam_cost.torch_private import MODULES
 from ulsam_cost.user_code import raised_in_a_sentence
@@ -58,8 +58,9 @@ def insert(
 
     Each submodule gets a module of its own, built for the channels of the map [n, c, h, w] that the submodule gives,
     on the device and in the number format of that map, in the submodule's training mode. Tokens [n, tokens, c] are
-    accepted if the class or function has an attribute `takes_tokens` that is true. A submodule that stands at several
-    paths is one, and gets one.
+    accepted if the class or function has an attribute `takes_tokens` that is true. Maps [n, h, w, c], as Swin's are,
+    are refused where a linear layer or a layer norm works on maps of their shape; elsewhere they are not told from
+    maps [n, c, h, w]. A submodule that stands at several paths is one, and gets one.
 
     What replaces `layers.11` has that path. What follows `layers.5` is `layers.5_attention`: in an nn.Sequential the
     next module, elsewhere one beside it that a forward hook runs, so that no path of the model changes.
@@ -131,12 +132,12 @@ def find_targets(
     for path, module in model.named_modules(remove_duplicate=False):
         paths.setdefault(id(module), []).append(path)
     known = {path: tuple(same) for same in paths.values() for path in same}
-    chosen = {}
+    chosen, last = {}, channels_last(calls.counted.cost)
     for patterns, replaced in ((after, False), (replace, True)):
         for same in dict.fromkeys(known[path] for pattern in patterns for path in matching(pattern, known)):
             if same in chosen:
                 raise PlacementError(f"{same[0]!r} is both replaced and followed: one of the two is accepted")
-            chosen[same] = _target(same, calls, mechanism, replaced)
+            chosen[same] = _target(same, calls, mechanism, last, replaced=replaced)
     if not chosen:
         raise PlacementError("no submodule is named: after='layers.5' or replace='layers.5' is accepted")
     gone = [target for target in chosen.values() if target.replaced]
@@ -155,11 +156,13 @@ def _several(paths: str | Sequence[str]) -> Sequence[str]:
     return (paths,) if isinstance(paths, str) else paths
 
 
-def _target(paths: tuple[str, ...], calls: Calls, mechanism: Mechanism, replaced: bool) -> Target:
+def _target(
+    paths: tuple[str, ...], calls: Calls, mechanism: Mechanism, last: frozenset[Shape], *, replaced: bool
+) -> Target:
     heard = calls.of.get(paths[0], [])
     tokens = mechanism.code is not None and mechanism.code.takes_tokens
     rule, does = (why_not_replace, "replace") if replaced else (why_not_follow, "follow")
-    if reason := rule(paths[0], heard, tokens=tokens):
+    if reason := rule(paths[0], heard, tokens=tokens, last=last):
         raise PlacementError(f"attention cannot {does} {paths[0]!r}: {reason}")
     shape, dtype = heard[0].output, heard[0].dtype
     assert shape is not None

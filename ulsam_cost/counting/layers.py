@@ -12,7 +12,7 @@ from ulsam_cost.counting.networks import count_network
 from ulsam_cost.formulas.networks import NetworkSpec, attention_by_layer, numbered_layers, split_by_layer
 from ulsam_cost.formulas.networks import network_layers as derived_layers
 from ulsam_cost.nn.networks.meta import build_on_meta
-from ulsam_cost.nn.places import ModuleCall, why_not_follow, why_not_replace
+from ulsam_cost.nn.places import ModuleCall, channels_last, why_not_follow, why_not_replace
 from ulsam_cost.units import at_least
 
 
@@ -69,6 +69,7 @@ def model_layers(loaded: LoadedModel) -> tuple[Layer, ...]:
     """
     with in_a_sentence(loaded.name):
         counted, calls, _ = count_calls(loaded.model, loaded.inputs)
+    last = channels_last(counted.cost)
     macs: Counter[str] = Counter()
     params: Counter[str] = Counter()
     for op in counted.cost:
@@ -83,8 +84,8 @@ def model_layers(loaded: LoadedModel) -> tuple[Layer, ...]:
             output=_output(runs := calls.get(path, ())),
             params=params[path],
             macs=at_least(macs[path], unless=path not in incomplete),
-            may_follow=not why_not_follow(path, runs),
-            may_replace=not (why_not := why_not_replace(path, runs)),
+            may_follow=not why_not_follow(path, runs, last=last),
+            may_replace=not (why_not := why_not_replace(path, runs, last=last)),
             why_not=why_not,
         )
         for path, module in body_of(loaded.model).named_modules()

@@ -1,12 +1,13 @@
 """Where attention may stand in anybody's model, by the shapes of what each submodule takes and gives."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.tensors import shape_of, tensors_of
 
 Shape = tuple[int, ...]
@@ -41,10 +42,31 @@ def channels_of(shape: Shape) -> int:
     return shape[1] if len(shape) == MAP_DIMENSIONS else shape[-1]
 
 
-def why_not_follow(path: str, calls: Sequence[ModuleCall], *, tokens: bool = False) -> str:
+def channels_last(cost: Cost) -> frozenset[Shape]:
+    """The shapes of a model's maps that are [n, h, w, c]: linear layers and layer norms see channels at their end.
+
+    A shape that convolutions and norms by channel give, too, is not among them. Maps [n, h, w, c] on which no layer
+    works in this shape are not known.
+    """
+    maps = [op for op in cost if len(op.output) == MAP_DIMENSIONS]
+    last = {op.output for op in maps if op.kind is OpKind.LINEAR or _is_norm_of_the_end(op)}
+    return frozenset(last - {op.output for op in maps if op.kind is OpKind.CONV or op.operator in _BY_CHANNEL})
+
+
+def _is_norm_of_the_end(op: OpCost) -> bool:
+    return op.operator in ("layer_norm", "rms_norm") and op.kind is OpKind.NORM and op.reduction == op.output[-1]
+
+
+_BY_CHANNEL = frozenset({"batch_norm", "group_norm", "instance_norm"})
+
+
+def why_not_follow(
+    path: str, calls: Sequence[ModuleCall], *, tokens: bool = False, last: Collection[Shape] = ()
+) -> str:
     """Why attention may not follow a submodule; empty where it may.
 
     It follows a map [n, c, h, w] that has the same shape at each call, or `tokens` [n, tokens, c] if it takes them.
+    Maps of the shapes in `last` are [n, h, w, c], and not followed.
     """
     accepted = (TOKEN_DIMENSIONS, MAP_DIMENSIONS) if tokens else (MAP_DIMENSIONS,)
     if not path:
@@ -53,6 +75,8 @@ def why_not_follow(path: str, calls: Sequence[ModuleCall], *, tokens: bool = Fal
         return "not called"
     if len({call.output for call in calls}) > 1:
         return f"it runs {len(calls)} times, and the shape of its output differs"
+    if calls[0].output in last:
+        return f"its output {list(calls[0].output or ())} is a map [n, h, w, c], not [n, c, h, w]"
     return _why_no_map(calls[0], accepted)
 
 
@@ -64,12 +88,14 @@ def _why_no_map(call: ModuleCall, dimensions: Sequence[int]) -> str:
     return "" if call.dtype.is_floating_point else f"its output has numbers of type {call.dtype}"
 
 
-def why_not_replace(path: str, calls: Sequence[ModuleCall], *, tokens: bool = False) -> str:
+def why_not_replace(
+    path: str, calls: Sequence[ModuleCall], *, tokens: bool = False, last: Collection[Shape] = ()
+) -> str:
     """Why attention may not replace a submodule; empty where it may.
 
     It replaces what it may follow, and what takes one map and gives one of the same shape.
     """
-    if reason := why_not_follow(path, calls, tokens=tokens):
+    if reason := why_not_follow(path, calls, tokens=tokens, last=last):
         return reason
     for call in calls:
         if len(call.taken) != 1:
