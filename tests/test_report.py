@@ -37,6 +37,7 @@ CHECKED = (
     "table1.md",
     "catalogue.md",
     "published_times.md",
+    "timm_exam.md",
     "networks.md",
     "conventions.md",
     "every_number.md",

@@ -66,8 +66,9 @@ def _transposed_weight(op: OpCost) -> int:
     return op.reads - op.macs // op.reduction
 
 
+MATMULS = ("@", "matmul", "__rmatmul__", "linalg_matmul")
 SEEN_BY_FVCORE = (
-    *("@", "matmul", "__rmatmul__", "linalg_matmul", "bmm", "addmm", "einsum"),
+    *(*MATMULS, "bmm", "addmm", "einsum"),
     *("linear", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),  # the trace of a cell has linear layers
 )
 
@@ -76,7 +77,19 @@ def _is_convolution_to_fvcore(op: OpCost) -> bool:
     return op.kind is OpKind.CONV and op.operator != "conv_tbc" and not op.operator.endswith(PADDED_BY_A_WORD)
 
 
+def _matmul_to_fvcore(op: OpCost) -> int:
+    """The elements of the first operand times the columns of the second: where one matrix meets many, it counts once.
+
+    The sizes do not tell that from many that meet one where a result has as many rows as columns: that is more usual.
+    """
+    *stack, rows, columns = (1, 1, *op.output)
+    one, many = rows * op.reduction, prod(stack) * op.reduction * columns
+    return op.own_macs // prod(stack) if rows != columns and op.reads == one + many else op.own_macs
+
+
 def _fvcore(op: OpCost) -> int:
+    if op.operator in MATMULS:
+        return _matmul_to_fvcore(op)
     if op.kind in PRODUCT_KINDS:
         seen = op.operator == "mm" or op.operator in SEEN_BY_FVCORE or _is_convolution_to_fvcore(op)
         return op.own_macs if seen else 0
@@ -104,8 +117,8 @@ FVCORE = register(
         counts="1 per MAC, no bias; batch norm 2 per element, other norms 5; adaptive average pool 1 per element read; "
         "interpolation 1 (nearest) or 4 (bilinear) per element; does not see attention kernels, padding='same', "
         "products with vectors and recurrent layers",
-        misses="products that broadcast, einsums that sum first or are of one or three operands, and cells of "
-        "recurrent networks",
+        misses="matmuls that broadcast, but for one matrix with many, and einsums that sum first or are of one or three "
+        "operands",
         weigh=_known_to_tools(_fvcore),
     )
 )
@@ -116,6 +129,7 @@ FVCORE_ACTIVATIONS = register(
         unit="activations",
         counts="elements that convolutions, linear layers, matmul, bmm, addmm and einsum write; does not see mm, "
         "baddbmm, attention kernels, padding='same' and recurrent layers",
+        misses="einsums of one or three operands",
         weigh=_known_to_tools(_fvcore_activations),
         per_mac=0,
         products_only=True,

@@ -18,6 +18,7 @@ from ulsam_cost.report.figures import style
 from ulsam_cost.report.formats import Table, milliseconds, number, ratio, signed_pct, words
 from ulsam_cost.report.site import runtimes, study
 from ulsam_cost.report.site.catalogue import catalogue_page, catalogue_pictures
+from ulsam_cost.report.site.exam import exam_page
 from ulsam_cost.report.site.field import field_page, field_pictures, field_table
 from ulsam_cost.report.site.findings import cells_table, claims_table, source_title
 from ulsam_cost.report.site.networks import conventions_page, layers_pictures, networks_page
@@ -72,6 +73,7 @@ def render_report(
         table1_page(rows),
         catalogue_page(mechanisms),
         published_times_page(),
+        exam_page(),
         networks_page(audit),
         conventions_page(audit),
         _every_number_page(audit),
