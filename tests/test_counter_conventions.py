@@ -109,6 +109,7 @@ ODD = {
     "baddbmm": (torch.baddbmm, [(2, 5, 6), (2, 5, 4), (2, 4, 6)]),
     "einsum": (lambda a, b: torch.einsum("bhnd,bhmd->bhnm", a, b), [(2, 3, 5, 4), (2, 3, 7, 4)]),
     "a matrix with many": (torch.matmul, [(5, 4), (2, 3, 4, 6)]),
+    "a matrix with none": (torch.matmul, [(5, 4), (0, 4, 6)]),
     "a column with many rows": (lambda a, b: a @ b, [(9, 1), (2, 3, 1, 5)]),
     "many with a matrix": (lambda a, b: a @ b, [(2, 3, 5, 4), (4, 6)]),
     "many with a matrix, square": (lambda a, b: a @ b, [(2, 3, 6, 4), (4, 6)]),

@@ -84,7 +84,7 @@ def _matmul_to_fvcore(op: OpCost) -> int:
     """
     *stack, rows, columns = (1, 1, *op.output)
     one, many = rows * op.reduction, prod(stack) * op.reduction * columns
-    return op.own_macs // prod(stack) if rows != columns and op.reads == one + many else op.own_macs
+    return one * columns if rows != columns and op.reads == one + many else op.own_macs
 
 
 def _fvcore(op: OpCost) -> int:

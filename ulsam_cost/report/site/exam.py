@@ -38,7 +38,7 @@ def exam_page() -> Page:
         (
             Section("How they were counted", bullets(_HOW), open=True),
             *((Section("Rows that differ", (Grid(_rows_table(different)),), open=True),) if different else ()),
-            Section("What a later release defines otherwise", _defined_anew(later)),
+            Section("What a later release defines anew", _defined_anew(later)),
             Section("Every row", (Grid(_rows_table(rows)),)),
         ),
         verdict=_verdict(rows, later),
@@ -46,11 +46,11 @@ def exam_page() -> Page:
 
 
 _HOW: tuple[Text, ...] = (
-    f"timm {OF_THE_TABLE}, which has all networks of the table, each with `scriptable=True`.",
-    "With attention as two matrix products (timm's `set_fused_attn(False)`): fvcore does not see fused attention.",
-    "With the branches merged that can be merged for inference (timm's `reparameterize_model`).",
+    f"timm {OF_THE_TABLE}, which has all networks of the table, each built to be scriptable, as timm counts them.",
+    "With attention as two matrix products (set_fused_attn(False) of timm): fvcore does not see fused attention.",
+    "With the branches merged that can be merged for inference (reparameterize_model of timm).",
     "At batch 1, and without values in the weights. Numbers are rounded as timm rounds them, to two decimals.",
-    "`analyses/timm_exam.py` counts all of it again.",
+    "analyses/timm_exam.py counts all of it again.",
 )
 
 
@@ -67,8 +67,8 @@ def _verdict(rows: Sequence[ExamRow], later: Sequence[ExamRow]) -> tuple[Text, .
     )
     if later:
         said += (
-            f"timm {later[0].release} defines the networks of {len(later)} rows otherwise, and gives other numbers for "
-            "these.",
+            f"At least {len(later)} rows come out otherwise with timm {later[0].release}, which defines their networks "
+            "anew.",
         )
     return said
 
