@@ -117,8 +117,8 @@ FVCORE = register(
         counts="1 per MAC, no bias; batch norm 2 per element, other norms 5; adaptive average pool 1 per element read; "
         "interpolation 1 (nearest) or 4 (bilinear) per element; does not see attention kernels, padding='same', "
         "products with vectors and recurrent layers",
-        misses="matmuls that broadcast, but for one matrix with many, and einsums that sum first or are of one or three "
-        "operands",
+        misses="products that broadcast, but for one matrix with many, and einsums that sum first or are of one or "
+        "three operands",
         weigh=_known_to_tools(_fvcore),
     )
 )
