@@ -8,7 +8,7 @@ from analyses.latency.timers import compare_timers
 from ulsam_cost.errors import DeviceError
 from ulsam_cost.measuring.device import machine_state
 from ulsam_cost.measuring.energy import measure_energy
-from ulsam_cost.measuring.layers import attribute_kernels, measure_layers
+from ulsam_cost.measuring.layers import attribute_kernels, measure_layers, name_by_depth
 from ulsam_cost.measuring.measure import measure
 from ulsam_cost.measuring.memory import measure_memory
 from ulsam_cost.measuring.roofline import device_roof
@@ -91,7 +91,7 @@ def test_the_package_and_triton_agree():
 def test_a_planted_delay_is_found_in_its_layer():
     model = nn.Sequential(*(nn.Linear(64, 64) for _ in range(5)), Spin(20_000_000))
     timing = measure_layers(model, inputs(4), setting=make_setting(device=DEVICE), effort=Effort(repeats=6))
-    times = timing.by_depth(1)
+    times = timing.grouped(name_by_depth(1))
     assert max(times, key=lambda name: times[name].median_ms) == "5"
     laps = sum(timing.laps[-1].values())
     assert laps == pytest.approx(timing.hooked.times_ms[-1], rel=0.05)

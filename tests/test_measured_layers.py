@@ -8,8 +8,8 @@ from torch import nn
 
 from ulsam_cost.errors import CostError
 from ulsam_cost.measuring import layers
-from ulsam_cost.measuring import timing as latency
-from ulsam_cost.measuring.layers import REST, attribute_kernels, measure_layers
+from ulsam_cost.measuring import rounds as latency
+from ulsam_cost.measuring.layers import REST, attribute_kernels, measure_layers, name_by_depth, name_under
 from ulsam_cost.measuring.rounds import Effort
 from ulsam_cost.measuring.runner import make_setting
 
@@ -54,8 +54,8 @@ def medians(timings):
 
 def test_each_module_has_its_own_time(clock):
     timing = measure_layers(nn.Sequential(Sleep(0.001), Block()), X, setting=CPU, effort=Effort(repeats=3))
-    assert medians(timing.by_depth(3)) == {"0": 1.0, "1": 5.0, "1.first": 4.0, "1.second": 3.0}
-    assert medians(timing.by_depth(1)) == {"0": 1.0, "1": 12.0}
+    assert medians(timing.grouped(name_by_depth(3))) == {"0": 1.0, "1": 5.0, "1.first": 4.0, "1.second": 3.0}
+    assert medians(timing.grouped(name_by_depth(1))) == {"0": 1.0, "1": 12.0}
     assert timing.plain.times_ms == timing.hooked.times_ms == (13.0,) * 3
     assert timing.overhead.median == 1.0
 
@@ -64,13 +64,13 @@ def test_a_planted_delay_is_found_in_its_layer(clock):
     model = nn.Sequential(*(nn.Sequential(nn.Linear(3, 3), nn.ReLU()) for _ in range(5)))
     model[3][1] = nn.Sequential(Sleep(0.02), nn.ReLU())
     timing = measure_layers(model, X, setting=CPU, effort=Effort(repeats=3))
-    slowest = max(timing.by_depth(3).items(), key=lambda item: item[1].median_ms)
+    slowest = max(timing.grouped(name_by_depth(3)).items(), key=lambda item: item[1].median_ms)
     assert (slowest[0], slowest[1].median_ms) == ("3.1.0", 20.0)
 
 
 def test_a_planted_delay_is_found_with_the_real_clock():
     model = nn.Sequential(*(nn.Linear(3, 3) for _ in range(5)), Sleep(0.02))
-    times = measure_layers(model, X, setting=CPU, effort=Effort(repeats=3)).by_depth(1)
+    times = measure_layers(model, X, setting=CPU, effort=Effort(repeats=3)).grouped(name_by_depth(1))
     assert times["5"].median_ms >= 20.0
     assert max(times, key=lambda name: times[name].median_ms) == "5"
 
@@ -85,8 +85,12 @@ def test_the_layers_add_up_to_the_run_with_hooks():
 
 def test_time_goes_to_the_deepest_path_given(clock):
     timing = measure_layers(nn.Sequential(Sleep(0.001), Block()), X, setting=CPU, effort=Effort(repeats=1))
-    assert medians(timing.under({"1": "block", "1.second": "inner"})) == {REST: 1.0, "block": 9.0, "inner": 3.0}
-    assert medians(timing.under({"": "all", "1": "block"})) == {"all": 1.0, "block": 12.0}
+    assert medians(timing.grouped(name_under({"1": "block", "1.second": "inner"}))) == {
+        REST: 1.0,
+        "block": 9.0,
+        "inner": 3.0,
+    }
+    assert medians(timing.grouped(name_under({"": "all", "1": "block"}))) == {"all": 1.0, "block": 12.0}
 
 
 def test_a_model_keeps_no_hooks():

@@ -176,7 +176,7 @@ def test_a_runtime_that_is_not_installed(folder, monkeypatch):
             ["--runtime", "onnxruntime", "--memory-format", "channels_last"],
             "memory format 'channels_last' with runtime",
         ),
-        (["--runtime", "onnxruntime", "--kernels"], "layers and kernels are timed in torch alone"),
+        (["--runtime", "onnxruntime", "--kernels"], "a roofline and kernels are given with runtime torch alone"),
         (["--dtype", "int8"], "int8 in torch: float32, float16, bfloat16, float64 are accepted"),
         (["--threads", "0"], "'0' is not a positive whole number"),
         (["--calibration", "net.py:nothing"], "unknown name of net.py 'nothing'"),

@@ -1,7 +1,7 @@
 """The time of each layer beside the others, and beside the roofline estimate of its counted cost."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -9,7 +9,7 @@ import torch
 from ulsam_cost.cost import Cost, path_at
 from ulsam_cost.counting.count import Count
 from ulsam_cost.formulas.networks import LayerCost, layer_of, split_by_layer
-from ulsam_cost.measuring.layers import REST, LayerTiming
+from ulsam_cost.measuring.layers import REST, LayerTiming, name_by_depth, name_under
 from ulsam_cost.measuring.roofline import Roof, RooflineEstimate, roofline_estimate
 from ulsam_cost.measuring.samples import Interval, Timing
 from ulsam_cost.units import at_least
@@ -28,12 +28,16 @@ class LayerWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerTime:
-    """A layer's time, its share of the sum, and its work, where it was asked for and anything is counted of it."""
+    """A layer's time, its share of the sum, and its work, where it was asked for and anything is counted of it.
+
+    `fused` are the groups of modules that a runtime other than PyTorch runs as one, and whose time counts here.
+    """
 
     layer: str
     kind: str | None
     timing: Timing
     share_pct: float
+    fused: tuple[tuple[str, ...], ...] = ()
     work: LayerWork | None = None
 
     @property
@@ -44,7 +48,14 @@ class LayerTime:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON; what is not known of the work has no keys."""
-        record = {"layer": self.layer, "kind": self.kind, **self.timing.to_dict(), "share_pct": self.share_pct}
+        record: dict[str, Any] = {
+            "layer": self.layer,
+            "kind": self.kind,
+            **self.timing.to_dict(),
+            "share_pct": self.share_pct,
+        }
+        if self.fused:
+            record["fused"] = [list(group) for group in self.fused]
         if self.work is None:
             return record
         record |= {"macs": self.work.macs, "complete": self.work.complete}
@@ -57,7 +68,9 @@ class LayerTime:
 class LayerTimes:
     """The layers' times, the time of the model without hooks, and what the hooks change it by.
 
-    `left_out` says what the counted MACs leave out; it and `roof` are known where the estimates were asked for.
+    `left_out` says what the counted MACs leave out; it and `roof` are known where the estimates were asked for. In a
+    runtime other than PyTorch its profiler stands for the hooks, and `unmapped` are the milliseconds that belong to no
+    module, by the kind of node.
     """
 
     rows: tuple[LayerTime, ...]
@@ -65,6 +78,7 @@ class LayerTimes:
     overhead: Interval
     roof: Roof | None = None
     left_out: str = ""
+    unmapped: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def sum_ms(self) -> float:
@@ -80,25 +94,34 @@ class LayerTimes:
             "overhead": self.overhead.to_dict(),
             "roof": self.roof and self.roof.to_dict(),
         }
+        if self.unmapped:
+            record["unmapped"] = dict(self.unmapped)
         return record | {"complete": not self.left_out, "left_out": self.left_out} if self.roof else record
 
 
 def layer_times(timing: LayerTiming, layers: Sequence[LayerCost] = ()) -> LayerTimes:
     """The times by numbered layer, or by module where there are none."""
+    name_of = name_under({layer.path: layer.layer for layer in layers}) if layers else name_by_depth(LAYER_DEPTH)
+    times = timing.grouped(name_of)
+    names = list(times)
     if layers:
-        times = timing.under({layer.path: layer.layer for layer in layers})
         order = [layer.layer for layer in layers]
         names = sorted(times, key=lambda name: order.index(name) if name in order else len(order))
-    else:
-        times = timing.by_depth(LAYER_DEPTH)
-        names = list(times)
     total = sum(time.median_ms for time in times.values())
     kinds = {layer.layer: layer.kind for layer in layers}
     rows = (
-        LayerTime(layer=name, kind=kinds.get(name), timing=times[name], share_pct=100 * times[name].median_ms / total)
+        LayerTime(
+            layer=name,
+            kind=kinds.get(name),
+            timing=times[name],
+            share_pct=100 * times[name].median_ms / total,
+            fused=tuple(group for group in timing.fused if name_of(group[0]) == name),
+        )
         for name in names
     )
-    return LayerTimes(rows=tuple(rows), total_ms=timing.plain.median_ms, overhead=timing.overhead)
+    return LayerTimes(
+        rows=tuple(rows), total_ms=timing.plain.median_ms, overhead=timing.overhead, unmapped=timing.unmapped
+    )
 
 
 def under_roof(

@@ -8,7 +8,7 @@ in turn.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import Any
 
@@ -24,19 +24,24 @@ from ulsam_cost.measuring.runner import Run, Setting, in_force, prepare
 from ulsam_cost.measuring.samples import Interval, Timing, ratio_interval
 from ulsam_cost.measuring.timing import take_times
 
-REST = "rest"
+REST, UNMAPPED = "rest", "unmapped"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerTiming:
     """The times of a model's modules, run by run, and of the model without hooks and with them.
 
-    `laps` has for each run the milliseconds of each module's own code, its children's not among them, by path.
+    `laps` has for each run the milliseconds of each module's own code, its children's not among them, by path. In a
+    runtime other than PyTorch its profiler stands for the hooks, and a round of several runs for a run. `fused` are
+    groups of modules whose nodes run as one, which counts towards the first of them; `unmapped` are the milliseconds
+    that belong to no module, by the kind of node.
     """
 
     laps: tuple[Mapping[str, float], ...]
     plain: Timing
     hooked: Timing
+    fused: tuple[tuple[str, ...], ...] = ()
+    unmapped: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def overhead(self) -> Interval:
@@ -49,18 +54,21 @@ class LayerTiming:
         names = dict.fromkeys(name for run in runs for name in run)
         return {name: Timing(times_ms=tuple(run.get(name, 0.0) for run in runs)) for name in names}
 
-    def by_depth(self, depth: int) -> dict[str, Timing]:
-        """The times by the first `depth` names of the path; what no module owns is `rest`."""
-        return self.grouped(lambda path: ".".join(path.split(".")[:depth]) or REST)
 
-    def under(self, paths: Mapping[str, str]) -> dict[str, Timing]:
-        """The times by the name of the longest of these paths above each module; the others are `rest`."""
-        longest_first = sorted(paths, key=len, reverse=True)
+def name_by_depth(depth: int) -> Callable[[str], str]:
+    """What names a path by its first `depth` names; what no module owns is `rest`."""
+    return lambda path: ".".join(path.split(".")[:depth]) or REST
 
-        def name_of(path: str) -> str:
-            return next((paths[above] for above in longest_first if is_under(path, above)), REST)
 
-        return self.grouped(name_of)
+def name_under(paths: Mapping[str, str]) -> Callable[[str], str]:
+    """What names a path as the longest of these above it; the others are `rest`, or `unmapped` as they were."""
+    longest_first = sorted(paths, key=len, reverse=True)
+
+    def name_of(path: str) -> str:
+        otherwise = UNMAPPED if path == UNMAPPED else REST
+        return next((paths[above] for above in longest_first if is_under(path, above)), otherwise)
+
+    return name_of
 
 
 def _sums(laps: Mapping[str, float], name_of: Callable[[str], str]) -> dict[str, float]:
@@ -112,7 +120,9 @@ def require_hooks(setting: Setting) -> None:
         CostError: for another runtime than PyTorch, another mode than eager, or a training step.
     """
     if not setting.in_torch:
-        raise CostError(f"layers and kernels are timed in torch alone: leave them out, or runtime {setting.runtime!r}")
+        raise CostError(
+            f"a roofline and kernels are given with runtime torch alone: leave them out, or {setting.runtime!r}"
+        )
     if setting.mode != "eager":
         raise CostError(f"layers are timed by hooks, which mode {setting.mode!r} does not run: use --mode eager")
     if setting.train:

@@ -24,8 +24,8 @@ from ulsam_cost.measuring.roofline import device_roof
 from ulsam_cost.measuring.rounds import Effort, Progress
 from ulsam_cost.measuring.runner import MODES, Setting, calibrate_batch_norm, make_setting
 from ulsam_cost.measuring.runtimes.calibration import Calibration
-from ulsam_cost.measuring.runtimes.measured import measure_models
-from ulsam_cost.measuring.runtimes.registry import TORCH
+from ulsam_cost.measuring.runtimes.measured import measure_exported_layers, measure_models
+from ulsam_cost.measuring.runtimes.registry import TORCH, require_profiler
 from ulsam_cost.measuring.timing import InterruptedMeasurement, ModelTiming, PairTiming
 from ulsam_cost.nn.networks import build_network
 from ulsam_cost.tensors import batch_size, mapped
@@ -251,7 +251,10 @@ def make_cases(
         for mode, dtype, batch in product(MODES[:1] if runtime != TORCH in runtimes else modes, dtypes, batches)
     ]
     for case in cases if wanted.hooks else ():
-        require_hooks(case.setting)
+        if case.setting.in_torch or wanted.roofline or wanted.kernels:
+            require_hooks(case.setting)
+        else:
+            require_profiler(case.setting.runtime)
     if wanted.energy:
         with energy_counter(resolve_device(device)):
             pass
@@ -321,6 +324,9 @@ def _steps(
     latency = measure_models(baseline, model, inputs, setting=setting, effort=effort, progress=progress)
     yield (row := replace(row, latency=latency))
     if not setting.in_torch:
+        if wanted.layers:
+            timing = measure_exported_layers(model, inputs, setting=setting, effort=effort, progress=progress)
+            yield replace(row, layers=layer_times(timing, subject.layers))
         return
     if wanted.memory:
         yield (row := replace(row, memory=measure_memory(model, inputs, setting=setting)))

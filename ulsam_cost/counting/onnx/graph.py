@@ -188,7 +188,7 @@ def _constant(node: NodeProto) -> TensorProto | None:
 def _node(node: NodeProto, index: int, opset: int) -> Node:
     attributes = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
     nested = any(each.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for each in node.attribute)
-    scopes, classes = _scopes(node)
+    scopes, classes = scopes_of(node)
     leaf = classes[-1] if classes else ""
     return Node(
         operator=f"{node.domain}::{node.op_type}" if node.domain not in ("", "ai.onnx") else node.op_type,
@@ -202,7 +202,7 @@ def _node(node: NodeProto, index: int, opset: int) -> Node:
     )
 
 
-def _scopes(node: NodeProto) -> tuple[list[str], list[str]]:
+def scopes_of(node: NodeProto) -> tuple[list[str], list[str]]:
     """The paths and classes of the modules around a node, from the outermost, as PyTorch's exporter says them."""
     said = _metadata(node)
     try:
@@ -230,7 +230,7 @@ def _classes(graph: GraphProto, nodes: Sequence[Node]) -> dict[str, str]:
     for proto, node in zip(graph.node, nodes, strict=True):
         if node.operator == "Constant":
             continue
-        scopes, kinds = _scopes(proto)
+        scopes, kinds = scopes_of(proto)
         names = node.path.split(".") if node.path else []
         classes |= {path: "" for end in range(len(names)) if (path := ".".join(names[: end + 1])) not in classes}
         classes |= {path: kind.rpartition(".")[2] for path, kind in zip(scopes, kinds, strict=False)}

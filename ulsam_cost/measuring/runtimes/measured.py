@@ -1,6 +1,7 @@
 """The times of models, by whichever runtime: PyTorch here, any other in a process of its own on exported files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,12 +14,15 @@ from ulsam_cost.counting.preserve import preserves_state
 from ulsam_cost.errors import CostError
 from ulsam_cost.measuring.busy import Load
 from ulsam_cost.measuring.device import DTYPES, INT8, dtype_name
+from ulsam_cost.measuring.layers import LayerTiming
 from ulsam_cost.measuring.rounds import Effort, Progress
 from ulsam_cost.measuring.runner import Setting
 from ulsam_cost.measuring.runtimes.calibration import Calibration
 from ulsam_cost.measuring.runtimes.exported import Agreement, Exported, ExportedModel
 from ulsam_cost.measuring.runtimes.files import BASELINE, NETWORK
+from ulsam_cost.measuring.runtimes.profiled import profiled_layers
 from ulsam_cost.measuring.runtimes.registry import get_runtime, require_installed, version_of
+from ulsam_cost.measuring.runtimes.runtime import NodeTime, Profiled
 from ulsam_cost.measuring.runtimes.work import ModelFiles, Work
 from ulsam_cost.measuring.samples import Timing
 from ulsam_cost.measuring.timing import (
@@ -131,6 +135,17 @@ class Exports:
         if self._dtype == INT8:
             self._calibrated_with = self._work.quantize({name: inputs}, self._calibration)
 
+    def layers(self, setting: Setting, effort: Effort, progress: Progress) -> LayerTiming:
+        """Time the network's modules; errors as in `measure_models`."""
+        job = {"models": [NETWORK], "threads": setting.threads_used, "effort": asdict(effort)}
+        rounds, plain = [], []
+        for message in self._work.messages(task="layers", **job):
+            progress(message["share"])
+            plain.append(message["plain_ms"])
+            nodes = [NodeTime(**node) for node in message["profiled"]["nodes"]]
+            rounds.append(Profiled(nodes=nodes, ms=message["profiled"]["ms"]))
+        return profiled_layers(rounds, plain)
+
     def measure(self, setting: Setting, effort: Effort, progress: Progress) -> ModelTiming | PairTiming:
         """Time the network, in turn with its baseline where there is one; errors as in `measure_models`."""
         heard = _Heard()
@@ -175,15 +190,31 @@ class Exports:
         )
 
 
+@preserves_state
+def measure_exported_layers(
+    model: nn.Module, inputs: Any, *, setting: Setting, effort: Effort, progress: Progress
+) -> LayerTiming:
+    """Time a model's modules by the profiler of the setting's runtime; errors as in `measure_models`."""
+    with _exported({NETWORK: (model, inputs)}, setting) as exports:
+        return exports.layers(setting, effort, progress)
+
+
 def _measure_exported(
     models: Mapping[str, tuple[nn.Module, Any]], setting: Setting, effort: Effort, progress: Progress
 ) -> ModelTiming | PairTiming:
+    with _exported(models, setting) as exports:
+        return exports.measure(setting, effort, progress)
+
+
+@contextmanager
+def _exported(models: Mapping[str, tuple[nn.Module, Any]], setting: Setting) -> Iterator[Exports]:
+    """The models exported for a while."""
     dtype = dtype_name(setting.dtype or _own_dtype(*models[NETWORK]))
     with TemporaryDirectory(prefix="ulsam-cost-", ignore_cleanup_errors=True) as name:
         exports = Exports(Path(name), setting.runtime, dtype, calibration=setting.calibration)
         for each, pair in models.items():
             exports.add(each, *pair)
-        return exports.measure(setting, effort, progress)
+        yield exports
 
 
 def _own_dtype(model: nn.Module, inputs: Any) -> torch.dtype:

@@ -1,13 +1,15 @@
 """ONNX Runtime on the CPU: https://onnxruntime.ai."""
 
+import json
 from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from ulsam_cost.errors import CostError
-from ulsam_cost.measuring.runtimes.runtime import Arrays, Runtime, Session
+from ulsam_cost.measuring.runtimes.runtime import Arrays, NodeTime, Profiled, Runtime, Session, mean_ms
 
 FILE = "model.onnx"
 _PROVIDERS = ["CPUExecutionProvider"]
@@ -27,19 +29,8 @@ def load(folder: Path, inputs: Arrays, *, threads: int, dtype: str) -> Session:
     Threads spin during a run, as they do by default, and stop after it: two models that are measured in turn would
     else slow each other.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.log_severity_level = 3  # errors; its warnings are about single nodes
-    session = onnxruntime.InferenceSession(folder / FILE, options, providers=_PROVIDERS)
-    taken = session.get_inputs()
-    if len(taken) != len(inputs):
-        raise CostError(f"the exported graph takes {len(taken)} inputs, and the model {len(inputs)}")
-    feeds = {
-        each.name: array.astype(_NUMPY.get(each.type, array.dtype)) for each, array in zip(taken, inputs, strict=True)
-    }
+    session, feeds = _open(folder, inputs, threads)
+    options = session.get_session_options()
     return Session(
         run=partial(session.run, None, feeds),
         settings={
@@ -50,6 +41,47 @@ def load(folder: Path, inputs: Arrays, *, threads: int, dtype: str) -> Session:
             "spinning": "during a run",
         },
     )
+
+
+def _open(folder: Path, inputs: Arrays, threads: int, profile: str | None = None) -> tuple[Any, dict[str, Any]]:
+    """A session, and what it is fed; `profile` is how the name of its profiler's file begins."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    if profile is not None:
+        options.enable_profiling, options.profile_file_prefix = True, profile
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.log_severity_level = 3  # errors; its warnings are about single nodes
+    session = onnxruntime.InferenceSession(folder / FILE, options, providers=_PROVIDERS)
+    taken = session.get_inputs()
+    if len(taken) != len(inputs):
+        raise CostError(f"the exported graph takes {len(taken)} inputs, and the model {len(inputs)}")
+    feeds = {
+        each.name: array.astype(_NUMPY.get(each.type, array.dtype)) for each, array in zip(taken, inputs, strict=True)
+    }
+    return session, feeds
+
+
+def profile(folder: Path, inputs: Arrays, *, threads: int, dtype: str, runs: int) -> Profiled:
+    """What its profiler writes: the kernel of each node, run by run."""
+    from ulsam_cost.counting.onnx.modules import exported_nodes, modules_of_run
+
+    with TemporaryDirectory() as scratch:
+        session, feeds = _open(folder, inputs, threads, str(Path(scratch) / "profile"))
+        ms = mean_ms(partial(session.run, None, feeds), runs)
+        events = json.loads(Path(session.end_profiling()).read_text(encoding="utf-8"))
+    begin = [event["ts"] for event in events if event["name"] == "model_run"][-runs]
+    sums: dict[str, float] = {}
+    kinds: dict[str, str] = {}
+    for event in events:
+        if event["cat"] == "Node" and event["ts"] >= begin:
+            name = event["name"].removesuffix("_kernel_time")
+            sums[name] = sums.get(name, 0.0) + event["dur"] / 1e3
+            kinds[name] = event["args"]["op_name"]
+    modules = modules_of_run(exported_nodes(folder / FILE), sums)
+    nodes = [NodeTime(kind=kinds[name], modules=modules.get(name, ()), ms=ms / runs) for name, ms in sums.items()]
+    return Profiled(nodes=nodes, ms=ms)
 
 
 def quantize(folder: Path, samples: Sequence[Arrays]) -> None:
@@ -92,4 +124,5 @@ RUNTIME = Runtime(
     load=load,
     quantize=quantize,
     macs=macs,
+    profile=profile,
 )

@@ -31,6 +31,17 @@ def get_runtime(name: str) -> Runtime:
     return runtime
 
 
+def require_profiler(name: str) -> None:
+    """Refuse a runtime that does not tell the times of nodes.
+
+    Raises:
+        CostError: naming it.
+    """
+    runtime = get_runtime(name)
+    if runtime.profile is None:
+        raise CostError(f"{runtime.title} does not tell the times of layers: leave out --layers, or runtime {name!r}")
+
+
 def require_installed(runtime: Runtime) -> None:
     """Refuse a runtime that is not installed.
 

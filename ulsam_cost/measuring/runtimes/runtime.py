@@ -6,9 +6,11 @@ A file beside this one defines each runtime, and `registry.py` lists it.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 Arrays = Sequence[Any]  # numpy.ndarray, one a tensor
+WARM_UP = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,26 @@ class Session:
 
     run: Callable[[], Arrays]
     settings: Mapping[str, str | int | bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeTime:
+    """What a runtime's profiler says of a node: its kind, its mean time, and the paths of the modules that it computes.
+
+    There are several modules where some were fused, and none where the node cannot be mapped to any.
+    """
+
+    kind: str
+    modules: tuple[str, ...]
+    ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profiled:
+    """The nodes of some runs with a runtime's profiler, and the mean time of these runs."""
+
+    nodes: Sequence[NodeTime]
+    ms: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +64,8 @@ class Runtime:
             files by those of a model quantized with these samples, each a list of inputs. It runs in another process
             of its own; None where `export` does it.
         macs: called as `macs(folder)`: the multiply-accumulates of the files' graph; None where they are not known.
+        profile: called as `profile(folder, inputs, threads=, dtype=, runs=)`: loads the files anew with the runtime's
+            profiler, and runs them so many times after a warm-up; None where it has none.
     """
 
     name: str
@@ -53,3 +77,14 @@ class Runtime:
     load: Callable[..., Session]
     quantize: Callable[[Path, Sequence[Arrays]], None] | None
     macs: Callable[[Path], int | None]
+    profile: Callable[..., Profiled] | None = None
+
+
+def mean_ms(run: Callable[[], object], runs: int, *, warm_up: int = WARM_UP) -> float:
+    """The mean time of so many runs, after others."""
+    for _ in range(warm_up):
+        run()
+    start = perf_counter()
+    for _ in range(runs):
+        run()
+    return 1e3 * (perf_counter() - start) / runs

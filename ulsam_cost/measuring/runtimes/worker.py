@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from math import ceil
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -23,10 +24,12 @@ from ulsam_cost.measuring.rounds import Effort, take_rounds, wall_clock
 from ulsam_cost.measuring.runtimes.check import agreement
 from ulsam_cost.measuring.runtimes.files import JOB, ModelFolder
 from ulsam_cost.measuring.runtimes.registry import get_runtime
-from ulsam_cost.measuring.runtimes.runtime import Runtime, Session
+from ulsam_cost.measuring.runtimes.runtime import WARM_UP, Runtime, Session, mean_ms
 
 Job = Mapping[str, Any]
 Tell = Callable[[dict[str, Any]], None]
+PROFILED_ROUNDS = 6  # the fewest that an interval can be given of
+MOST_RUNS_A_ROUND = 200
 SECONDS_BETWEEN_MESSAGES = 0.25  # whoever hears one takes time of the processor
 
 
@@ -61,6 +64,26 @@ def measure(folder: Path, runtime: Runtime, job: Job, tell: Tell) -> None:
     _take_times(list(sessions.values()), job, tell)
 
 
+def layers(folder: Path, runtime: Runtime, job: Job, tell: Tell) -> None:
+    """Tell what the runtime's profiler says of a model, in turn with the model's times without it."""
+    assert runtime.profile is not None
+    [name] = job["models"]
+    session, model = _session(folder, name, runtime, job), ModelFolder(folder / name)
+    inputs, runs = model.read("inputs"), _runs_a_round(session, Effort(**job["effort"]))
+    for number in range(PROFILED_ROUNDS):
+        plain_ms = mean_ms(session.run, runs)
+        with _said(f"{runtime.title} does not profile the {name}"):
+            profiled = runtime.profile(model.files, inputs, threads=job["threads"], dtype=job["dtype"], runs=runs)
+        tell({"share": (number + 1) / PROFILED_ROUNDS, "plain_ms": plain_ms, "profiled": asdict(profiled)})
+
+
+def _runs_a_round(session: Session, effort: Effort) -> int:
+    if effort.repeats:
+        return ceil(effort.repeats / PROFILED_ROUNDS)
+    seconds = effort.max_seconds / PROFILED_ROUNDS / 2  # with the profiler, and without
+    return min(max(1, int(1e3 * seconds / mean_ms(session.run, WARM_UP))), MOST_RUNS_A_ROUND)
+
+
 def _take_times(sessions: list[Session], job: Job, tell: Tell) -> None:
     times: list[list[float]] = [[] for _ in sessions]
     told, last = 0, perf_counter()
@@ -93,7 +116,7 @@ def _said(what: str) -> Iterator[None]:
         raise CostError(f"{what}: {first_line(error)}") from error
 
 
-TASKS = {"quantize": quantize, "memory": memory, "measure": measure}
+TASKS = {"quantize": quantize, "memory": memory, "measure": measure, "layers": layers}
 
 
 def main(folder: Path) -> None:

@@ -240,17 +240,35 @@ def layer_table(records: Sequence[Mapping[str, Any]]) -> Table:
         milliseconds("least_ms", "roofline ms"),
         words("limit", "limit"),
         number("over_least", "over roofline", fixed(1)),
+        Column(key="fused", heading="runs as one", show=_fused),
     ]
     used = tuple(column for column in columns if _is_used(column, records))
     return Table(columns=used, records=records)
 
 
+def _fused(groups: Sequence[Sequence[str]] | None) -> str:
+    """Groups of modules, each with what its paths begin with only once: `features.0.{0, 1, 2}`."""
+    return ", ".join(map(_group, groups or ()))
+
+
+def _group(paths: Sequence[str]) -> str:
+    above, _, first = paths[0].rpartition(".")
+    if not above or any(path.rpartition(".")[0] != above for path in paths):
+        return " + ".join(path or "the model" for path in paths)
+    return f"{above}.{{{', '.join([first, *(path.rpartition('.')[2] for path in paths[1:])])}}}"
+
+
 def layer_sentences(row: Measurement, layers: LayerTimes) -> str:
     """The sum of the layers beside the total without hooks, and the roof where there is one."""
+    what = "hooks change" if row.case.setting.in_torch else "the profiler changes"
+    without = "hooks" if row.case.setting.in_torch else "the profiler"
     lines = [
-        f"{_case_words(row)}: the layers add up to {format_ms(layers.sum_ms)} ms, the model without hooks takes "
-        f"{format_ms(layers.total_ms)} ms; hooks change its time by a factor of {layers.overhead}"
+        f"{_case_words(row)}: the layers add up to {format_ms(layers.sum_ms)} ms, the model without {without} takes "
+        f"{format_ms(layers.total_ms)} ms; {what} its time by a factor of {layers.overhead}"
     ]
+    if layers.unmapped:
+        parts = ", ".join(f"{kind} {format_ms(ms)} ms" for kind, ms in layers.unmapped.items())
+        lines.append(f"unmapped is what belongs to no module: {parts}")
     if layers.left_out:
         lines.append(
             f"the MACs are incomplete: {layers.left_out}; a layer in which an operation is not counted has no estimate"
