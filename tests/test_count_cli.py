@@ -64,6 +64,7 @@ class Half(nn.Linear):
         return super().forward(x)
 
 half = Half(6, 5)
+words = nn.Embedding(9, 4)
 
 def odd():
     return nn.Sequential(Odd()), torch.zeros(3, 3)
@@ -299,3 +300,10 @@ def test_an_onnx_file_keeps_its_data_types():
     refused = run("none.onnx", "--dtype", "bfloat16")
     assert refused.exit_code == 2
     assert "none.onnx is an ONNX file, and counted in its own data types" in refused.stderr
+
+
+def test_inputs_of_another_kind_name_the_option_that_gives_them(models):
+    refused = run(f"{models}:words", "--input", "1x5")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "--input 1x64:int64=ones gives whole numbers" in refused.stderr
+    assert run(f"{models}:words", "--input", "1x5:int64").exit_code == 0

@@ -20,7 +20,16 @@ if TYPE_CHECKING:
     from ulsam_cost.peers import PeerNumber
     from ulsam_cost.report.formats import Table
 
-_OF_DTYPES = re.compile(r"(same|mixed) dtype|\bBF16\b|\bHalf\b|b?float16", re.IGNORECASE)
+# What a model says that does not run, and the option that may help.
+_WAYS = {
+    r"(same|mixed) dtype|\bBF16\b|\bHalf\b|b?float16": (
+        "--dtype float32, float16 or bfloat16 counts a copy in that data type"
+    ),
+    r"'?indices'? .*(Long|int64)": "--input 1x64:int64=ones gives whole numbers, such as token ids",
+    r"must specify|both decoder_input_ids|missing \d+ required": (
+        "inputs are given by name where NAME gives a pair of the model and a dict"
+    ),
+}
 
 
 @data_command("count")
@@ -117,13 +126,14 @@ def command(
 
 @contextmanager
 def _way_out(dtype: str | None) -> Iterator[None]:
-    """Name the option with what a model raises of data types."""
+    """Name what may help with what a model raises."""
     try:
         yield
     except CostError as error:
-        if dtype or not _OF_DTYPES.search(str(error)):
+        found = [way for said, way in _WAYS.items() if re.search(said, str(error), re.IGNORECASE)]
+        if not found or (dtype and "--dtype" in found[0]):
             raise
-        raise CostError(f"{error}; --dtype float32, float16 or bfloat16 counts a copy in that data type") from error
+        raise CostError(f"{error}; {found[0]}") from error
 
 
 def _calls(loaded: "LoadedModel") -> "Calls":
