@@ -137,3 +137,13 @@ def test_a_users_own_function_runs_each_time():
 
     count = uc.count(Model(), zeros(2, 3))
     assert len(calls) == len(count.cost.ops) == 3
+
+
+def test_a_function_whose_out_is_none_runs_once(ran):
+    count = uc.count(repeated(lambda x: F.normalize(x, dim=1)), zeros(2, 3))
+    assert ran.count("linalg_vector_norm") == 1
+    assert [(op.kind.value, op.reads) for op in count.cost.ops] == 5 * [
+        ("reduce", 2 * 3),
+        ("elementwise", 2),
+        ("multiply", 2 * (2 * 3)),
+    ]

@@ -77,7 +77,7 @@ class Memo:
                 self._describe(kwargs.values(), key, tensors, valued)
         except (_UnknownKindError, RuntimeError):  # a nested or sparse tensor has no such thing
             return None
-        if len(valued) == len(tensors) or "out" in kwargs:
+        if len(valued) == len(tensors) or kwargs.get("out") is not None:
             return None
         if valued and (_writes(function) or any(self._looks_at(function, tensor) for tensor in valued)):
             return None
