@@ -24,7 +24,6 @@ from ulsam_cost.report.document.model import slug
 from ulsam_cost.report.site import build
 from ulsam_cost.report.site.build import report_files, stale_files, timed_findings
 
-pytestmark = pytest.mark.xdist_group("report")  # one process writes the report that all of these tests read
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "ulsam_cost" / "published"
 CHECKED = (
