@@ -1,15 +1,17 @@
-"""Does `measure --runtime onnxruntime` give the times of a plain loop of ONNX Runtime's own `session.run`?
+"""Does `measure --runtime` give the times of ONNX Runtime's own `session.run`, and of OpenVINO's `benchmark_app`?
 
-    python -m benchmarks.runtimes
+    python -m benchmarks.runtimes [--runtime openvino]
 
-Each network is exported once for the loop, which runs in a process that imports neither torch nor ulsam_cost, and the
-loop and `uc.measure` take turns. Ends with 1 if a median of the ratios is off by more than LIMIT, or if there is none
-because the machine was busy.
+Each network is exported once for the other, a plain loop or `benchmark_app` with one stream, which runs in a process
+that imports neither torch nor ulsam_cost and takes turns with `uc.measure`. Ends with 1 if a median of the ratios is
+off by more than LIMIT, or if there is none because the machine was busy.
 """
 
+import re
 import subprocess
 import sys
 import warnings
+from math import ceil
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -51,6 +53,20 @@ def loop_ms(file: Path, threads: int, seconds: float) -> float:
     return float(done.stdout)
 
 
+def benchmark_app_ms(file: Path, threads: int, seconds: float) -> float:
+    """The median that OpenVINO's own tool prints, in milliseconds."""
+    setting = "-d CPU -api sync -hint none -nstreams 1 -infer_precision f32 -ip f32 -op f32"
+    words = [sys.executable, "-c", "from openvino.tools.benchmark.main import main; main()", "-m", str(file)]
+    words += [*setting.split(), "-nthreads", str(threads), "-t", str(ceil(seconds))]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    found = re.search(r"Median: +([0-9.]+) ms", done.stdout)
+    assert found is not None, done.stdout
+    return float(found[1])
+
+
+OTHERS = {"onnxruntime": loop_ms, "openvino": benchmark_app_ms}
+
+
 def export(model: torch.nn.Module, x: torch.Tensor, file: Path) -> None:
     """Write the model and its input for the loop."""
     import numpy as np
@@ -64,10 +80,11 @@ def export(model: torch.nn.Module, x: torch.Tensor, file: Path) -> None:
 
 
 @click.command()
+@click.option("--runtime", type=click.Choice(list(OTHERS)), default="onnxruntime", show_default=True)
 @click.option("--turns", default=5, show_default=True, help="How often loop and measurement take turns.")
 @click.option("--seconds", default=3.0, show_default=True, help="Of each.")
-def main(turns: int, seconds: float) -> None:
-    """Compare the medians of `measure` with those of a plain loop."""
+def main(runtime: str, turns: int, seconds: float) -> None:
+    """Compare the medians of `measure` with those of the runtime by itself."""
     passes = True
     with TemporaryDirectory() as folder:
         for network, positions in NETWORKS.items():
@@ -78,16 +95,14 @@ def main(turns: int, seconds: float) -> None:
             for threads in sorted({1, torch.get_num_threads()}):
                 ratios, busy = [], []
                 for _ in range(turns):
-                    plain = loop_ms(file, threads, seconds)
-                    timed = uc.measure(
-                        model, x, runtime="onnxruntime", threads=threads, precision=0.002, max_seconds=seconds
-                    )
+                    plain = OTHERS[runtime](file, threads, seconds)
+                    timed = uc.measure(model, x, runtime=runtime, threads=threads, precision=0.002, max_seconds=seconds)
                     ratios.append(timed.network.median_ms / plain)
                     busy += [timed.busy] if timed.busy else []
                 off = median(ratios) - 1
                 passes &= abs(off) <= LIMIT and len(busy) < turns / 2
                 shown = ", ".join(f"{ratio:.3f}" for ratio in ratios)
-                click.echo(f"{network}, {threads} threads: measured / loop {1 + off:.3f} ({shown})")
+                click.echo(f"{network}, {threads} threads: measured / {runtime} by itself {1 + off:.3f} ({shown})")
                 for reason in busy:
                     click.echo(f"  busy: {reason}")
     click.echo(f"limit {LIMIT:.0%}: {'kept' if passes else 'NOT kept'}")
