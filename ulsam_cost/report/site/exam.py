@@ -36,8 +36,8 @@ def exam_page() -> Page:
             ),
         ),
         (
-            Section("How they were counted", bullets(_HOW), open=True),
-            *((Section("Rows that differ", (Grid(_rows_table(different)),), open=True),) if different else ()),
+            Section("How they were counted", bullets(_HOW)),
+            *((Section("Rows that differ", (Grid(_rows_table(different)),)),) if different else ()),
             Section("What a later release defines anew", _defined_anew(later)),
             Section("Every row", (Grid(_rows_table(rows)),)),
         ),
