@@ -11,7 +11,7 @@ from ulsam_cost.formulas.networks import NetworkSpec
 from ulsam_cost.measuring.memory import Memory, measure_memory
 from ulsam_cost.measuring.rounds import make_effort
 from ulsam_cost.measuring.runner import Setting, make_setting
-from ulsam_cost.measuring.sweep import Measurements, Wanted, make_cases, measured_loaded, measured_network, sweep
+from ulsam_cost.measuring.sweep import Measurements, Wanted, make_cases, measured_network, measured_pair, sweep
 from ulsam_cost.measuring.timing import PairTiming, measure_in_turn
 from ulsam_cost.nn.networks import build_network
 
@@ -38,7 +38,7 @@ def measure_in_runtimes(
 ) -> None:
     """The same in several runtimes, a row each; errors and interrupts as in `sweep`."""
     if isinstance(subject, Inserted):
-        network, baseline = measured_loaded(subject.changed), measured_loaded(subject.plain)
+        network, baseline = measured_pair(subject)
     else:
         network, baseline = measured_network(subject), measured_network(subject.plain())
     wanted = Wanted()

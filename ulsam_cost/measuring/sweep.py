@@ -11,7 +11,7 @@ from torch import nn
 
 from ulsam_cost.counting.count import count
 from ulsam_cost.counting.loaded import LoadedModel
-from ulsam_cost.counting.loading import load_inserted, load_model
+from ulsam_cost.counting.loading import Inserted, load_inserted, load_model
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import LayerCost, NetworkSpec, layer_parts
 from ulsam_cost.formulas.networks.text import names_spec, spec_from_text
@@ -28,7 +28,7 @@ from ulsam_cost.measuring.runtimes.measured import measure_exported_layers, meas
 from ulsam_cost.measuring.runtimes.registry import TORCH, require_profiler
 from ulsam_cost.measuring.timing import InterruptedMeasurement, ModelTiming, PairTiming
 from ulsam_cost.nn.networks import build_network
-from ulsam_cost.tensors import batch_size, mapped
+from ulsam_cost.tensors import as_arguments, batch_size, mapped
 
 SETTLING_BATCH = 2
 INTERRUPTED = "interrupted"
@@ -159,24 +159,30 @@ def measured_model(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence
     """A network with its options in one text, or anybody's model; arguments and errors as in `load_model`."""
     if names_spec(text) and not inputs:
         return measured_network(spec_from_text(text))
-    return measured_loaded(load_model(text, inputs=inputs, otherwise=otherwise, device="cpu"))
+    loaded = load_model(text, inputs=inputs, otherwise=otherwise, device="cpu")
+    return measured_loaded(loaded, settled=loaded.spec is None)
 
 
-def measured_loaded(loaded: LoadedModel) -> MeasuredModel:
-    """A model that is loaded already."""
+def measured_loaded(loaded: LoadedModel, *, settled: bool = True) -> MeasuredModel:
+    """A model that is loaded already; one that is not `settled` has its norms settled on random inputs."""
     example = _filled(loaded.inputs) if loaded.shaped else loaded.inputs
-    return MeasuredModel(
-        name=loaded.name,
-        build=lambda: loaded.model,
-        inputs=partial(batch_of, example),
-        example_batch=batch_size(example),
-    )
+    inputs = partial(batch_of, example)
+
+    def build() -> nn.Module:
+        return loaded.model if settled else calibrate_batch_norm(loaded.model, *as_arguments(inputs(SETTLING_BATCH))[0])
+
+    return MeasuredModel(name=loaded.name, build=build, inputs=inputs, example_batch=batch_size(example))
+
+
+def measured_pair(inserted: Inserted) -> tuple[MeasuredModel, MeasuredModel]:
+    """A model with attention that a text inserts, and the same model without; a network of the project is settled."""
+    settled = inserted.plain.spec is None  # else both are drawn anew
+    return measured_loaded(inserted.changed, settled=settled), measured_loaded(inserted.plain, settled=settled)
 
 
 def measured_inserted(text: str, *, inputs: Sequence[str] = ()) -> tuple[MeasuredModel, MeasuredModel]:
     """The model of a text that inserts attention, and the same model without; errors as in `load_model`."""
-    inserted = load_inserted(text, inputs=inputs, device="cpu")
-    return measured_loaded(inserted.changed), measured_loaded(inserted.plain)
+    return measured_pair(load_inserted(text, inputs=inputs, device="cpu"))
 
 
 def _filled(inputs: Any) -> Any:
