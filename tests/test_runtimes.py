@@ -235,6 +235,14 @@ def test_agreement_is_a_share_of_the_largest_output():
         agreement([np.array([np.nan])], [np.array([1.0])], "int8")
 
 
+def test_twice_what_pytorch_itself_loses_is_accepted():
+    wanted, given = [np.array([1.0, -4.0, 2.0])], [np.array([1.0, -4.0, 2.36])]  # 0.09 of the largest
+    with pytest.raises(CostError, match=r"by 0\.09 of the largest, and 0\.08 is accepted"):
+        agreement(given, wanted, "float16", own=0.04)
+    assert agreement(given, wanted, "float16", own=0.05).tolerance == 0.1
+    assert agreement(wanted, wanted, "float16", own=0.001).tolerance == 0.02
+
+
 def test_outputs_that_are_all_equal_show_little():
     assert agreement([np.zeros(3)], [np.zeros(3)], "float32").note == NEARLY_EQUAL_NOTE
     assert agreement([np.ones(3)], [np.array([1, 1, 1.0001])], "float32").note == NEARLY_EQUAL_NOTE

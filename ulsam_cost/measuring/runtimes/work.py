@@ -4,9 +4,10 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from io import StringIO
+from math import isfinite
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
@@ -18,11 +19,13 @@ from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError, first_line
 from ulsam_cost.measuring.runner import Setting, prepare
 from ulsam_cost.measuring.runtimes.calibration import Calibration, random_calibration
+from ulsam_cost.measuring.runtimes.check import largest_difference
 from ulsam_cost.measuring.runtimes.files import ModelFolder
 from ulsam_cost.measuring.runtimes.process import messages_of
 from ulsam_cost.measuring.runtimes.runtime import Runtime
 from ulsam_cost.tensors import mapped, tensors_of
 
+ROUNDED = ("float16", "bfloat16")
 REFERENCE = Setting(device=torch.device("cpu"), dtype=torch.float32)
 
 
@@ -52,7 +55,9 @@ class Work:
         rmtree(place.path, ignore_errors=True)
         place.files.mkdir(parents=True)
         place.write("inputs", _arrays(ready.args, ready.kwargs))
-        place.write("outputs", _arrays(ready.run()))
+        outputs = _arrays(ready.run())
+        place.write("outputs", outputs)
+        place.write("own_difference", [_own_difference(model, inputs, self.job["dtype"], outputs)])
         counted = count(ready.model, ready.kwargs or ready.args)
         args, kwargs = mapped((ready.args, ready.kwargs), _in_another_order)
         with _exporting(f"the {name} cannot be exported to {self.runtime.title}"):
@@ -106,6 +111,18 @@ def _arrays(*values: Any) -> list[Any]:
     return [
         (tensor.float() if tensor.is_floating_point() else tensor).detach().numpy() for tensor in tensors_of(*values)
     ]
+
+
+def _own_difference(model: nn.Module, inputs: Any, dtype: str, outputs: list[Any]) -> float:
+    """By how much PyTorch's outputs in a number format differ from those in float32; 0 where it is not known."""
+    if dtype not in ROUNDED:
+        return 0.0
+    try:
+        rounded = prepare(model, inputs, replace(REFERENCE, dtype=getattr(torch, dtype))).run()
+    except CostError:  # PyTorch may lack a kernel that the runtime has
+        return 0.0
+    own = largest_difference(_arrays(rounded), outputs)
+    return own if isfinite(own) else 0.0
 
 
 def _in_another_order(tensor: Tensor) -> Tensor:

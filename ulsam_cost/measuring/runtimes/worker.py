@@ -56,7 +56,9 @@ def measure(folder: Path, runtime: Runtime, job: Job, tell: Tell) -> None:
         with _said(f"the {name} does not run in {runtime.title}"):
             outputs = session.run()
         try:
-            found = agreement(outputs, ModelFolder(folder / name).read("outputs"), job["dtype"])
+            place = ModelFolder(folder / name)
+            [own] = place.read("own_difference")
+            found = agreement(outputs, place.read("outputs"), job["dtype"], own=float(own))
         except CostError as error:
             raise CostError(f"{runtime.title}, {name}: {error}") from error
         tell({"model": name, "agreement": asdict(found)})

@@ -203,7 +203,7 @@ def exported_notes(rows: Sequence[Measurement]) -> str:
             settings = ", ".join(f"{name} {value}" for name, value in exported.settings.items())
             calibrated = f", calibrated with {exported.calibration}" if exported.calibration else ""
             tolerance = exported.network.agreement.tolerance
-            accepted = "any difference" if tolerance is None else f"a difference of {tolerance:g}"
+            accepted = "any difference" if tolerance is None else f"a difference of {tolerance:.2g}"
             lines.append(
                 f"{_case_words(row)}: {accepted} is accepted; version {exported.version}, {settings}{calibrated}"
             )
