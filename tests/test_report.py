@@ -271,6 +271,22 @@ def test_the_committed_study_is_told_as_it_stands_and_the_readme_says_the_same()
     assert f"{told} that save MACs take more time" in " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
 
 
+def test_the_readme_says_what_the_study_of_the_runtimes_found():
+    rows = json.loads((ROOT / "reports" / "runtimes_cpu.json").read_text(encoding="utf-8"))["rows"]
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    for wanted, told in (
+        (
+            "8:1,9:1,11",
+            "{} times the plain network's time in PyTorch, {} times in ONNX Runtime, {} times in OpenVINO and {}",
+        ),
+        ("13,14,16,17", "the same MobileNetV2 {}, {}, {} and {} times"),
+    ):
+        facts = {"positions": wanted, "width": 1.0, "groups": 4, "dtype": "float32", "threads": 1}
+        own = [row for row in rows if facts.items() <= row["facts"].items()]
+        assert [row["facts"]["runtime"] for row in own] == ["torch", "onnxruntime", "openvino", "executorch"]
+        assert told.format(*(f"{row['latency']['ratio']['median']:.3f}" for row in own)) in readme
+
+
 def test_no_cell_of_the_tables_is_left_out(written):
     wanted = Counter((row["source"], row["table"].lower()) for row in cost_cells())
     found = {}

@@ -6,6 +6,7 @@ from typing import Any
 
 from analyses.latency.figures import savings_figure
 from analyses.runtimes.figures import mechanisms_figure
+from ulsam_cost.measuring.runtimes.check import TOLERANCES
 from ulsam_cost.report.document.markdown import markdown
 from ulsam_cost.report.document.model import Block, Bullets, Grid, Page, Paragraph, Picture, Section, Strong
 from ulsam_cost.report.formats import Table, known, mebibytes, milliseconds, number, ratio, signed_pct, words
@@ -15,8 +16,9 @@ from ulsam_cost.report.views.measured import machine_sentence
 
 NAME = "runtimes_cpu"
 TOLERANCE_SENTENCE = (
-    "Before a model is timed, its outputs are compared with PyTorch's: float32 may differ by 0.01 % of the largest. "
-    "int8 is calibrated with random data, so that its times mean something and its outputs do not."
+    "Before a model is timed, its outputs are compared with PyTorch's: in float32 they may differ by "
+    f"{100 * TOLERANCES['float32']:g} % of the largest. int8 is calibrated with random data, so that its times mean "
+    "something and its outputs do not."
 )
 Row = Mapping[str, Any]
 

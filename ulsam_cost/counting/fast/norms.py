@@ -39,7 +39,7 @@ def batch_norm(
 def layer_norm(x: Tensor, normalized: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Result:
     shape, rank = x.shape, len(normalized)
     own = shape[len(shape) - rank :]
-    if not rank or own != tuple(normalized) or not _is_map(x) or type(eps) is not float:
+    if not rank or own != tuple(normalized) or x.dtype not in FLOATS or type(eps) is not float:
         return None
     return Made(shape, x.dtype) if suits(weight, own, x.dtype) and suits(bias, own, x.dtype) else None
 
@@ -56,7 +56,7 @@ def group_norm(x: Tensor, groups: int, weight: Any = None, bias: Any = None, eps
 
 def softmax(x: Tensor, dim: Any = None, _stacklevel: int = 3, dtype: Any = None) -> Result:
     rank = x.dim()
-    if type(dim) is not int or not -rank <= dim < rank or not _is_map(x) or dtype not in (None, x.dtype):
+    if type(dim) is not int or not -rank <= dim < rank or x.dtype not in FLOATS or dtype not in (None, x.dtype):
         return None
     return Made(x.shape, x.dtype)
 
@@ -119,7 +119,7 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Result:
 
 def reduction(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Result:
     """A mean, a sum or a maximum over dimensions."""
-    if not _is_map(x) or type(keepdim) is not bool or dtype not in (None, x.dtype) or not x.numel():
+    if x.dtype not in FLOATS or type(keepdim) is not bool or dtype not in (None, x.dtype) or not x.numel():
         return None
     over = dims_of(x, dim)
     if over is None:
