@@ -162,7 +162,7 @@ def test_the_first_page_of_the_report_tells_it(tmp_path):
     [finding] = timed_findings(tmp_path)
     assert "0.800 [0.790, 0.810] in ONNX Runtime" in str(finding)
     page = report_files(tmp_path, run_audit())["README.md"].decode()
-    assert "in ONNX Runtime. ([measured](runtimes_cpu.md))." in page
+    assert "in ONNX Runtime ([measured](runtimes_cpu.md))." in page
     (tmp_path / "runtimes_cpu.json").write_text("{}", encoding="utf-8")
     with pytest.raises(CostError, match=r"is not a record of python -m analyses.runtimes: run it again"):
         timed_findings(tmp_path)

@@ -45,7 +45,7 @@ def runtime_findings(record: Mapping[str, Any], page: str) -> Text | None:
         return None
     return (
         Strong("Whether a placement that saves MACs saves time depends on the runtime."),
-        f" {' '.join(found)} (",
+        f" {' '.join(found).removesuffix('.')} (",
         Link("measured", page),
         ").",
     )
