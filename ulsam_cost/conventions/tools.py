@@ -255,7 +255,7 @@ def _torchinfo(op: OpCost) -> int:
     if op.kind is OpKind.NORM and op.operator in NORMS and module:
         statistics = 2 * op.output[1] if op.operator == "batch_norm" and op.reduction == 1 else 0
         return op.output[0] * (op.reads - op.writes - statistics)
-    return op.output[0] * op.params if module else 0
+    return prod(op.output[:1]) * op.params if module else 0  # a norm counts its calls in a number of no dimension
 
 
 TORCHINFO = register(

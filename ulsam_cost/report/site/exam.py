@@ -19,6 +19,7 @@ _DEFINED_ANEW = {
     "rope_mixed": "frequencies times positions are products of elements now; they were matrix products, whose results "
     "fvcore counts as activations",
 }
+_SHORT = {"parameters": "params"}  # so that the table is as wide as a page
 
 
 def exam_page() -> Page:
@@ -110,5 +111,5 @@ def _rows_table(rows: Sequence[ExamRow]) -> Table:
     ]
     columns: list[Column] = [words("model", "network"), number("size", "size", str)]
     for name, (_, heading, unit) in NAMES.items():
-        columns += [number(f"printed_{name}", f"{heading}, {unit}, printed", str), number(name, f"{heading}, counted")]
+        columns += [number(f"printed_{name}", f"{unit} {_SHORT.get(heading, heading)}", str), number(name, "counted")]
     return Table(columns=(*columns, words("verdict", "verdict")), records=records)
