@@ -111,5 +111,6 @@ def _rows_table(rows: Sequence[ExamRow]) -> Table:
     ]
     columns: list[Column] = [words("model", "network"), number("size", "size", str)]
     for name, (_, heading, unit) in NAMES.items():
-        columns += [number(f"printed_{name}", f"{unit} {_SHORT.get(heading, heading)}", str), number(name, "counted")]
+        short = _SHORT.get(heading, heading)
+        columns += [number(f"printed_{name}", f"{unit} {short} printed", str), number(name, f"{short} counted")]
     return Table(columns=(*columns, words("verdict", "verdict")), records=records)
