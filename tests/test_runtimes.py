@@ -11,6 +11,7 @@ import psutil
 import pytest
 import torch
 from click.testing import CliRunner
+from exported import MACS, NET
 from torch import nn
 
 import ulsam_cost as uc
@@ -23,15 +24,7 @@ from ulsam_cost.measuring.timing import InterruptedMeasurement
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
-MODELS = """
-import torch
-from torch import nn
-
-def net():
-    torch.manual_seed(0)
-    layers = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 5, 1)
-    return nn.Sequential(*layers).eval(), torch.randn(2, 3, 9, 8)
-
+MODELS = f"""{NET}
 class Noise(nn.Module):
     def forward(self, x):
         return x + torch.rand(x.shape)
@@ -50,7 +43,6 @@ def data():
     return [torch.randn(2, 3, 9, 8) for _ in range(2)]
 """
 SCHEMAS = Path(uc.__file__).parent / "schemas"
-MACS = 2 * (7 * 6 * 8 * 3 * 3 * 3 + 7 * 6 * 5 * 8)
 
 
 @pytest.fixture
@@ -94,7 +86,9 @@ def test_a_row_a_runtime_and_a_number_format(folder):
     rows = {(row["runtime"], row["dtype"]): row for row in record["rows"]}
     assert record == json.loads((folder / "rows.json").read_text())
     assert list(rows) == list(product(("torch", "onnxruntime"), ("float32", "int8", "bfloat16")))
-    assert rows["torch", "int8"]["error"].startswith("int8 in torch: float32, float16, bfloat16, float64 are accepted")
+    assert rows["torch", "int8"]["error"].startswith(
+        "the runtime torch measures float32, float16, bfloat16, float64, not int8"
+    )
     assert "ONNX Runtime has no bfloat16" in rows["onnxruntime", "bfloat16"]["error"]
     assert {row["threads"] for row in record["rows"]} == {1} == {record["machine"]["threads"]}
     plain, exported = rows["torch", "float32"], rows["onnxruntime", "float32"]
@@ -177,7 +171,7 @@ def test_a_runtime_that_is_not_installed(folder, monkeypatch):
             "memory format 'channels_last' with runtime",
         ),
         (["--runtime", "onnxruntime", "--kernels"], "a roofline and kernels are given with runtime torch alone"),
-        (["--dtype", "int8"], "int8 in torch: float32, float16, bfloat16, float64 are accepted"),
+        (["--dtype", "int8"], "the runtime torch measures float32, float16, bfloat16, float64, not int8"),
         (["--threads", "0"], "'0' is not a positive whole number"),
         (["--calibration", "net.py:nothing"], "unknown name of net.py 'nothing'"),
         (["--calibration", "net.py:MACS"], "calibration net.py:MACS: int is not accepted, a list of inputs is"),

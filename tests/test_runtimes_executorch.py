@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 from click.testing import CliRunner
+from exported import MACS, NET, WEIGHTS
 from torch import nn
 
 import ulsam_cost as uc
@@ -14,22 +15,10 @@ from ulsam_cost.errors import CostError
 
 pytest.importorskip("executorch", reason="pip install 'ulsam-cost[executorch]'")
 
-MODELS = """
-import torch
-from torch import nn
-
-def net():
-    torch.manual_seed(0)
-    layers = nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 5, 1)
-    return nn.Sequential(*layers).eval(), torch.randn(2, 3, 9, 8)
-"""
-MACS = 2 * (7 * 6 * 8 * 3 * 3 * 3 + 7 * 6 * 5 * 8)
-WEIGHTS = 8 * 3 * 3 * 3 + 5 * 8
-
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    (tmp_path / "net.py").write_text(MODELS)
+    (tmp_path / "net.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
 
 

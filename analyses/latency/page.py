@@ -76,7 +76,7 @@ _SECTIONS = {
 def _pictures(section: Mapping[str, Sequence[Row]], machine: Mapping[str, Any], name: str) -> dict[str, bytes]:
     pictures = {}
     for mode in dict.fromkeys(row["mode"] for row in section["placement"]):
-        points = [_point(row) for row in section["placement"] if row["mode"] == mode]
+        points = [saving_point(row, f"batch {row['batch']}") for row in section["placement"] if row["mode"] == mode]
         title = f"{machine['name']}, {mode}: FLOPs saved and time saved"
         pictures[f"latency_{name}_savings_{mode}.png"] = savings_figure(points, title)
     for network in dict.fromkeys(row["network"] for row in section["layers"]):
@@ -103,11 +103,12 @@ def _panel(row: Row) -> Panel:
     return Panel(title, roof["flops_per_second"], roof["bytes_per_second"], tuple(points))
 
 
-def _point(row: Row) -> dict[str, Any]:
+def saving_point(row: Row, panel: str) -> dict[str, Any]:
+    """What a placement saves, as `savings_figure` takes it."""
     paired = row["latency"]["ratio"]
     return {
         "network": f"{row['network']} x{row['width']:g}",
-        "panel": f"batch {row['batch']}",
+        "panel": panel,
         "macs_pct": row["macs_pct"],
         "time_pct": 100 * (paired["median"] - 1),
         "time_low_pct": 100 * (paired["low"] - 1),
@@ -115,31 +116,40 @@ def _point(row: Row) -> dict[str, Any]:
     }
 
 
-def _of_name(pictures: Mapping[str, bytes], part: str, caption: str) -> list[Block]:
+def pictures_of(pictures: Mapping[str, bytes], part: str, caption: str) -> list[Block]:
+    """The pictures with a part of their name, each with the caption."""
     return [Picture(name, caption) for name in pictures if part in name]
 
 
+SAVINGS_CAPTION = (
+    "Change of FLOPs and of time relative to the plain network; bars are 95 % intervals of the paired ratio."
+)
+PAIR_COLUMNS = (
+    number("macs_pct", "MACs", signed_pct),
+    milliseconds("baseline_ms", "plain, ms"),
+    milliseconds("network_ms", "with ULSAM, ms"),
+    ratio("median", "ratio"),
+    ratio("low", "low"),
+    ratio("high", "high"),
+    words("verdict", "time"),
+    number("runs", "pairs"),
+)
+
+
 def _placements(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> list[Block]:
-    caption = "Change of FLOPs and of time relative to the plain network; bars are 95 % intervals of the paired ratio."
-    parts: list[Block] = [Bullets(tuple(_placement_findings(rows))), *_of_name(pictures, "savings", caption)]
+    found = Bullets(tuple(_placement_findings(rows)))
+    parts: list[Block] = [found, *pictures_of(pictures, "savings", SAVINGS_CAPTION)]
     columns = (
         words("network", "network"),
         number("width", "width", str),
         words("positions", "positions"),
         number("groups", "g"),
         words("style", "style"),
-        number("macs_pct", "MACs", signed_pct),
-        milliseconds("baseline_ms", "plain, ms"),
-        milliseconds("network_ms", "with ULSAM, ms"),
-        ratio("median", "ratio"),
-        ratio("low", "low"),
-        ratio("high", "high"),
-        words("verdict", "time"),
-        number("runs", "pairs"),
+        *PAIR_COLUMNS,
         _SLOWED,
     )
     for (mode, batch), group in grouped(rows, "mode", "batch").items():
-        records = [{**row, **_pair_numbers(row["latency"])} for row in group]
+        records = [{**row, **pair_numbers(row["latency"])} for row in group]
         parts += [Paragraph((Strong(f"{mode}, batch {batch}"),)), *_slowed_rows(group), _grid(columns, records)]
     return parts
 
@@ -170,7 +180,8 @@ def _slowed_rows(rows: Sequence[Row]) -> list[Block]:
     ]
 
 
-def _pair_numbers(latency: Mapping[str, Any]) -> dict[str, Any]:
+def pair_numbers(latency: Mapping[str, Any]) -> dict[str, Any]:
+    """What the columns of a pair show."""
     return {
         "baseline_ms": latency["baseline"]["median_ms"],
         "network_ms": latency["network"]["median_ms"],
@@ -239,7 +250,7 @@ def _layers(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -> li
     }
     parts: list[Block] = [
         _roofline_paragraph(over),
-        *_of_name(pictures, "roofline", "The layers under the roofline; ULSAM in colour."),
+        *pictures_of(pictures, "roofline", "The layers under the roofline; ULSAM in colour."),
     ]
     for row in rows:
         layers = row["layers"]
@@ -272,7 +283,7 @@ def _mechanisms(rows: Sequence[Row], name: str, pictures: Mapping[str, bytes]) -
     over = {f"{record['mechanism']} at batch {record['batch']}": record["over_least"] for record in records}
     return [
         _roofline_paragraph(over),
-        *_of_name(pictures, "mechanisms", caption),
+        *pictures_of(pictures, "mechanisms", caption),
         Grid(Table(columns=columns, records=records)),
     ]
 

@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analyses.latency.figures import savings_figure
+from analyses.latency.page import PAIR_COLUMNS, SAVINGS_CAPTION, pair_numbers, pictures_of, saving_point
 from analyses.runtimes.figures import mechanisms_figure
 from ulsam_cost.measuring.runtimes.check import TOLERANCES
 from ulsam_cost.report.document.markdown import markdown
-from ulsam_cost.report.document.model import Block, Bullets, Grid, Page, Paragraph, Picture, Section, Strong
-from ulsam_cost.report.formats import Table, known, mebibytes, milliseconds, number, ratio, signed_pct, words
+from ulsam_cost.report.document.model import Block, Bullets, Grid, Page, Paragraph, Section, Strong
+from ulsam_cost.report.formats import Table, known, mebibytes, milliseconds, number, words
 from ulsam_cost.report.site.runtimes import HEADLINES, WRITTEN_BY, headline, rows_of
 from ulsam_cost.report.site.study import grouped
 from ulsam_cost.report.views.measured import machine_sentence
@@ -63,21 +64,10 @@ def _panel(row: Row) -> str:
 def _savings(rows: Sequence[Row]) -> dict[str, bytes]:
     pictures = {}
     for (dtype, threads), group in sorted(grouped(rows, "dtype", "threads").items()):
-        points = [
-            {
-                "network": f"{row['network']} x{row['width']:g}",
-                "panel": _panel(row),
-                "macs_pct": row["macs_pct"],
-                **{f"time_{end}pct": 100 * (row["latency"]["ratio"][key] - 1) for end, key in _ENDS.items()},
-            }
-            for row in group
-        ]
+        points = [saving_point(row, _panel(row)) for row in group]
         title = f"{dtype}, {_threads(threads)}: FLOPs saved and time saved"
         pictures[f"{NAME}_savings_{dtype}_{threads}.png"] = savings_figure(points, title)
     return pictures
-
-
-_ENDS = {"": "median", "low_": "low", "high_": "high"}
 
 
 def _threads(threads: int) -> str:
@@ -101,10 +91,6 @@ def _network_ms(row: Row) -> float:
     return median
 
 
-def _pictures(pictures: Mapping[str, bytes], part: str, caption: str) -> list[Block]:
-    return [Picture(name, caption) for name in pictures if part in name]
-
-
 def _placements(rows: Sequence[Row], pictures: Mapping[str, bytes]) -> list[Block]:
     if not rows:
         return []
@@ -113,30 +99,13 @@ def _placements(rows: Sequence[Row], pictures: Mapping[str, bytes]) -> list[Bloc
         number("width", "width", str),
         words("positions", "positions"),
         number("groups", "g"),
-        number("macs_pct", "MACs", signed_pct),
-        milliseconds("baseline_ms", "plain, ms"),
-        milliseconds("network_ms", "with ULSAM, ms"),
-        ratio("median", "ratio"),
-        ratio("low", "low"),
-        ratio("high", "high"),
-        words("verdict", "time"),
-        number("runs", "pairs"),
+        *PAIR_COLUMNS,
     )
-    caption = "Change of FLOPs and of time against the plain network; bars are 95 % intervals of the paired ratio."
     found = [said for wanted in HEADLINES if (said := headline(rows, wanted))]
-    blocks: list[Block] = [Bullets((*found, *_verdicts(rows))), *_pictures(pictures, "savings", caption)]
+    blocks: list[Block] = [Bullets((*found, *_verdicts(rows))), *pictures_of(pictures, "savings", SAVINGS_CAPTION)]
     for (title, dtype, threads), group in grouped(rows, "title", "dtype", "threads").items():
-        records = [
-            {
-                **row,
-                **row["latency"]["ratio"],
-                "baseline_ms": row["latency"]["baseline"]["median_ms"],
-                "network_ms": _network_ms(row),
-                "runs": row["latency"]["network"]["runs"],
-                "verdict": row["latency"]["verdict"],
-            }
-            for row in sorted(group, key=lambda row: (row["network"], -row["width"], row["positions"], row["groups"]))
-        ]
+        ordered = sorted(group, key=lambda row: (row["network"], -row["width"], row["positions"], row["groups"]))
+        records = [{**row, **pair_numbers(row["latency"])} for row in ordered]
         blocks += [
             Paragraph((Strong(f"{title}, {dtype}, {_threads(threads)}"),)),
             Grid(Table(columns=columns, records=records)),
@@ -194,7 +163,7 @@ def _plain(rows: Sequence[Row]) -> list[Block]:
 
 def _mechanisms(rows: Sequence[Row], pictures: Mapping[str, bytes]) -> list[Block]:
     """A row a mechanism, a column a runtime with its number format, for each number of threads."""
-    blocks = _pictures(
+    blocks = pictures_of(
         pictures, "mechanisms", "Median time of one call of each mechanism by itself; shorter is faster."
     )
     for (threads,), group in grouped(rows, "threads").items():

@@ -59,7 +59,10 @@ def measure_models(
         )
         return _measure_exported(models | {NETWORK: (model, inputs)}, setting, effort, progress or (lambda share: None))
     if setting.dtype is not None and dtype_name(setting.dtype) not in DTYPES:
-        raise CostError(f"{dtype_name(setting.dtype)} in torch: {', '.join(DTYPES)} are accepted, or another runtime")
+        raise CostError(
+            f"the runtime torch measures {', '.join(DTYPES)}, not {dtype_name(setting.dtype)}: "
+            "choose another runtime, such as onnxruntime"
+        )
     if baseline is None:
         return measure_alone(model, inputs, setting=setting, effort=effort, progress=progress)
     return measure_in_turn(
