@@ -197,6 +197,12 @@ def test_values_that_no_kernel_takes_are_not_looked_at():
     assert count.macs == PRODUCT
 
 
+@pytest.mark.parametrize(("layer", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
+def test_recurrent_layers_begin_with_states_that_have_no_values(layer, gates):
+    count = count_both_ways(layer(5, 4, device="meta").requires_grad_(False), meta(7, 3, 5))
+    assert count.macs == 7 * 3 * gates * 4 * (5 + 4)
+
+
 @pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU])
 def test_packed_sequences(layer):
     class Model(nn.Module):

@@ -179,6 +179,7 @@ def test_module(name, training):
         macs = 5 * 6 * 4 + 6 * 4 + 6
     assert count.macs == macs
     assert not count.uncounted
+    assert not count.real_run
 
 
 def test_embedding_moves_rows_and_multiplies_nothing():

@@ -242,3 +242,31 @@ def test_another_tool_may_wrap_modules_in_between():
 
     assert uc.count(Model(), zeros(5, 4)).macs == 5 * 4 * 6
     assert nn.Module.__call__ is plain
+
+
+def _replace(model):
+    model.weight.data = torch.zeros(7, 6)
+
+
+def _grow(model):
+    model.table.resize_(7, 6)
+
+
+@pytest.mark.parametrize(("change", "of"), [(_replace, "weight"), (_grow, "table")], ids=["data =", "resize_"])
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_tensor_of_the_model_that_its_forward_gives_another_shape(change, of, fast):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(3, 6))
+            self.register_buffer("table", torch.zeros(3, 6))
+
+        def forward(self, x):
+            change(self)
+            return F.linear(x, getattr(self, of))
+
+    model = Model()
+    count = uc.count(model, zeros(4, 6), fast=fast)
+    assert count.macs == 4 * 6 * 7  # as PyTorch runs it, and not 4 * 6 * 3
+    assert "another shape" in count.real_run
+    assert model.weight.shape == model.table.shape == (3, 6)

@@ -105,3 +105,16 @@ def test_severity_by_shapes(shapes, results, severity):
 def test_two_matrices_in_a_foreign_operator_could_be_a_product():
     assert severity_of("own::op", ((2, 2), (2, 2)), ((2, 2),)) == "product"
     assert severity_of("own::op", ((2, 2), (2,)), ((2, 2),)) == "elementwise"
+
+
+def test_operations_that_give_no_tensor_have_rules():
+    count = uc.count(Call(lambda x: x if torch.equal(x, x.clone()) else x @ x.T), zeros(4, 6))
+    assert count.uncounted == ()
+    # of 24 pairs a comparison each, and 23 times two of them taken together
+    assert [(op.reads, count.number("strict")) for op in count.cost if op.operator == "equal"] == [(24 + 24, 24 + 23)]
+
+    lib, _, operator = library("double_(Tensor(a!) a) -> ()", lambda a: None, fake=lambda a: None)
+    uc.register_rule(operator, lambda record, out, a: record(uc.OpKind.MULTIPLY, a.shape, reads=a.numel()))
+    count = uc.count(Call(lambda x: (operator(x), x)[1]), zeros(4, 6))
+    assert (count.cost.writes, count.uncounted) == (24, ())
+    del lib

@@ -297,7 +297,7 @@ def _run_on_meta(
     if twins.shared_tables is not None and twins.shared_tables.are_written:  # and the model went on as if they were not
         raise WrittenTableError("the leaves need tables of their own")
     if tracer.record.needs:  # and the model went on without them
-        raise NeedsValuesError(f"{tracer.record.needs} asks for values")
+        raise NeedsValuesError(tracer.record.needs)
     return _result(tracer, forward, outputs)
 
 

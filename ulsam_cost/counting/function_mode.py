@@ -32,7 +32,7 @@ from ulsam_cost.counting.rules import RULES, Rule, name_of, operands_of
 from ulsam_cost.counting.rules.attention import attention as attention_rule
 from ulsam_cost.counting.scope import UNANSWERED, Scope, no_answer
 from ulsam_cost.errors import CostError
-from ulsam_cost.tensors import first_tensor, is_plain, tensors_of
+from ulsam_cost.tensors import first_tensor, is_plain, shape_of, tensors_of
 from ulsam_cost.torch_private import (
     HigherOrderOperator,
     OpOverloadPacket,
@@ -206,6 +206,7 @@ class FunctionMode(TorchFunctionMode):
 
     def _run(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function; what the dispatcher shows of it is recorded under its name."""
+        given = args[0] if args else None
         args, kwargs = self._prepared(function, args, kwargs)
         record, first = self._record, len(self._record.ops)
         record.operator = name
@@ -213,6 +214,9 @@ class FunctionMode(TorchFunctionMode):
             result = function(*args, **kwargs)
         finally:
             record.operator = ""
+        if isinstance(given, Tensor) and given is not args[0] and shape_of(given) != shape_of(args[0]):
+            what = function.__self__.__name__ if name == "__set__" else name
+            record.refuse(f"Tensor.{what}", "gives a tensor of the model another shape")
         if isinstance(result, Tensor) and len(record.ops) > first and not result.is_nested:
             record.give_shape(first, tuple(result.shape), result.numel())
         return self._made(result)
@@ -251,7 +255,8 @@ class FunctionMode(TorchFunctionMode):
         tensors.computes = tensors.are_known(args, kwargs)
         if tensors.computes:
             return tensors.with_own_values(args), tensors.with_own_values(kwargs)
-        if function in RECURRENT and isinstance(args[1], Tensor):  # which says how the sequence is packed
+        if function in RECURRENT and isinstance(args[1], Tensor) and not args[1].is_floating_point():
+            # The second operand says how the sequence is packed, and is looked at.
             first, second = tensors.on_meta(args[0]), tensors.on_meta_unless_known(args[1])
             return (first, second, *tensors.on_meta(args[2:])), tensors.on_meta(kwargs)
         looks = function in LOOKS or isinstance(function, OpOverloadPacket)

@@ -11,7 +11,7 @@ from ulsam_cost.cost import REAL_MACS, OpCost, OpKind
 from ulsam_cost.counting.meta_tensors import MetaTensors, NeedsValuesError
 from ulsam_cost.counting.rules.registry import Rule
 from ulsam_cost.counting.scope import Scope
-from ulsam_cost.tensors import first_tensor, shape_of, tensors_of
+from ulsam_cost.tensors import shape_of, tensors_of
 
 Shapes = tuple[tuple[int, ...], ...]
 # Of an operation all but where it ran and the parameters that it was charged with, and the operands that they were.
@@ -30,7 +30,7 @@ class Recorder:
     def __init__(self, scope: Scope, tensors: MetaTensors) -> None:
         self.ops: list[OpCost] = []
         self.uncounted: Counter[tuple[str, str, Shapes, Shapes, str]] = Counter()  # the last: what its rule raised
-        self.needs = ""  # the operation that asked for values which are not there
+        self.needs = ""  # the operation that needs a real run, and why
         self.inputs_read = ""  # the first operation that looked at the inputs' values
         self.operator = ""
         self.muted = False
@@ -123,7 +123,7 @@ class Recorder:
         """Record an operation by its rule; where the rule fails, what it had recorded stands, and so does a row."""
         self._operands = args, kwargs
         try:
-            rule(self, first_tensor(result), *args, **kwargs)
+            rule(self, next(tensors_of(result), None), *args, **kwargs)
         except Exception as error:  # a fault of the rule's is none of the model's
             raised = f"{type(error).__name__}: {error}"
             self.without_rule(operator, tensors_of(args, kwargs), tensors_of(result), raised)
@@ -141,11 +141,11 @@ class Recorder:
         """Remember that what runs depends on the inputs' values."""
         self.inputs_read = self.inputs_read or operation
 
-    def refuse(self, operation: str) -> NoReturn:
-        """Stop the run: it asks for values.
+    def refuse(self, operation: str, why: str = "asks for values") -> NoReturn:
+        """Stop the run: an operation does what is known of a real run only.
 
         Raises:
             NeedsValuesError: always.
         """
-        self.needs = operation
-        raise NeedsValuesError(f"{operation} asks for values")
+        self.needs = f"{operation} {why}"
+        raise NeedsValuesError(self.needs)

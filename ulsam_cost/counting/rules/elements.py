@@ -136,6 +136,13 @@ def _distances(record: Record, out: Tensor, reads: int, n: int, p: float) -> Non
     record(OpKind.REDUCE, out.shape, reads=reads, reduction=n, operations=out.numel() * max(0, 3 * n - 1 + root))
 
 
+@rule(ops("equal"))
+def equal(record: Record, out: None, x: Tensor, y: Tensor) -> None:
+    # a bool: a comparison for each pair of elements, and all of them taken together
+    n = x.numel()
+    record(OpKind.REDUCE, (), reads=n + y.numel(), reduction=n, params=(x, y), operations=max(0, 2 * n - 1))
+
+
 def _share(x: Tensor, out: Tensor) -> int:
     return max(1, x.numel() // max(1, out.numel()))
 
