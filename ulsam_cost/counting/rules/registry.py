@@ -83,9 +83,9 @@ def rule_named(names: str) -> Callable[[Rule], Rule]:
 def register_rule(operator: Any, function: Rule) -> None:
     """Teach the counter an operator, such as one of your own.
 
-    The rule is called as `function(record, out, *args, **kwargs)` with the first tensor that the operator gave, None
-    where it gave none, and with what it was given. It calls `record(kind, out.shape, macs=..., reads=..., params=(weight,))`
-    once for each thing that the operator does.
+    The rule is called as `function(record, out, *args, **kwargs)`, where `out` is the first tensor that the operator
+    gave, or None, and the others are what it was given. It calls
+    `record(kind, out.shape, macs=..., reads=..., params=(weight,))` once for each thing that the operator does.
 
     Args:
         operator: such as `torch.ops.mylib.op`, one of its overloads, or its name `mylib::op`.
