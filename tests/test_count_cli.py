@@ -255,6 +255,9 @@ def test_a_module_that_is_called_with_different_shapes_is_said_to_be(twice):
     assert said in " ".join(result.stdout.split())
     assert "1 of 2" in CliRunner().invoke(main, ["count", twice, "--by", "call"]).stdout
     assert "different shapes" not in CliRunner().invoke(main, ["count", "mv1"]).stdout
+    assert "conv, head.0 are called" in CliRunner().invoke(main, ["count", twice, "--train"]).stdout
+    small = ["count", "mv1 --width 0.25 --resolution 32", "--train"]
+    assert "different shapes" not in CliRunner().invoke(main, small).stdout
 
 
 def test_calls_stand_within_100_columns(twice):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from torch import nn
 
-from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.calls import Calls
 from ulsam_cost.counting.count import Count, body_of
 from ulsam_cost.counting.model_index import ModelIndex
@@ -135,10 +135,11 @@ def _around(path: str, depth: int) -> list[str]:
     return [".".join(names[:level]) for level in range(min(depth, len(names)) + 1)]
 
 
-def called_with_different_shapes(cost: Cost) -> tuple[str, ...]:
+def called_with_different_shapes(counted: Count) -> tuple[str, ...]:
     """The paths of convolutions, linear layers and norms whose calls gave different shapes, in the order they ran."""
     outputs: dict[str, set[tuple[int, ...]]] = {}
-    for op in cost:
-        if op.kind in _ONE_A_CALL and op.module.startswith(_ONE_A_CALL[op.kind]):
+    backward = set(map(id, counted.backward))  # their results are gradients of operands, and no call's
+    for op in counted.cost:
+        if id(op) not in backward and op.kind in _ONE_A_CALL and op.module.startswith(_ONE_A_CALL[op.kind]):
             outputs.setdefault(op.path, set()).add(op.output)
     return tuple(path for path, shapes in outputs.items() if len(shapes) > 1)

@@ -43,7 +43,7 @@ def count_record(loaded: Loaded, counted: Count, rows: Sequence[ModuleCost]) -> 
         "uncounted": [asdict(operation) for operation in counted.uncounted],
         "real_run": _real_run(counted.real_run),
         "inputs_read": _inputs_read(counted.inputs_read),
-        "different_shapes": list(called_with_different_shapes(counted.cost)),
+        "different_shapes": list(called_with_different_shapes(counted)),
     }
 
 
