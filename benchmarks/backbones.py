@@ -2,7 +2,7 @@
 
     python benchmarks/backbones.py [networks]
 
-ends with 1 if a median is over its limit.
+exits with status 1 if a median is over its limit.
 """
 
 import statistics

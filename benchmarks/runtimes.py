@@ -3,8 +3,8 @@
     python -m benchmarks.runtimes [--runtime openvino]
 
 Each network is exported once for the other, a plain loop or `benchmark_app` with one stream, which runs in a process
-that imports neither torch nor ulsam_cost and takes turns with `uc.measure`. Ends with 1 if a median of the ratios is
-off by more than LIMIT, or if there is none because the machine was busy.
+that imports neither torch nor ulsam_cost and takes turns with `uc.measure`. Exits with status 1 if a median of the
+ratios is off by more than LIMIT, or if there is none because the machine was busy.
 """
 
 import re

@@ -249,7 +249,7 @@ def test_layer_table_agrees_with_what_placements_accept():
 @pytest.mark.parametrize(
     ("network", "options", "message"),
     [
-        ("resnet50", {"variant": "v2"}, r"unknown variant of resnet50 'v2': .*accepted are cifar, v1, v1\.5"),
+        ("resnet50", {"variant": "v2"}, r"unknown variant of resnet50 'v2': .*accepted values are cifar, v1, v1\.5"),
         ("mnasnet1_0", {"variant": "v1"}, "mnasnet1_0 has no variants"),
         ("resnet50", {"width": 0.5}, "resnet50 has no width multiplier"),
         ("resnet50", {"resolution": 31}, r"layer 15 of resnet50 .*stride, 32 in all, .* 31 x 31: 32 x 32 or more"),

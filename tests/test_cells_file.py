@@ -57,7 +57,7 @@ def test_the_line_is_that_on_which_the_row_begins(written, end):
     rows = ['"a\nb",T,1,macs,569M,mv1', "", "a\u2028,T,2,macs,569M,mv1", '"a\n\nb",T,3,flops,569M,mv1']
     path = written((HEADER.rstrip() + "\n" + "\n".join(rows)).replace("\n", end))
     # the header, a row of two lines, an empty line, a row of one line: the row of three begins on line 6
-    with pytest.raises(CostError, match=r"cells\.csv line 6: metric 'flops': accepted are params, macs$"):
+    with pytest.raises(CostError, match=r"cells\.csv line 6: metric 'flops': accepted values are params, macs$"):
         read_cells(path)
 
 
@@ -73,10 +73,10 @@ def test_a_row_and_one_like_it_are_named_by_their_lines(written):
         (f"{'x' * 131_073},T,1,macs,4M,mv1\n", "line 2: the row that begins here cannot be read as CSV: field larger"),
         ('a,T,1,macs,4M,mv1\na,"T,2,macs,4M,mv1\n', "line 3: the row that begins here cannot be read as CSV: unexp"),
         ('"a" b,T,1,macs,4M,mv1\n', "line 2: the row that begins here cannot be read as CSV: ',' expected"),
-        ("a,T,1\n", "line 2: metric '': accepted are params, macs"),
+        ("a,T,1\n", "line 2: metric '': accepted values are params, macs"),
         ("a,T,1,macs,4,200,000,mv1\n", "line 2: 8 fields: the header names 6; quote a field that holds a comma"),
         (f"a,T,1,macs,{'9' * 100_000},mv1\n", "line 2: '999999999999...9999999999999' is not a number"),
-        (f"a,T,1,{'m' * 100_000},4M,mv1\n", "line 2: metric 'mmmmmmmmmmmm...mmmmmmmmmmmmm': accepted are"),
+        (f"a,T,1,{'m' * 100_000},4M,mv1\n", "line 2: metric 'mmmmmmmmmmmm...mmmmmmmmmmmmm': accepted values are"),
         ("a,T,1,macs,1e99999999,mv1\n", "line 2: '1e99999999' is not a number"),
     ],
 )
@@ -129,8 +129,12 @@ def test_the_unit_column_holds_the_prefix_of_the_printed_numbers(written):
 @pytest.mark.parametrize(
     ("printed", "unit", "said"),
     [
-        ("4.1", "GMACs", "unit 'GMACs': accepted are K, M, G, T, Ki, Mi, Gi, Ti, and for numbers as they are 1,"),
-        ("4.1", "k", "unit 'k': accepted are K, M, G, T, Ki,"),
+        (
+            "4.1",
+            "GMACs",
+            "unit 'GMACs': accepted values are K, M, G, T, Ki, Mi, Gi, Ti, and for numbers as they are 1,",
+        ),
+        ("4.1", "k", "unit 'k': accepted values are K, M, G, T, Ki,"),
         ("4.1G", "G", "'4.1GG' is not a number: digits with at most one of K, M, G, T, Ki, Mi, Gi, Ti"),
     ],
 )

@@ -172,7 +172,7 @@ def test_a_missing_gpu_is_refused_in_a_sentence():
         pytest.skip("this machine has one")
     result = run("profile", "mv1", "--device", "cuda")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "accepted are auto, cpu" in result.stderr
+    assert "accepted values are auto, cpu" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -119,5 +119,5 @@ def test_a_cuda_device_is_found_by_its_number(monkeypatch, name):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert resolve_device(name) == torch.device("cuda", 1 if name == "cuda:1" else 0)
-    with pytest.raises(DeviceError, match=r"2 CUDA devices .* accepted are auto, cpu, cuda:0, cuda:1"):
+    with pytest.raises(DeviceError, match=r"2 CUDA devices .* accepted values are auto, cpu, cuda:0, cuda:1"):
         resolve_device("cuda:2")

@@ -159,7 +159,7 @@ def test_se_stands_where_coordinate_attention_does():
     for mechanism, params in (("se", 3_888_208), ("cbam", 3_889_808)):
         assert uc.network_cost("mv2", attention=mechanism, sites="coord", reduction=24).params == params
     for mechanism, sites in (("sk", "coord"), ("se", "psa"), ("se", "bam"), ("se", "nothing")):
-        with pytest.raises(CostError, match="accepted are block, paper"):
+        with pytest.raises(CostError, match="accepted values are block, paper"):
             uc.network_spec("mv2", attention=mechanism, sites=sites)
 
 

@@ -316,7 +316,7 @@ class Loop(nn.Module):
         ({"after": "pair"}, "attention cannot follow 'pair': its output is not a tensor"),
         ({"replace": "head"}, "attention cannot replace 'head': changes the shape"),
         ({"after": "loop.0"}, "attention cannot stand at 'loop.0': it would run 2 times, the submodule runs 1 times"),
-        ({"after": "nothing"}, "'nothing' is no submodule"),
+        ({"after": "nothing"}, "'nothing' is not a submodule"),
         ({"after": "loop.[1-3]"}, "'loop.\\[1-3\\]' matches no submodule"),
         ({"after": "loop.[a]"}, "brackets hold whole numbers and ranges"),
         ({}, "no submodule is named"),

@@ -95,12 +95,14 @@ def test_refused_by_the_network_with_what_it_accepts(network, positions, said):
 
 
 def test_subspaces_that_do_not_divide_are_refused_with_the_layer():
-    with pytest.raises(PlacementError, match=r"ulsam at 8:1 of mv1: g = 3 does not divide m = 512; accepted are 1, 2"):
+    with pytest.raises(
+        PlacementError, match=r"ulsam at 8:1 of mv1: g = 3 does not divide m = 512; accepted values are 1, 2"
+    ):
         network_spec("mv1", positions="8:1", groups=3)
 
 
 def test_replaceable_layers_are_those_of_the_papers_tables():
-    with pytest.raises(PlacementError, match=r"accepted are 4, 6, 8, 9, 10, 11, 12, 14$"):
+    with pytest.raises(PlacementError, match=r"accepted values are 4, 6, 8, 9, 10, 11, 12, 14$"):
         network_spec("mv1", positions="2")
-    with pytest.raises(PlacementError, match=r"accepted are 4, 6, 7, 9, 10, 11, 13, 14, 16, 17$"):
+    with pytest.raises(PlacementError, match=r"accepted values are 4, 6, 7, 9, 10, 11, 13, 14, 16, 17$"):
         network_spec("mv2", positions="2")

@@ -190,7 +190,7 @@ def child():
 
 
 def test_a_process_that_dies_is_one_sentence(folder):
-    with pytest.raises(CostError, match="ONNX Runtime: its process was ended by SIGKILL, as when memory runs out"):
+    with pytest.raises(CostError, match="ONNX Runtime: its process was killed by SIGKILL, as when memory runs out"):
         measured(nn.Linear(64, 64), torch.randn(64, 64), repeats=10**7, progress=lambda share: child().kill())
 
 

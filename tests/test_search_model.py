@@ -144,7 +144,7 @@ def test_what_cannot_stand_at_a_place_is_left_out(net):
         ({}, "layers says where attention may stand"),
         ({"layers": ["layers", "layers.1"]}, "'layers.1' stands in 'layers'"),
         ({"layers": ["head"]}, "attention cannot follow 'head': its output has 2 dimensions, not 4"),
-        ({"layers": ["layers.9"]}, "'layers.9' is no submodule: did you mean 'layers"),
+        ({"layers": ["layers.9"]}, "'layers.9' is not a submodule: did you mean 'layers"),
         ({"layers": ["stem"], "widths": [0.5]}, "has its own size"),
         ({"layers": ["stem"], "nothing": 1}, "unknown option of ulsam 'nothing'"),
         ({"layers": ["twice"], "attention": ["se"]}, "se can stand at none of these places"),

@@ -295,7 +295,7 @@ def test_a_place_that_holds_something_else_is_refused(tmp_path):
         ("a.csv", "it lacks row, model"),
         ("b.parquet", "is a file: a folder"),
         ("c.csv", "is a folder: a file"),
-        ("d.parquet", "is no table of a sweep"),
+        ("d.parquet", "is not a table of a sweep"),
         ("e.txt", r"a name that ends in \.csv or \.parquet"),
         ("no/e.csv", "there is no folder"),
     ):

@@ -78,7 +78,7 @@ def test_subspaces_must_divide_the_channels():
 
 
 def test_styles_are_two():
-    with pytest.raises(CostError, match="accepted are equation, release"):
+    with pytest.raises(CostError, match="accepted values are equation, release"):
         ULSAM(8, style="released")
 
 

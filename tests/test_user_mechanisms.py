@@ -244,7 +244,7 @@ class TestCommands:
         [
             ("net.py:net --after 1.5", "has no --attention"),
             ("net.py:net --attention se", "has neither --after nor --replace"),
-            ("net.py:net --attention se --after 1.50", "'1.50' is no submodule: did you mean '1.5'?"),
+            ("net.py:net --attention se --after 1.50", "'1.50' is not a submodule: did you mean '1.5'?"),
             ("net.py:net --attention se --after 2", "attention cannot follow '2': its output has 2 dimensions, not 4"),
             ("net.py:net --attention se --replace 0", "attention cannot replace '0': changes the shape"),
             ("net.py:net --attention se --after 0 --positions 8:1", "--positions places attention in the networks"),

@@ -14,7 +14,7 @@ class CostError(ValueError):
         >>> uc.network_cost("mv3")
         Traceback (most recent call last):
         ...
-        ulsam_cost.errors.UnknownNameError: unknown network 'mv3': did you mean 'mv2'? accepted are mnasnet1_0, ...
+        ulsam_cost.errors.UnknownNameError: unknown network 'mv3': did you mean 'mv2'? ...
     """
 
 
@@ -35,7 +35,7 @@ class UnknownNameError(CostError):
         names = sorted(accepted, key=_natural)
         nearest = get_close_matches(given, names, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-        return cls(f"unknown {what} {given!r}: {hint}accepted are {', '.join(names)}")
+        return cls(f"unknown {what} {given!r}: {hint}accepted values are {', '.join(names)}")
 
 
 class DeviceError(CostError):
@@ -123,6 +123,6 @@ def require_divides(divisor_name: str, divisor: Any, name: str, value: Any) -> N
         accepted = ""
         if isinstance(value, int):
             divisors = [d for d in range(1, min(value, 64) + 1) if value % d == 0]
-            accepted = f"; accepted are {', '.join(map(str, divisors))}"
+            accepted = f"; accepted values are {', '.join(map(str, divisors))}"
             accepted += f" and other divisors of {value}" if value > 64 else ""
         raise SizeError(f"{divisor_name} = {divisor} does not divide {name} = {value}{accepted}")

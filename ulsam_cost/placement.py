@@ -264,5 +264,5 @@ def _check_layers(network: str, slots: Sequence[Slot], placement: Placement) -> 
         if not by_layer[layer].may_replace:
             raise PlacementError(
                 f"layer {layer} of {network} {by_layer[layer].why_not} and cannot be replaced: "
-                f"accepted are {', '.join(replaceable)}"
+                f"accepted values are {', '.join(replaceable)}"
             )

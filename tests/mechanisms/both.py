@@ -81,7 +81,7 @@ def cbam(module, x):
     refused=[
         too_narrow(),
         ({"dilation": 0}, "dilation = 0"),
-        ({"style": "released"}, "style = 'released': accepted are equation, release"),
+        ({"style": "released"}, "style = 'released': accepted values are equation, release"),
     ],
 )
 def bam(module, x):
@@ -130,7 +130,7 @@ def bam(module, x):
     ),
     refused=[
         too_narrow(style="theta-plus", extent=4),
-        ({"style": "theta+"}, r"style = 'theta\+': accepted are theta-minus, theta, theta-plus"),
+        ({"style": "theta+"}, r"style = 'theta\+': accepted values are theta-minus, theta, theta-plus"),
         ({"extent": 3}, "extent = 3: a power of two from 2 on is accepted, or 0 for the whole map"),
         ({"extent": 1}, "extent = 1: a power of two"),
         ({"extent": False}, "extent = False"),

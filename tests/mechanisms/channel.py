@@ -76,7 +76,7 @@ def eca(module, x):
     by_hand=[({}, 3 * 20, 0), ({"style": "l1", "after_relu": True}, 3 * 20, 0)],
     runs=[{}, {"style": "l1"}, {"style": "l1", "after_relu": True}],
     formula=Formula(params=["3 m"], macs=["0"]),
-    refused=[({"style": "l3"}, "style = 'l3': accepted are l2, l1")],
+    refused=[({"style": "l3"}, "style = 'l3': accepted values are l2, l1")],
 )
 def gct(module, x):
     alpha, gamma, beta = (learned[0, :, 0, 0] for learned in (module.alpha, module.gamma, module.beta))

@@ -54,17 +54,17 @@ NO_UNIT = "it replaces a spatial convolution with norm and activation, and there
         too_narrow(),
         ({"kernel": 2}, "kernel = 2: an odd one is accepted"),
         ({"branches": 1}, "branches = 1 leaves nothing to select: 2 or more are accepted"),
-        ({"groups": 3}, "groups = 3 does not divide channels = 20; accepted are 1, 2, 4, 5, 10, 20"),
+        ({"groups": 3}, "groups = 3 does not divide channels = 20; accepted values are 1, 2, 4, 5, 10, 20"),
         ({"groups": 2.0}, "groups = 2.0"),
         ({"stride": 0}, "stride = 0"),
-        ({"activation": "gelu"}, "activation = 'gelu': accepted are relu, relu6"),
+        ({"activation": "gelu"}, "activation = 'gelu': accepted values are relu, relu6"),
     ],
     not_in={
         "resnet101_fpn": "it replaces the spatial convolution of a block, and there is none",
         **dict.fromkeys(("resnet18", "resnet34", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0"), NO_UNIT),
-        "mobilenet_v3_large": "sk at 8 of mobilenet_v3_large: activation = 'hardswish': accepted are relu, relu6",
+        "mobilenet_v3_large": "activation = 'hardswish': accepted values are relu, relu6",
         "mobilenet_v3_small": "sk at 5 of mobilenet_v3_small: activation = 'hardswish'",
-        "efficientnet_b0": "activation = 'silu': accepted are relu, relu6",
+        "efficientnet_b0": "activation = 'silu': accepted values are relu, relu6",
     },
 )
 def sk(module, x):
@@ -238,13 +238,13 @@ def psa(module, x):
         ({"kernel": 4}, "kernel = 4: an odd one is accepted"),
         ({"groups": 5}, "groups = 5 does not divide bottleneck channels = 32"),
         ({"stride": 0}, "stride = 0"),
-        ({"activation": "gelu"}, "activation = 'gelu': accepted are relu, relu6"),
+        ({"activation": "gelu"}, "activation = 'gelu': accepted values are relu, relu6"),
     ],
     not_in={
         "resnet101_fpn": "it replaces the spatial convolution of a block, and there is none",
         **dict.fromkeys(("resnet18", "resnet34", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0"), NO_UNIT),
         **dict.fromkeys(MOBILE[:5], "radix x groups = .* does not divide channels ="),
-        "efficientnet_b0": "activation = 'silu': accepted are relu, relu6",
+        "efficientnet_b0": "activation = 'silu': accepted values are relu, relu6",
     },
 )
 def splat(module, x):

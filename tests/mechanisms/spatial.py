@@ -17,7 +17,7 @@ from mechanisms.table import MOBILE, Formula, case, divisors
     formula=Formula(options={"groups": 1}, params=["2 m"], macs=["2 n m h w"]),
     refused=[
         ({"groups": 3}, "g = 3 does not divide m = 20"),
-        ({"style": "equations"}, "style = 'equations': accepted are equation, release"),
+        ({"style": "equations"}, "style = 'equations': accepted values are equation, release"),
     ],
     not_in={"shufflenet_v2_x1_0": "g = 4 does not divide m = 58"},
 )
@@ -65,7 +65,7 @@ def _part_of_batch_norm(x, layer, channels):
     runs=[{"groups": 3}, {"groups": 1}, {"groups": 12}],
     formula=Formula(options={"groups": "g"}, params=["2 g"], macs=["0"]),
     refused=[
-        ({"groups": 3}, "groups = 3 does not divide channels = 20; accepted are 1, 2, 4, 5, 10, 20"),
+        ({"groups": 3}, "groups = 3 does not divide channels = 20; accepted values are 1, 2, 4, 5, 10, 20"),
         ({"groups": 0}, "groups = 0"),
     ],
     least=2,

@@ -100,7 +100,7 @@ def _named(header: list[str], row: list[str]) -> dict[str, str]:
 
 def _user_cell(line: int, row: dict[str, str]) -> UserCell:
     if row["metric"] not in METRICS:
-        raise CostError(f"metric {shortened(row['metric'])}: accepted are {', '.join(METRICS)}")
+        raise CostError(f"metric {shortened(row['metric'])}: accepted values are {', '.join(METRICS)}")
     model = row["MODEL"].strip()
     if not model:
         raise CostError("MODEL is empty: a network's name, FILE.py:NAME or package.module:NAME is accepted")
@@ -118,7 +118,7 @@ def _prefix(unit: str) -> str:
         return ""
     if unit not in FACTORS:
         accepted = f"{PREFIXES}, and for numbers as they are {', '.join(filter(None, PLAIN_UNITS))} or nothing"
-        raise CostError(f"unit {shortened(unit)}: accepted are {accepted}")
+        raise CostError(f"unit {shortened(unit)}: accepted values are {accepted}")
     return unit
 
 

@@ -72,7 +72,7 @@ def check_cell(cell: Cell) -> Finding[Cell]:
         ('300M', 'truncated')
     """
     if not cell.is_held:
-        reason = f"{cell.model} is no network of the project"
+        reason = f"{cell.model} is not a network of the project"
         return Finding(subject=cell, verdict=Verdict.NOT_HELD, computed=None, explanation=reason)
     return explained(judge(cell, compute_cell(cell)))
 

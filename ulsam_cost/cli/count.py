@@ -59,7 +59,9 @@ _WAYS = {
         "--peers", is_flag=True, help="Run the installed tools on copies of the model, and explain the differences."
     ),
     click.option(
-        "--strict", is_flag=True, help="End with 1 if an operation that looks like a matrix product is not counted."
+        "--strict",
+        is_flag=True,
+        help="Exit with status 1 if an operation that looks like a matrix product is not counted.",
     ),
     click.option(
         "--figure", type=click.Path(path_type=Path, dir_okay=False), help="Write a PNG that shows where the cost is."

@@ -43,7 +43,7 @@ def command(
 ) -> int:
     """Compare every printed cost with the computed one.
 
-    Ends with 1 if a number is unexplained, or cannot be judged because the count of its model is incomplete.
+    Exits with status 1 if a number is unexplained, or cannot be judged because the count of its model is incomplete.
     """
     from ulsam_cost.audit.crosscheck import crosscheck
     from ulsam_cost.report.views import crosscheck as views

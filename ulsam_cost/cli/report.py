@@ -17,7 +17,9 @@ from ulsam_cost.cli.output import data_command, echo, say
         show_default=True,
         help="Folder of the report.",
     ),
-    click.option("--check", is_flag=True, help="Write nothing; end with 1 if the files are not what would be written."),
+    click.option(
+        "--check", is_flag=True, help="Write nothing; exit with status 1 if the files are not what would be written."
+    ),
     click.option("--device", default="auto", show_default=True, help="Where latency is measured: auto, cpu or cuda."),
     click.option("--repeats", type=POSITIVE, default=30, show_default=True, help="Number of pairs of runs."),
     click.option("--no-latency", is_flag=True, help="Measure nothing, and leave the pages of timings as they are."),

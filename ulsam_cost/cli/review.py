@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 @click.argument("design_file", metavar="DESIGN.toml", type=click.Path(path_type=Path))
 @options(
     click.option("--out", type=click.Path(path_type=Path), help="Folder of the report.  [default: DESIGN_review]"),
-    click.option("--check", is_flag=True, help="Write nothing; end with 1 if a cost changed or is over the budget."),
+    click.option(
+        "--check", is_flag=True, help="Write nothing; exit with status 1 if a cost changed or is over the budget."
+    ),
     click.option("--accept", is_flag=True, help="As --check, and write the costs of now as those to check against."),
-    click.option("--keep-going", is_flag=True, help="Review the candidates that work, and end with 1 if one fails."),
+    click.option(
+        "--keep-going", is_flag=True, help="Review the candidates that work, and exit with status 1 if one fails."
+    ),
     click.option(
         "--runtime",
         "runtimes",
@@ -44,11 +48,11 @@ def command(
 
     DESIGN.toml names a baseline, candidates (each a MODEL) and a budget; paths in it start at its own folder. The
     report is README.md, index.html, pictures and costs.json, which --check reads: counts have no noise, so the costs
-    have to be those of costs.json to the last operation. Times are measured where the file has a table [measure], but
-    not with --check; those of candidates that cost what they did are kept.
+    have to equal those of costs.json to the last operation. Times are measured if the file has a table [measure], but
+    not with --check; the times of candidates whose costs did not change are kept.
 
-    Ends with 1 if a candidate failed, or, with --check or --accept, if a limit of the budget is broken; with --check
-    also if a cost changed, is new or is gone.
+    Exits with status 1 if a candidate failed, or, with --check or --accept, if a limit of the budget is broken; with
+    --check also if a cost changed, is new or is gone.
     """
     from ulsam_cost.report.files import require_writable
     from ulsam_cost.reviewing.design import read_design, with_runtimes

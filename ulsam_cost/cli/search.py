@@ -89,15 +89,15 @@ def command(
 ) -> int:
     """Find the placements of attention that keep a budget and cost least, out of all of them.
 
-    Each layer is left alone, replaced, or followed by one or two modules. The front holds the placements that no
-    other one undercuts in what is minimised; it is exact, and so are the counts. NETWORK is a network's name, alone
-    or with its options, as in "resnet50 --classes 100", or a MODEL, FILE.py:NAME, whose places --layers names: each is
-    counted once.
+    Each layer is left alone, replaced, or followed by one or two modules. The placements shown are the Pareto front
+    of the minimised metrics; the front is exact, and so are the counts. NETWORK is a network's name, alone or with its
+    options, as in "resnet50 --classes 100", or a MODEL, FILE.py:NAME, whose places --layers names: each is counted
+    once.
 
     Metrics are macs, params, activations (elements written by convolutions and matrix products) and traffic (elements
-    read and written). Cost is all that is known here: an accuracy is one that a paper printed of that placement.
+    read and written). Only costs are computed: an accuracy is one that a paper printed for that placement.
 
-    Ends with 1 if nothing keeps the budget, and names the nearest placement.
+    Exits with status 1 if nothing keeps the budget, and names the nearest placement.
     """
     from ulsam_cost.report.views import search as view
     from ulsam_cost.searching.budget import parse_budget

@@ -30,11 +30,15 @@ if TYPE_CHECKING:
     click.option("--measure", is_flag=True, help="Time each model, one at a time."),
     click.option("--device", help="Where models are timed: auto, cpu or cuda.  [default: auto]"),
     click.option("--repeats", type=POSITIVE, help="Timed runs of each model.  [default: until precise]"),
-    click.option("--timeout", type=float, default=300.0, show_default=True, help="Seconds until a model is given up."),
+    click.option(
+        "--timeout", type=float, default=300.0, show_default=True, help="Seconds after which a model is given up."
+    ),
     click.option("--workers", type=POSITIVE, help="Models at once.  [default: processors; 1 with --measure]"),
-    click.option("--memory", metavar="GIB", type=float, help="GiB of a worker.  [default: an equal share]"),
+    click.option("--memory", metavar="GIB", type=float, help="Memory of a worker, in GiB.  [default: an equal share]"),
     click.option("--scheduler", metavar="ADDRESS", help="A Dask scheduler whose workers do the work."),
-    click.option("--axes", default="macs,params", show_default=True, help="Two columns: of the front and the picture."),
+    click.option(
+        "--axes", default="macs,params", show_default=True, help="Two columns, for the front and the picture."
+    ),
     click.option("--page", type=click.Path(path_type=Path), help="Markdown page of the sweep."),
     click.option("--picture", type=click.Path(path_type=Path), help="PNG of the two columns, by family."),
     format_option,
@@ -63,9 +67,9 @@ def command(
     model and a table [grid] that lists values of options, or FILE.py:NAME, a callable that gives MODELs.
 
     Rows are kept as they come. A model that raises, does not end, takes too much memory or kills its process is a row
-    whose error says so. The same command again goes on where an earlier one stopped.
+    whose error says so. Run again, the same command resumes where the earlier one stopped.
 
-    Ends with 1 if no model has costs.
+    Exits with status 1 if no model has costs.
     """
     from ulsam_cost.report.files import require_file
     from ulsam_cost.sweeping.models import read_models

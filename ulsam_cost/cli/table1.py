@@ -14,7 +14,7 @@ from ulsam_cost.report.views.table1 import EXACT_NOTE, TABLE1_NOTE, explanations
 @options(
     click.option("--m", type=POSITIVE, default=512, show_default=True, help="Channels of the map."),
     click.option(
-        "--hw", type=SIZE, default=(14, 14), show_default="14", help="Size of the map: 14, or 14x7 (height x width)."
+        "--hw", type=SIZE, default="14", show_default=True, help="Size of the map: 14, or 14x7 (height x width)."
     ),
     click.option("--t", type=POSITIVE, help="Attention maps of A2-Net.  [default: m / 8]"),
     click.option("--r", type=POSITIVE, help="Reduction of SE, BAM and CBAM.  [default: 16, or m if that is less]"),

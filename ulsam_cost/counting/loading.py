@@ -230,7 +230,7 @@ def _filled(text: str, match: re.Match[str], shape: tuple[int, ...], dtype: torc
     if match["values"] == "ones":
         return torch.ones(shape, dtype=dtype)
     if low > high:
-        raise CostError(f"input {text!r}: random numbers from {low} to {high} are none: the lower bound comes first")
+        raise CostError(f"input {text!r}: random:{low}-{high} is empty: the lower bound comes first")
     whole = not (dtype.is_floating_point or dtype.is_complex)
     most = 1 if dtype is torch.bool else torch.iinfo(dtype).max if whole else high
     if high > most:

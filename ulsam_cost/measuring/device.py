@@ -37,7 +37,9 @@ def resolve_device(name: str) -> torch.device:
         raise DeviceError(f"device {name!r}: accepted here are {accepted}")
     if int(index or 0) >= found:
         there = f"{found} CUDA devices" if found else "no CUDA device"
-        raise DeviceError(f"device {name!r}: this machine has {there} that PyTorch can use; accepted are {accepted}")
+        raise DeviceError(
+            f"device {name!r}: this machine has {there} that PyTorch can use; accepted values are {accepted}"
+        )
     return torch.device("cuda", int(index or 0))
 
 

@@ -34,7 +34,7 @@ def matching(pattern: str, paths: Iterable[str]) -> tuple[str, ...]:
         raise PlacementError(f"{pattern!r} matches no submodule: `ulsam-cost layers MODEL` shows the paths of a model")
     nearest = get_close_matches(pattern, paths, n=1, cutoff=0.5)
     hint = f"did you mean {nearest[0]!r}? " if nearest else ""
-    raise PlacementError(f"{pattern!r} is no submodule: {hint}`ulsam-cost layers MODEL` shows the paths of a model")
+    raise PlacementError(f"{pattern!r} is not a submodule: {hint}`ulsam-cost layers MODEL` shows the paths of a model")
 
 
 def _expression(pattern: str) -> str:

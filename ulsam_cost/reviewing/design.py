@@ -187,7 +187,7 @@ class _Table:
     def tables(self, key: str) -> list["_Table"]:
         value = self.data.get(key, [])
         if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
-            raise self.error(key, f"{key} is no list of tables: [[{key}]] is accepted")
+            raise self.error(key, f"{key} is not a list of tables: [[{key}]] is accepted")
         return [_Table(self.file, (*self.keys, key, number)) for number in range(len(value))]
 
 

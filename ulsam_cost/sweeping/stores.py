@@ -153,7 +153,7 @@ class ParquetStore:
         try:
             return pq.read_table(part, columns=columns)
         except Exception as error:
-            raise CostError(f"{part} is no table of a sweep: {first_line(error)}") from error
+            raise CostError(f"{part} is not a table of a sweep: {first_line(error)}") from error
 
     def kept(self) -> Iterator[Record]:
         """The rows that are there."""
@@ -198,6 +198,6 @@ def _sentences(path: Path) -> Iterator[None]:
     try:
         yield
     except UnicodeDecodeError as error:
-        raise CostError(f"{path} is no result of a sweep: it is not text in UTF-8") from error
+        raise CostError(f"{path} is not a result of a sweep: it is not text in UTF-8") from error
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}") from error

@@ -165,7 +165,7 @@ def require_one_of(name: str, value: str, accepted: tuple[str, ...]) -> None:
         CostError: with the words that are.
     """
     if value not in accepted:
-        raise CostError(f"{name} = {value!r}: accepted are {', '.join(accepted)}")
+        raise CostError(f"{name} = {value!r}: accepted values are {', '.join(accepted)}")
 
 
 def require_odd_kernel(kernel: int) -> int:

@@ -87,10 +87,10 @@ def require_dca_options(mechanism: str, options: dict[str, Any]) -> None:
     if names_code(mechanism):
         raise CostError(
             f"connection dca is not defined for {mechanism}: it joins what a mechanism extracts, which a module alone "
-            f"does not say; accepted are {', '.join(MECHANISMS)}"
+            f"does not say; accepted values are {', '.join(MECHANISMS)}"
         )
     if mechanism not in MECHANISMS:
-        raise CostError(f"connection dca is not defined for {mechanism}: accepted are {', '.join(MECHANISMS)}")
+        raise CostError(f"connection dca is not defined for {mechanism}: accepted values are {', '.join(MECHANISMS)}")
     if (function := options.get("function")) is not None:
         stackable = mechanism in ("se", "sk", "cbam")
         accepted = (*FUNCTIONS, STACKED) if stackable else FUNCTIONS

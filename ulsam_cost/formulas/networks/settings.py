@@ -136,7 +136,7 @@ def _require_connection_of(network: Network, connection: str) -> None:
 
 def _aw_as_connection(connection: str) -> str:
     if connection == "dca":
-        raise CostError(f"connection dca is not defined for aw: accepted are {', '.join(dca.MECHANISMS)}")
+        raise CostError(f"connection dca is not defined for aw: accepted values are {', '.join(dca.MECHANISMS)}")
     return "aw"
 
 

@@ -45,7 +45,9 @@ def make_calibration(inputs: Iterable[Any], *, name: str = "given data") -> Cali
     taken: list[Any] = []
     for each in inputs:
         if len(taken) == MOST_SAMPLES:
-            raise CostError(f"calibration {name}: over {MOST_SAMPLES:,} inputs; as many are accepted")
+            raise CostError(
+                f"calibration {name}: more than {MOST_SAMPLES:,} inputs; up to {MOST_SAMPLES:,} are accepted"
+            )
         if next(tensors_of(each), None) is None:
             raise CostError(
                 f"calibration {name}: {type(each).__name__} among the inputs; a tensor, or a tuple or "

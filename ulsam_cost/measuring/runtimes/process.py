@@ -71,12 +71,12 @@ def _next(lines: "SimpleQueue[bytes]", title: str) -> bytes:
     try:
         return lines.get(timeout=SILENT_SECONDS)
     except Empty:
-        raise CostError(f"{title}: its process did nothing for {SILENT_SECONDS:g} seconds, and was ended") from None
+        raise CostError(f"{title}: its process did nothing for {SILENT_SECONDS:g} seconds, and was stopped") from None
 
 
 def _end(status: int, folder: Path) -> str:
     if status < 0:
         name = signal.Signals(-status).name
-        return f"its process was ended by {name}{', as when memory runs out' * (name == 'SIGKILL')}"
+        return f"its process was killed by {name}{', as when memory runs out' * (name == 'SIGKILL')}"
     said = (folder / ERRORS).read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return f"its process ended with status {status}: {said[-1].strip() if said else 'without a word'}"
