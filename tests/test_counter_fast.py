@@ -23,16 +23,22 @@ DTYPES = (FLOAT, DOUBLE, torch.bfloat16, INT, torch.uint8, BOOL, COMPLEX)
 
 @dataclass(frozen=True)
 class Operand:
-    """A tensor of zeros to be made, with its dimensions in memory in order or in the reverse order."""
+    """A tensor of zeros to be made, with its dimensions in memory in order or in another, maybe a part of another.
+
+    `order` says which of the dimensions come first; those it does not name follow.
+    """
 
     shape: tuple[int, ...]
     dtype: torch.dtype = FLOAT
-    reverse: bool = False
+    order: tuple[int, ...] = ()
+    part: bool = False
 
     def make(self) -> Tensor:
-        if not self.reverse:
-            return torch.zeros(self.shape, dtype=self.dtype)
-        return torch.zeros(self.shape[::-1], dtype=self.dtype).permute(tuple(reversed(range(len(self.shape)))))
+        order = [dim for dim in self.order if dim < len(self.shape)]
+        order += [dim for dim in range(len(self.shape)) if dim not in order]
+        whole = torch.zeros([self.shape[dim] + self.part for dim in order], dtype=self.dtype)
+        own = whole[tuple(slice(self.shape[dim]) for dim in order)] if self.part else whole
+        return own.permute([order.index(dim) for dim in range(len(order))])
 
 
 def make(value: Any) -> Any:
@@ -303,7 +309,10 @@ def changed(draw, value):
     ways = [replace(value, dtype=dtype) for dtype in DTYPES]
     ways += [replace(value, shape=(*shape[:at], length, *shape[at + 1 :])) for length in (0, 1, 2, 3, 5) if shape]
     ways += [replace(value, shape=other) for other in (shape[1:], shape[:-1], (1, *shape), (*shape, 2), shape[::-1])]
-    return draw(st.sampled_from([*ways, replace(value, reverse=True), None, 2, 0.5]))
+    reverse, maps = tuple(reversed(range(len(shape)))), (0, 2, 3, 4, 1)
+    orders = [reverse, maps, tuple(draw(st.permutations(range(len(shape)))))]
+    ways += [replace(value, order=order, part=part) for order in orders for part in (False, True)]
+    return draw(st.sampled_from([*ways, None, 2, 0.5]))
 
 
 @st.composite
@@ -418,6 +427,34 @@ def test_what_pytorch_answers_is_answered_and_what_it_refuses_is_refused(functio
 
 def test_every_function_of_the_fast_path_is_generated():
     assert set(CALLS) == set(FAST)
+
+
+@st.composite
+def rearranged(draw):
+    """What gives a view of a tensor or a copy of it, by its order in memory; not all of it is possible."""
+    shape = tuple(draw(st.lists(size, min_size=2, max_size=5)))
+    x = Operand(shape, order=tuple(draw(st.permutations(range(len(shape))))), part=draw(st.booleans()))
+    start = draw(st.integers(0, len(shape) - 1))
+    end = draw(st.integers(start, len(shape) - 1))
+    return draw(
+        st.sampled_from([
+            (Tensor.reshape, (x, -1), {}),
+            (torch.reshape, (x, (*shape[:start], -1)), {}),
+            (Tensor.reshape, (x, *shape[:start], 1, *shape[start:]), {}),
+            (Tensor.reshape, (x, *shape[::-1]), {}),
+            (Tensor.flatten, (x, start, end), {}),
+            (torch.flatten, (x,), {"start_dim": start, "end_dim": end}),
+            (Tensor.contiguous, (x,), {}),
+            (Tensor.contiguous, (x,), {"memory_format": torch.channels_last}),
+        ])
+    )  # fmt: skip
+
+
+@settings(max_examples=300, suppress_health_check=list(HealthCheck))
+@given(call=rearranged())
+def test_a_copy_is_recorded_where_a_view_will_not_do(call):
+    function, args, kwargs = call
+    hold_against_the_real_run(function, Call(function), args, kwargs)
 
 
 # The leaves: how each is made, and an input of which it makes sense.

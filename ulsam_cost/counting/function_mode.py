@@ -39,6 +39,7 @@ from ulsam_cost.torch_private import (
     assert_function,
     current_transform,
     qualified_name,
+    storage_key,
     without_dispatch,
     without_functions,
 )
@@ -139,14 +140,31 @@ class FunctionMode(TorchFunctionMode):
     def _view(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not args or not isinstance(args[0], Tensor) or not args[0].is_meta or _is_transformed():
             return self._run_entry(func, args, kwargs)
-        if not (func in VIEWS or (_is_basic(args[1]) if func is Tensor.__getitem__ else args[0].is_contiguous())):
+        if func is Tensor.__getitem__ and not _is_basic(args[1]):
             return self._run_or_repeat(func, args, kwargs)
         if not _has_plain_sizes(args):
             return self._run_entry(func, args, kwargs)
+        if func in VIEWS_IF_IN_ORDER and (kwargs or not args[0].is_contiguous()):  # there may be another order to give
+            return self._view_or_copy(func, args, kwargs)
         with without_dispatch():
             views = func(*args, **kwargs)
         self._tensors.alias(args[0], views)
         return views
+
+    def _view_or_copy(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A view of an operand, or a copy of it, which is recorded: its elements have to be put in order."""
+        x, record = args[0], self._record
+        if x.layout is not torch.strided or is_grad_enabled():
+            return self._run_entry(func, args, kwargs)
+        with without_dispatch():
+            result = func(*args, **kwargs)
+        if storage_key(result.untyped_storage()) == storage_key(x.untyped_storage()):
+            self._tensors.alias(x, result)
+        else:
+            record.operator = plain_name(func)
+            record.by_rule(RULES[torch.ops.aten.clone], "aten::clone", result, (x,), {})
+            record.operator = ""
+        return result
 
     def _get_property(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         is_complex = args[0].is_complex()

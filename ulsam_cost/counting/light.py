@@ -70,23 +70,32 @@ class MakesTables(Protocol):
         ...
 
 
-class LightTable(dict[str, Any]):
-    """Parameters or buffers that have twins once somebody looks at them: until then there are those `given`."""
-
+class _Table(dict[str, Any]):
     __slots__ = ("given", "twins")  # and no __init__, which takes as long as the rest of a light twin
 
     given: State
     twins: "MakesTables"
 
-    def fill(self) -> None:
-        """Give the tensors their twins."""
-        if self.given is not self:
-            given, self.given = self.given, self
-            with without_functions(), without_dispatch():
-                dict.update(self, self.twins.table(given))
-
     def __reduce__(self) -> Any:
         return dict, (dict(self),)
+
+
+class _FilledTable(_Table):
+    """Parameters or buffers that somebody looked at, with their twins: from then on a dict like any other."""
+
+    __slots__ = ()
+
+
+class LightTable(_Table):
+    """Parameters or buffers that have twins once somebody looks at them: until then there are those `given`."""
+
+    __slots__ = ()
+
+    def fill(self) -> None:
+        """Give the tensors their twins."""
+        with without_functions(), without_dispatch():
+            dict.update(self, self.twins.table(self.given))
+        self.__class__ = _FilledTable  # type: ignore[assignment]
 
 
 def _filled(name: str) -> Any:

@@ -15,6 +15,7 @@ from ulsam_cost.counting.fast.results import (
     broadcast,
     is_dense,
     like,
+    packed_stride,
 )
 
 _NUMBERS = (int, float)
@@ -90,14 +91,16 @@ def _common(a: Tensor, b: Any) -> tuple[Shape, torch.dtype, Shape | None] | None
         shape = broadcast(a.shape, b.shape)
         if shape is None or a.dtype not in _KNOWN or b.dtype not in _KNOWN:
             return None
-        if a.is_contiguous() and b.is_contiguous():
+        in_order = a.is_contiguous()
+        if in_order and b.is_contiguous():
             return shape, dtype, None
         for whole, other in ((a, b), (b, a)):
             is_like = other.shape == whole.shape and other.stride() == whole.stride()
             is_vector = sum(size != 1 for size in other.shape) <= 1
             if whole.shape == shape and (is_like or (is_vector and whole is a)) and is_dense(whole):
                 return shape, dtype, whole.stride()
-        return None
+        stride = packed_stride(a) if a.shape == shape else None
+        return None if stride is None else (shape, dtype, None if in_order else stride)
     if type(b) not in _NUMBERS or a.dtype not in _KNOWN:
         return None
     found = like(a, torch.result_type(a, b))
@@ -172,16 +175,15 @@ def stack(tensors: Any, dim: int = 0) -> Result:
 
 
 def _row(tensors: Any) -> Tensor | None:
-    """The first of a row of tensors of one dtype that lie in memory in order and are not empty."""
+    """The first of a row of tensors of one dtype that are not empty, and whose order in memory does not matter."""
     if type(tensors) not in (list, tuple) or not tensors:
         return None
-    dtype = tensors[0].dtype
-    if dtype not in _KNOWN or any(
-        tensor.dtype is not dtype or not tensor.numel() or not tensor.is_contiguous() for tensor in tensors
-    ):
-        return None
     first: Tensor = tensors[0]
-    return first
+    dtype, may_be_maps = first.dtype, first.dim() in (4, 5)
+    for tensor in tensors:
+        if tensor.dtype is not dtype or not tensor.numel() or (may_be_maps and not tensor.is_contiguous()):
+            return None
+    return first if dtype in _KNOWN else None
 
 
 def pad(x: Tensor, pad: Any, mode: str = "constant", value: Any = None) -> Result:

@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ulsam_cost.counting.fast.results import FLOATS, Made, Result, dims_of, sizes, suits, windows
+from ulsam_cost.counting.fast.results import FLOATS, Made, Result, dims_of, is_channels_last, sizes, suits, windows
 
 
 def _is_map(x: Tensor, rank: int | None = None) -> bool:
@@ -105,8 +105,8 @@ def _pool2d(x: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any) ->
 
 
 def adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Result:
-    shape = x.shape
-    if not _is_map(x, 4) or min(shape) < 1:
+    shape, is_permuted = x.shape, is_channels_last(x)
+    if not (is_permuted or _is_map(x, 4)) or x.dtype not in FLOATS or min(shape) < 1:
         return None
     wanted = (output_size, output_size) if type(output_size) is int else output_size
     if len(wanted) != 2:
@@ -114,7 +114,10 @@ def adaptive_avg_pool2d(x: Tensor, output_size: Any) -> Result:
     places = tuple([size if own is None else own for own, size in zip(wanted, shape[2:], strict=True)])
     if any(type(place) is not int or place < 1 for place in places):
         return None
-    return Made((*shape[:2], *places), x.dtype)
+    if not is_permuted:
+        return Made((*shape[:2], *places), x.dtype)
+    n, c = shape[:2]
+    return Made((n, c, 1, 1), x.dtype, (c, 1, c, c)) if places == (1, 1) else None
 
 
 def reduction(x: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Result:

@@ -1,11 +1,13 @@
 """What convolutions, matrix products and attention give."""
 
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ulsam_cost.counting.fast.results import FLOATS, Infer, Made, Result, Shape, broadcast, sizes, suits, windows
+from ulsam_cost.torch_private import without_dispatch
 
 
 def convolution(dims: int) -> Infer:
@@ -66,11 +68,19 @@ def transposed_convolution(dims: int) -> Infer:
 
 
 def _convolves(x: Tensor, weight: Tensor, dims: int) -> bool:
-    """Whether both are batches of maps of this many dimensions, of floats that lie in memory in order."""
+    """Whether both are batches of maps of this many dimensions, of floats, which give maps that are in order."""
     shape, weights = x.shape, weight.shape
     if len(shape) != dims + 2 or len(weights) != dims + 2 or min(shape + weights) < 1:
         return False
-    return _are_alike(x, weight) and x.is_contiguous() and weight.is_contiguous()
+    return _are_alike(x, weight) and weight.is_contiguous() and (x.is_contiguous() or _gives_maps_in_order())
+
+
+@cache
+def _gives_maps_in_order() -> bool:
+    """Whether a convolution on the meta device gives maps in order of any others, which depends on PyTorch's release."""
+    with without_dispatch():
+        x = torch.empty_strided((1, 2, 3, 3), (18, 1, 6, 2), device="meta")
+        return torch.conv2d(x, torch.empty((2, 2, 2, 2), device="meta")).is_contiguous()
 
 
 def _are_alike(a: Tensor, b: Tensor) -> bool:

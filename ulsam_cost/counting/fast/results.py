@@ -27,7 +27,8 @@ def like(x: Tensor, dtype: torch.dtype | None = None) -> Made | None:
     """What an operation that goes through one tensor element by element gives."""
     if x.is_contiguous():
         return Made(x.shape, dtype or x.dtype)
-    return Made(x.shape, dtype or x.dtype, x.stride()) if is_dense(x) else None
+    stride = x.stride() if is_dense(x) else packed_stride(x)
+    return None if stride is None else Made(x.shape, dtype or x.dtype, stride)
 
 
 def is_dense(x: Tensor) -> bool:
@@ -40,6 +41,29 @@ def is_dense(x: Tensor) -> bool:
             return False
         expected *= size
     return True
+
+
+def packed_stride(x: Tensor) -> Shape | None:
+    """The stride of a new tensor whose dimensions are in memory in the order of those of `x`, None where two tie."""
+    shape, own, expected = x.shape, x.stride(), 1
+    if len(set(own)) < len(own) or 0 in own or 0 in shape:
+        return None
+    stride = [0] * len(own)
+    for dim in sorted(range(len(own)), key=own.__getitem__):
+        stride[dim] = expected
+        expected *= shape[dim]
+    return tuple(stride)
+
+
+def channels_last(shape: Shape) -> Shape | None:
+    """The stride of a batch of maps whose channels are innermost in memory, None where that may be another order."""
+    n, c, h, w = shape
+    return (c * h * w, 1, c * w, c) if c > 1 and h > 1 and w > 1 else None
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether a tensor is a batch of maps whose channels are innermost in memory, and can be nothing else."""
+    return x.dim() == 4 and x.stride() == channels_last(x.shape)
 
 
 def broadcast(a: Shape, b: Shape) -> Shape | None:
