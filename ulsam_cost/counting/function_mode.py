@@ -154,7 +154,7 @@ class FunctionMode(TorchFunctionMode):
     def _view_or_copy(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A view of an operand, or a copy of it, which is recorded: its elements have to be put in order."""
         x, record = args[0], self._record
-        if x.layout is not torch.strided or is_grad_enabled():
+        if not is_plain(x) or x.is_complex() or self._memo.negatives or is_grad_enabled():
             return self._run_entry(func, args, kwargs)
         with without_dispatch():
             result = func(*args, **kwargs)

@@ -77,7 +77,7 @@ def _convolves(x: Tensor, weight: Tensor, dims: int) -> bool:
 
 @cache
 def _gives_maps_in_order() -> bool:
-    """Whether a convolution on the meta device gives maps in order of any others, which depends on PyTorch's release."""
+    """Whether a convolution on the meta device gives maps in order whatever it is given: releases of PyTorch differ."""
     with without_dispatch():
         x = torch.empty_strided((1, 2, 3, 3), (18, 1, 6, 2), device="meta")
         return torch.conv2d(x, torch.empty((2, 2, 2, 2), device="meta")).is_contiguous()

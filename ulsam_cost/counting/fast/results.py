@@ -57,7 +57,7 @@ def packed_stride(x: Tensor) -> Shape | None:
 
 def channels_last(shape: Shape) -> Shape | None:
     """The stride of a batch of maps whose channels are innermost in memory, None where that may be another order."""
-    n, c, h, w = shape
+    c, h, w = shape[1:]
     return (c * h * w, 1, c * w, c) if c > 1 and h > 1 and w > 1 else None
 
 
