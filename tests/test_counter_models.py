@@ -294,6 +294,15 @@ def test_channels_last_and_views_of_it():
     assert count.macs == 2 * 9 * 7 * (6 * 4 * 3 * 3 + 6 * 3)
 
 
+def test_a_memory_format_that_a_tensor_does_not_have_is_a_copy():
+    def change(x):
+        y = x.contiguous().contiguous(memory_format=torch.channels_last)
+        return y.contiguous(memory_format=torch.channels_last).contiguous()
+
+    count = count_both_ways(Call(change), zeros(2, 3, 5, 7))
+    assert [(op.kind, op.operator, op.writes) for op in count.cost] == 2 * [("movement", "contiguous", 2 * 3 * 5 * 7)]
+
+
 def test_layouts_that_views_ask_for_are_kept():
     count = count_both_ways(Call(lambda x: (x.transpose(1, 2) + 1).relu().transpose(1, 2).view(-1)), zeros(2, 3, 5))
     assert [op.output for op in count.cost] == [(2, 5, 3), (2, 5, 3)]

@@ -349,9 +349,9 @@ def test_open_sizes_are_asked_for_and_given(folder):
         (["count", "none.onnx"], "cannot read none.onnx: No such file or directory"),
         (["count", "text.onnx"], "text.onnx is not an ONNX model"),
         (["count", "empty.onnx"], "empty.onnx is not an ONNX model"),
-        (["count", "net.onnx", "--peers"], "net.onnx is an ONNX file, which is only counted"),
-        (["layers", "net.onnx"], "net.onnx is an ONNX file, which is only counted"),
-        (["measure", "net.onnx"], "net.onnx is an ONNX file, which is only counted"),
+        (["count", "net.onnx", "--peers"], "net.onnx is an ONNX file, which is counted without being run"),
+        (["layers", "net.onnx"], "net.onnx is an ONNX file, which is counted without being run"),
+        (["measure", "net.onnx"], "net.onnx is an ONNX file, which is counted without being run"),
     ],
 )
 def test_bad_input_is_one_sentence(folder, words, said):

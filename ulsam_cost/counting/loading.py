@@ -130,7 +130,7 @@ def load_inserted(text: str, *, inputs: Sequence[str] = (), device: str = "meta"
 def _plain(text: str, parts: ModelText, inputs: Sequence[str], otherwise: Sequence[str], device: str) -> LoadedModel:
     inputs = _given(parts, text, inputs)
     if names_file(text):
-        raise CostError(f"{parts.model} is an ONNX file, which is only counted: {_MODULES}")
+        raise CostError(f"{parts.model} is an ONNX file, which is counted without being run: {_MODULES}")
     if parts.model in REGISTERED:
         return _network(parts, inputs, device)
     return _code(parts.model, inputs, otherwise, device)
