@@ -98,7 +98,7 @@ class OpCost(NamedTuple):
 class Cost(Framed):
     """A tuple of operations, in the order in which they run; costs add by concatenation.
 
-    As a table (`to_frame()`) it has a row an operation; its columns of counts add up to the totals.
+    As a table (`to_frame()`) it has one row per operation; its columns of counts add up to the totals.
 
     Example:
         >>> import ulsam_cost as uc

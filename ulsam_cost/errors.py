@@ -7,7 +7,7 @@ from typing import Any
 
 
 class CostError(ValueError):
-    """Something the caller can put right: the message says what was given and what is accepted.
+    """An error that the caller can correct: the message says what was given and what is accepted.
 
     Example:
         >>> import ulsam_cost as uc

@@ -138,7 +138,7 @@ class Step:
 
 
 def parse_placement(text: str) -> Placement:
-    """Read positions as the paper writes them: spaces, one pair of brackets and any order are accepted.
+    """Read positions in the paper's notation: spaces, one pair of brackets and any order are accepted.
 
     `none` is the empty placement.
 

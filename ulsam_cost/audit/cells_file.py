@@ -145,7 +145,7 @@ def _decimal(column: str, text: str) -> Decimal:
 
 
 def check_cells(path: Path, *, allow_code: bool = True) -> list[Finding[Cell]]:
-    r"""The verdict on every cell of a file: each convention is a reading, plain MACs first.
+    r"""The verdict on every cell of a file; the conventions are tried in turn, plain MACs first.
 
     Args:
         path: the CSV file.

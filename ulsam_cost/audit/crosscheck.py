@@ -24,7 +24,7 @@ OPEN = (Verdict.UNEXPLAINED, Verdict.INCOMPLETE)
 class Crosscheck(Framed):
     """The verdicts on printed numbers, in their order.
 
-    As a table (`to_frame()`) it has a row a printed number, with the keys of `ulsam-cost crosscheck --format json`.
+    As a table (`to_frame()`) it has one row per printed number, with the keys of `ulsam-cost crosscheck --format json`.
 
     Example:
         >>> import ulsam_cost as uc
@@ -77,19 +77,19 @@ def crosscheck(
     cells: Path | str | None = None,
     allow_code: bool = True,
 ) -> Crosscheck:
-    """Hold the printed costs of the papers and of the field, or of your own table, against the computed ones.
+    """Compare the printed costs of the papers, of other repositories, or of your own table with the computed ones.
 
     Args:
-        source: one alone: a paper, `ulsam`, `ulsam_poster`, `aw` or `dca`, a repository of the field, such as `ecanet`,
-            or a source of `cells`.
-        table: one of its tables alone, as in `Table 8`.
-        claims: the numbers of the papers' text instead of their tables.
-        cells: a CSV file with a row a printed cell and a MODEL column, as in `analyses/mobilenet_cells.csv`.
+        source: only this source: a paper (`ulsam`, `ulsam_poster`, `aw` or `dca`), a repository such as `ecanet`, or
+            a source of `cells`.
+        table: only this table of the source, as in `Table 8`.
+        claims: compare the numbers of the papers' text instead of their tables.
+        cells: a CSV file with one row per printed cell and a MODEL column, as in `analyses/mobilenet_cells.csv`.
         allow_code: whether a MODEL of `cells` may be `FILE.py:NAME` or `package.module:NAME`, whose code is imported
             and run.
 
     Returns:
-        A Crosscheck: a finding a printed number.
+        A Crosscheck, with one finding per printed number.
 
     Raises:
         UnknownNameError: for a source or a table that prints none.

@@ -12,9 +12,9 @@ CellOrClaim = TypeVar("CellOrClaim", Cell, Claim)
 
 
 class Verdict(StrEnum):
-    """How a computed number meets the printed one, best first.
+    """How well a computed number agrees with the printed one, best first.
 
-    `incomplete` and `not_held` judge nothing: the count leaves something out, or the project lacks the network.
+    `incomplete` and `not_held` are not judgements: the count leaves something out, or the project lacks the network.
 
     Example:
         >>> import ulsam_cost as uc
@@ -42,7 +42,7 @@ DIGIT_VERDICTS = (*EXACT_VERDICTS, Verdict.LAST_DIGIT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """One honest way to compute a cell: its name, its convention, what it means, and the number or None.
+    """One way to compute a cell: its name, its convention, its meaning, and a function that gives the number or None.
 
     `compute` takes a Cell, and returns an exact number in the cell's base unit, or None where it does not apply.
 
@@ -76,7 +76,8 @@ class Computed:
 class Finding(Generic[CellOrClaim]):
     """A printed number's verdict, and the computed number that it rests on.
 
-    `computed` is None where nothing can be computed for the printed number; `explanation` is empty where it comes out.
+    `computed` is None if nothing can be computed for the printed number; `explanation` is empty if the printed number
+    is reproduced.
 
     Example:
         >>> import ulsam_cost as uc

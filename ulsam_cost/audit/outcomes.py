@@ -9,7 +9,7 @@ from ulsam_cost.published import Cell, Claim
 
 
 class Outcome(StrEnum):
-    """What gives a printed number, best first; one word for the verdict and the reading that it rests on.
+    """What gives a printed number, best first; one word for the verdict and the reading that it is based on.
 
     Example:
         >>> import ulsam_cost as uc
@@ -66,7 +66,7 @@ _BY_READING = {
 
 
 def outcome_of(finding: Finding[Cell] | Finding[Claim]) -> Outcome:
-    """The one class that a printed number falls in, by its verdict, and by the reading and convention that gave it.
+    """The outcome of a printed number, by its verdict and by the reading and convention that gave it.
 
     Example:
         >>> import ulsam_cost as uc

@@ -6,7 +6,7 @@ READINGS: list[Reading] = []
 
 
 def register_reading(reading: Reading) -> Reading:
-    """Add a way to compute a cell; it is tried after those that stand.
+    """Add a way to compute a cell; it is tried after the existing ones.
 
     Raises:
         ValueError: if its name is taken.

@@ -14,9 +14,9 @@ class Convention:
     """A rule from an operation to a number.
 
     `unit` is what the tool calls the number, `counts` says in a phrase what goes into it, `per_mac` what a MAC is, 0
-    under a rule that counts activations; `products_only` whether nothing but products goes into it. `takes` says of
-    which operations of a cost it is the sum, where that is not all of them; `misses` for what a tool says another
-    number than its convention does. All conventions stand in `CONVENTIONS`, by name.
+    under a rule that counts activations; `products_only` whether nothing but products goes into it. `takes` says which
+    operations of a cost are summed, if not all of them; `misses` for which models the tool's own number differs. All
+    conventions stand in `CONVENTIONS`, by name.
 
     Example:
         >>> import ulsam_cost as uc

@@ -98,10 +98,10 @@ class ComparedLayer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison(Framed):
-    """Networks beside the first of them, and the layers in which they part; the last layer is all others.
+    """Networks beside the first of them, and the layers in which they differ; the last layer stands for all others.
 
-    As a table (`to_frame()`) it has a row a network: its totals, and their differences to the first network's in number
-    and per cent. Where `complete` is false, MACs and activations are lower bounds, and their differences are <NA>.
+    As a table (`to_frame()`) it has one row per network: its totals, and their differences from the first network's in
+    number and per cent. If `complete` is false, MACs and activations are lower bounds, and their differences are <NA>.
 
     Example:
         >>> import ulsam_cost as uc
@@ -144,25 +144,25 @@ class Comparison(Framed):
 def compare(
     models: Mapping[str, nn.Module | str] | Sequence[nn.Module | str], inputs: Any = None, *, depth: int = DEPTH
 ) -> Comparison:
-    """Count models beside the first of them: totals, differences, and the layers in which they part.
+    """Count models beside the first of them: totals, differences, and the layers in which they differ.
 
-    Layers are the networks' numbered ones where all models are texts that name networks of the project; otherwise
-    they are the modules at a depth. The modules in which each model differs from the first are matched by path, and by
+    Layers are the networks' numbered ones if all models are strings that name networks of the project; otherwise they
+    are the modules at a depth. The modules in which each model differs from the first are matched by path, and by
     structure where paths moved; their differences add up to those of the totals.
 
     Args:
-        models: two or more, each under a name: modules, which are counted as `count` does and left as found, or texts,
-            a network with its options (`resnet50 --attention se`), `FILE.py:NAME` or `package.module:NAME`. In a
-            sequence a text names itself, and a module is named after its class.
-        inputs: of the modules, as for `count`; texts bring their own.
+        models: two or more, each under a name: modules, which are counted as `count` does and left as found, or
+            strings: a network with its options (`resnet50 --attention se`), `FILE.py:NAME` or `package.module:NAME`.
+            In a sequence a string is its own name, and a module is named after its class.
+        inputs: of the modules, as for `count`; models given as strings have their own.
         depth: of the modules' paths.
 
     Returns:
         A Comparison: parameters, MACs and activations (elements) of each model and layer.
 
     Raises:
-        CostError: for fewer than two models, a model in place of the list, modules without inputs, a text that names
-            no model, and a model that does not run on its inputs.
+        CostError: for fewer than two models, a model instead of a list, modules without inputs, a string that names no
+            model, and a model that does not run on its inputs.
 
     Example:
         >>> import torch

@@ -59,18 +59,18 @@ class Uncounted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count(Framed):
-    """What a model's run costs, and what in it has no rule.
+    """What a run of a model costs, and which of its operations have no rule.
 
-    Where a product has no rule, `macs` and `activations` are lower bounds, and `complete` is false. Parameters are
-    always whole.
+    If a product has no rule, `macs` and `activations` are lower bounds, and `complete` is false. Parameters are always
+    complete.
 
-    `cost` has every operation, and the parameters that none uses; `backward` is the part of it that is the backward
-    pass. `real_run` is empty unless a copy of the model really ran, and then says why. `inputs_read` is the first
-    operation that looked at the inputs' values, empty where none did: the count holds for inputs of these values.
-    `outputs` are the shapes of the tensors that the model returns.
+    `cost` holds every operation, and the parameters that none of them uses; `backward` is the part of it that belongs
+    to the backward pass. `real_run` is empty unless a copy of the model was really run, and then says why.
+    `inputs_read` is the first operation that looked at the values of the inputs, or empty: the count holds for inputs
+    of these values. `outputs` are the shapes of the tensors that the model returns.
 
-    As a table (`to_frame()`) it has a row an operation, as a Cost has, and behind them one for each row of `uncounted`:
-    its counts are <NA>, and `uncounted` has its severity, `error` why its rule failed, and `calls` how often it ran.
+    As a table (`to_frame()`) it has one row per operation, as a Cost has, followed by one for each row of `uncounted`:
+    its counts are <NA>, `uncounted` is its severity, `error` why its rule failed, and `calls` how often it ran.
 
     Example:
         >>> import torch

@@ -56,32 +56,33 @@ def insert(
 ) -> nn.Module:
     """A copy of a model with attention after some of its submodules, or in their place.
 
-    Each submodule gets a module of its own, built for the channels of the map [n, c, h, w] that the submodule gives,
-    on the device and in the number format of that map, in the submodule's training mode. Tokens [n, tokens, c] are
+    Each submodule gets a module of its own, built for the channels of the map [n, c, h, w] that the submodule returns,
+    on the device and with the dtype of that map, in the submodule's training mode. Tokens [n, tokens, c] are
     accepted if the class or function has an attribute `takes_tokens` that is true. Maps [n, h, w, c], as Swin's are,
-    are refused where a linear layer or a layer norm works on maps of their shape; elsewhere they are not told from
-    maps [n, c, h, w]. A submodule that stands at several paths is one, and gets one.
+    are refused where a linear layer or a layer norm works on maps of their shape; elsewhere they cannot be
+    distinguished from maps [n, c, h, w]. A submodule that has several paths gets one module.
 
     What replaces `layers.11` has that path. What follows `layers.5` is `layers.5_attention`: in an nn.Sequential the
-    next module, elsewhere one beside it that a forward hook runs, so that no path of the model changes.
+    next module, elsewhere a module beside it that a forward hook runs, so that no path of the model changes.
 
     Args:
-        model: on any device, `meta` too; left as found. What torch.compile or data parallelism wraps is taken out.
+        model: on any device, including `meta`; left as found. A wrapper of torch.compile or of data parallelism is
+            removed.
         inputs: of the model, as for `count`.
-        attention: a registered mechanism, or `FILE.py:NAME` or `package.module:NAME`, or a class or function that takes
-            the number of channels and the options and gives an nn.Module that keeps the shape of a map.
+        attention: a registered mechanism, `FILE.py:NAME` or `package.module:NAME`, or a class or function that takes
+            the number of channels and the options and returns an nn.Module that keeps the shape of a map.
         after: paths of submodules, or patterns: `*` stands for any part of one name, `**` for any number of names,
             `[8-11]` and `[0,2,8-11]` for whole numbers, 11 included: `layers.5`, `blocks.*`, `features.[8-11]`.
-        replace: likewise, of those that keep the shape of their input.
+        replace: likewise, of submodules that keep the shape of their input.
         **options: the mechanism's own; None stands for the default.
 
     Returns:
         The copy. Its parameters are the model's values and those of the new modules; its output has the same shapes.
 
     Raises:
-        PlacementError: for a path that does not exist, and with its path for a submodule whose output is no map, that
-            is not called, that runs several times with different shapes, that is replaced and changes the shape or
-            shares parameters with another.
+        PlacementError: for a path that does not exist, and, naming its path, for a submodule whose output is not a map,
+            that is not called, that runs several times with different shapes, or that is replaced and changes the shape
+            or shares parameters with another.
         CostError: for a mechanism that does not exist or that changes the shape, and a model that cannot be copied.
         Exception: whatever the model's forward raises, with a note that names the module.
 

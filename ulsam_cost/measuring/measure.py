@@ -42,25 +42,25 @@ def measure(
         model: the network.
         inputs: a tuple of positional arguments, a dict of keyword arguments, or the only argument. Tensors may stand
             in lists, tuples, named tuples, dicts and dataclasses, beside None and plain numbers.
-        baseline: what the model is compared with.
+        baseline: the model that it is compared with.
         device: `auto`, `cpu`, `cuda` or `cuda:N`.
-        dtype: of the weights and the inputs; None leaves the models' own.
+        dtype: of the weights and the inputs; None keeps the models' own.
         memory_format: `contiguous` or `channels_last`.
         mode: `eager`, `graph` (a CUDA graph), `compile` (torch.compile) or `compile-graph`.
         train: a step (forward, backward, SGD) instead of a forward pass.
-        allocator: `keep` freed memory for the next run, or leave it to the `system`; None keeps where that can be.
-        runtime: `torch`, or another, which runs exported copies in a process of its own: `onnxruntime`, `openvino` or
+        allocator: `keep` freed memory for the next run, or leave it to the `system`; None keeps it where possible.
+        runtime: `torch`, or one that runs exported copies in a process of its own: `onnxruntime`, `openvino` or
             `executorch`.
-        threads: how many run a model on the CPU; None leaves PyTorch's number, for every runtime.
+        threads: number of threads on the CPU; None takes PyTorch's number, for every runtime.
         calibration: inputs that `int8` is calibrated with, each as for `inputs`; None draws random ones.
         repeats: runs of each model; None runs until `precision` or `max_seconds` is reached.
-        precision: width of the intervals over their medians at which the runs end, 0.01 for 1%.
-        max_seconds: seconds after which they end in any case; it does not apply where `repeats` is given.
-        progress: called now and then with the share of the work that is done, 0 to 1.
+        precision: the runs end once the intervals are narrower than this share of their medians, 0.01 for 1%.
+        max_seconds: seconds after which they end in any case; ignored if `repeats` is given.
+        progress: called from time to time with the share of the work that is done, 0 to 1.
 
     Returns:
-        A ModelTiming, or with a baseline a PairTiming: times in milliseconds, the ratio of the network's to the
-        baseline's with its interval, and a verdict, which a busy machine does not get.
+        A ModelTiming, or with a baseline a PairTiming: times in milliseconds, the ratio of the network's time to the
+        baseline's with its interval, and a verdict, unless the machine was busy.
 
     Raises:
         CostError: for a setting that is not accepted or not available here, and for a model that does not run.

@@ -61,13 +61,13 @@ class Answer:
 class SearchResult(Framed):
     """What a search found.
 
-    `considered` are all placements of the space, each once, the plain networks among them; `feasible` those that keep
-    the budget, None where they have too many different costs to be counted. `front` holds, of those, the ones that no
-    other one undercuts, in order of the first metric; of several that cost the same, one. Where nothing keeps the
-    budget, `nearest` is the placement whose worst excess over a limit, as a share of it, is least.
+    `considered` is the number of placements in the search space, the plain networks among them; `feasible` the number
+    that keep the budget, None if they have too many different costs to be counted. `front` is the Pareto front of
+    the feasible placements, ordered by the first metric, with one placement for each cost. If nothing keeps the
+    budget, `nearest` is the placement whose largest relative excess over a limit is smallest.
 
-    As a table (`to_frame()`) it has a row a placement of the front, with the keys of its JSON and for each metric what
-    it costs over the plain network of its size (`macs_delta`).
+    As a table (`to_frame()`) it has one row per placement of the front, with the keys of its JSON and for each metric
+    the difference from the plain network of the same size (`macs_delta`).
 
     Example:
         >>> import ulsam_cost as uc
@@ -154,29 +154,29 @@ def search(
     batch: int = 1,
     **options: Any,
 ) -> SearchResult:
-    """The placements of attention that keep a budget and cost least, out of all of them.
+    """Find the placements of attention that keep a budget and cost least, out of all of them.
 
-    Each layer is left alone, replaced (where it keeps its shape), or followed by one or two modules. Costs add up
-    layer by layer, so that the exact Pareto front is merged from the layers' fronts, and no placement is enumerated;
-    see `searching.front` and `searching.tally`. Cost is all that is known here: nothing is said about accuracy but
-    what a paper printed.
+    Each layer is left alone, replaced (if it keeps its shape), or followed by one or two modules. Costs add up layer by
+    layer, so the exact Pareto front is merged from the layers' fronts without enumerating placements; see
+    `searching.front` and `searching.tally`. Only costs are computed: an accuracy is one that a paper printed for that
+    placement.
 
     Args:
-        network: a registered network, or the reader's model as `FILE.py:NAME` or `package.module:NAME`, whose places
-            are counted, each once; it has no width, resolution, variant, classes or batch to choose.
-        attention: one mechanism, or several; those of one placement are all the same, unless `mix` is set.
-        budget: the most of each metric: macs, params, activations (elements written by convolutions and matrix
+        network: a registered network, or your model as `FILE.py:NAME` or `package.module:NAME`, each of whose places
+            is counted once; it takes no width, resolution, variant, classes or batch.
+        attention: one mechanism or several; a placement uses one of them, or with `mix` several.
+        budget: the limit of each metric: macs, params, activations (elements written by convolutions and matrix
             products), traffic (elements read and written).
         minimise: the metrics of the front.
-        layers: those that attention may replace or follow; None for all. Of the reader's model, paths of submodules or
+        layers: those that attention may replace or follow; None for all. For your own model, paths of submodules or
             patterns, as for `insert`.
         widths: width multipliers, of the networks that have one.
-        resolutions: of the input, one number or (height, width).
+        resolutions: of the input, each one number or (height, width).
         mix: whether each layer chooses its own mechanism.
         variant: of the network.
-        classes: of the classifier.
-        batch: inputs at once.
-        **options: the mechanisms' own; each has those that it knows.
+        classes: number of classes of the classifier.
+        batch: batch size.
+        **options: the mechanisms' own; each mechanism takes those that it has.
 
     Raises:
         CostError: for a name, layer, size or option that is not accepted.

@@ -27,7 +27,7 @@ Heard = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sweep(Framed):
-    """The result of a sweep: as a table (`to_frame()`) a row a model, in their order.
+    """The result of a sweep; as a table (`to_frame()`) it has one row per model, in their order.
 
     Columns: `row`, `model`, `input`, `way` (`derived` or `counted`), `macs`, `params`, `activations`, the conventions
     that were asked for, `conv_macs` and so on (MACs by kind), `conv_writes` and so on (elements written by kind),
@@ -72,9 +72,9 @@ def sweep(
 ) -> Sweep:
     """Count many models, in several processes or on a cluster.
 
-    A model that raises, does not end, takes too much memory or kills its process is a row that says so; the others
-    are not lost. With `out`, rows are kept as they come, and the same call again goes on where an earlier one stopped.
-    In a script, call it under `if __name__ == "__main__":`, because the processes import the script.
+    A model that raises, does not end, takes too much memory or kills its process is a row that says so; the others are
+    not lost. With `out`, rows are saved as they come, and the same call resumes where an earlier one stopped. In a
+    script, call it under `if __name__ == "__main__":`, because the processes import the script.
 
     Args:
         models: texts that each name a MODEL, as on the command line: in any iterable, or a callable that gives one.
@@ -85,17 +85,17 @@ def sweep(
         derive: whether networks of this project are derived from closed forms, which is faster, and not counted.
         device: `auto`, `cpu` or `cuda`: where each model is also timed, one at a time; None does not time them.
         repeats: runs that are timed; None runs until the median is precise.
-        timeout: seconds after which a model is given up. A thread cannot be: there it does not apply.
-        workers: models at once; None for the processors of this process, or one where they are timed.
+        timeout: seconds after which a model is given up; it does not apply to executors that use threads.
+        workers: number of models at the same time; None for the number of processors, or one if models are timed.
         memory: bytes that each process of this machine may hold, on systems with such a limit; None for an equal
             share of what is free.
-        executor: any of `concurrent.futures`, in place of processes of this machine.
-        scheduler: the address of a Dask scheduler, whose workers do the work. Those that time models offer the
+        executor: any executor of `concurrent.futures`, instead of processes of this machine.
+        scheduler: the address of a Dask scheduler, whose workers do the work. Workers that time models offer the
             resource `device`.
-        progress: called with the number of rows that there are.
+        progress: called with the number of rows so far.
 
     Returns:
-        A Sweep, with a row a model in their order, whichever engine worked on them.
+        A Sweep, with one row per model in their order.
 
     Raises:
         CostError: for settings or models that are not accepted, an `out` of another sweep, a cluster that does not

@@ -84,7 +84,7 @@ def register_rule(operator: Any, function: Rule) -> None:
     """Teach the counter an operator, such as one of your own.
 
     The rule is called as `function(record, out, *args, **kwargs)`, where `out` is the first tensor that the operator
-    gave, or None, and the others are what it was given. It calls
+    returned, or None, and the others are its arguments. It calls
     `record(kind, out.shape, macs=..., reads=..., params=(weight,))` once for each thing that the operator does.
 
     Args:

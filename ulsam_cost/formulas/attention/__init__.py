@@ -82,7 +82,7 @@ def attention_cost(name: str, *, channels: Any, height: Any, width: Any, batch: 
     Raises:
         UnknownNameError: for a mechanism or an option that does not exist.
         SizeError: for sizes that the mechanism cannot take.
-        CostError: for a mechanism of the reader's, which has no closed form.
+        CostError: for a user's own mechanism, which has no closed form.
 
     Example:
         >>> import ulsam_cost as uc

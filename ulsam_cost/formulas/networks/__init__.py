@@ -47,22 +47,22 @@ def network_spec(
 
     Args:
         network: a registered network.
-        positions: the layers that attention replaces or follows, as the ULSAM paper writes them.
-        attention: a registered mechanism, or the reader's as `FILE.py:NAME` or `package.module:NAME`, or one for each
-            of the positions in order, as in `ulsam,se`, or `none` for the plain network whatever else is given. Named
-            without positions it stands at the papers' places: after each block, before the shortcut is added; BAM
-            after each stage but the last; SK and AW in place of the convolution; ULSAM nowhere in the MobileNets,
-            where its paper writes positions. Not named it is `ulsam` at the positions.
-        sites: the places inside of the blocks: `block`, MobileNetV1's `both` (its first), `depthwise` or `pointwise`,
-            the feature pyramid's `pyramid`, or `paper`, those that the mechanism's paper chooses; a mechanism's name
-            stands for those that its paper chooses.
-        connection: `dca` joins each attention with the one before it, `aw` makes convolutions AW-convolutions.
-        variant: of the networks that are known in several, ResNet's `v1.5` (its first), `v1`, or `cifar`, whose
-            stem keeps the size.
+        positions: the layers that attention replaces or follows, in the notation of the ULSAM paper.
+        attention: a registered mechanism, your own as `FILE.py:NAME` or `package.module:NAME`, or one for each of the
+            positions in order, as in `ulsam,se`; `none` gives the plain network whatever else is given. Without
+            positions it is placed where its paper places it: after each block, before the shortcut is added; BAM after
+            each stage but the last; SK and AW in place of the convolution; ULSAM nowhere in the MobileNets, because its
+            paper gives positions. The default is `ulsam` if there are positions.
+        sites: the places inside the blocks: `block`; for MobileNetV1 `both` (default), `depthwise` or `pointwise`;
+            for the feature pyramid `pyramid`; or `paper`, those that the mechanism's paper chooses. The name of a
+            mechanism stands for the places that its paper chooses.
+        connection: `dca` connects each attention module with the previous one, `aw` makes convolutions
+            AW-convolutions.
+        variant: of ResNets `v1.5` (default), `v1`, or `cifar`, whose stem keeps the size.
         width: width multiplier, of the networks that have one.
         resolution: of the input, one number or (height, width).
-        classes: of the classifier.
-        batch: inputs at once.
+        classes: number of classes of the classifier.
+        batch: batch size.
         **options: the mechanism's own, and the connection's; None stands for the default.
 
     Raises:
@@ -141,7 +141,7 @@ def network_layers(spec: NetworkSpec) -> tuple[LayerCost, ...]:
     Raises:
         PlacementError: for a position that the network cannot take.
         SizeError: for sizes that a layer cannot have.
-        CostError: for a mechanism of the reader's, which has no closed form.
+        CostError: for a user's own mechanism, which has no closed form.
 
     Example:
         >>> import ulsam_cost as uc

@@ -15,15 +15,15 @@ def build_attention(name: str, channels: int, **options: Any) -> nn.Module:
     """The real module of a mechanism for maps of `channels` channels.
 
     Args:
-        name: a registered mechanism, or the reader's as `FILE.py:NAME` or `package.module:NAME`: a class or a function
-            that takes the number of channels and the options and gives an nn.Module.
+        name: a registered mechanism, or your own as `FILE.py:NAME` or `package.module:NAME`: a class or a function
+            that takes the number of channels and the options and returns an nn.Module.
         channels: channels m of the map [batch, channels, height, width].
         **options: the mechanism's own, as its docstring lists them; None stands for the default.
 
     Raises:
         UnknownNameError: for a mechanism or an option that does not exist.
         SizeError: for sizes that the mechanism cannot take.
-        CostError: for code that does not import or that gives no module, with the last line of its own error.
+        CostError: for code that cannot be imported or returns no module, with the last line of its own error.
 
     Example:
         >>> import torch

@@ -12,9 +12,9 @@ from ulsam_cost.nn.networks.sites import put_at_convolutions
 def build(network: str, **options: Any) -> nn.Module:
     """A real network, on the default device; arguments and errors as in `network_spec`.
 
-    Its attention modules are found by name: `features.ulsam8_1` is the first after layer 8, `features.ulsam11`
-    stands in place of layer 11, `layer1.0.attention` follows inside of a block. Under the connection `dca` the blocks
-    take and give what attention passes on, and the networks thread it through.
+    The attention modules have these names: `features.ulsam8_1` is the first one after layer 8, `features.ulsam11`
+    replaces layer 11, and `layer1.0.attention` is the one inside a block. With the connection `dca` the blocks pass on
+    what each attention module gives to the next.
 
     Example:
         >>> import torch
