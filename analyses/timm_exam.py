@@ -8,7 +8,7 @@ repository). `timm_exam.csv` of the package has these; this script counts the sa
 weights, and writes the numbers beside the printed ones: the report's page rests on them.
 
 It needs timm, which the project does not, in release 1.0.24, whose networks are those of the table. With another
-release, the rows that come out otherwise are written into `timm_exam_later.csv`.
+release, the rows that differ are written into `timm_exam_later.csv`.
 """
 
 import csv

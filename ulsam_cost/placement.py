@@ -129,7 +129,7 @@ class Step:
     def path(self, attention: str) -> str:
         """The module's path: that of the layer itself, or `ulsam8_1` or `ulsam11` beside it for attention.
 
-        That of a reader's mechanism has its NAME, as in `Gate8_1`.
+        That of a user's mechanism has its NAME, as in `Gate8_1`.
         """
         if not self.attends:
             return self.slot.path

@@ -1,4 +1,4 @@
-"""Code of the reader's, named by text: `FILE.py:NAME` or `package.module:NAME`."""
+"""The user's code, named by text: `FILE.py:NAME` or `package.module:NAME`."""
 
 import os
 import sys
@@ -68,7 +68,7 @@ def _importable(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def raised_in_a_sentence(what: str) -> Iterator[None]:
-    """Turn whatever the reader's code raises into one sentence with its last line, the error itself chained.
+    """Turn whatever the user's code raises into one sentence with its last line, the error itself chained.
 
     Raises:
         CostError: with that sentence.

@@ -1,4 +1,4 @@
-"""Hold printed numbers against computed ones: by which reading a number comes out, and how exactly.
+"""Compare printed numbers with computed ones: which reading gives a number, and how exactly.
 
 A printed number can be computed in more than one honest way; each way is a `Reading`, and the order of
 `READINGS` is the order in which they are tried, strictest first. The printed digits decide: there is no tolerance.

@@ -54,7 +54,7 @@ class Crosscheck(Framed):
 
     @property
     def passes(self) -> bool:
-        """Whether every number comes out or is explained."""
+        """Whether every number is reproduced or explained."""
         return not any(finding.verdict in OPEN for finding in self.findings)
 
     def only(self, name: str) -> "Crosscheck":

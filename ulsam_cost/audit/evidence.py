@@ -78,7 +78,7 @@ def field_audit() -> Audit:
 
 
 def other_outcomes(finding: Finding[Cell]) -> set[Outcome]:
-    """What else a cell comes out by: the outcomes that each other reading would give alone."""
+    """What else gives a cell: the outcomes that each other reading would give alone."""
     cell = finding.subject
     alone = (judge(cell, [computed]) for computed in compute_cell(cell) if computed != finding.computed)
     return {outcome_of(other) for other in alone} - {Outcome.LAST_DIGIT, Outcome.UNEXPLAINED}

@@ -1,4 +1,4 @@
-"""How each printed number comes out: classes that exclude each other, so that their counts add up."""
+"""What gives each printed number: classes that exclude each other, so that their counts add up."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -45,7 +45,7 @@ class CountingRule:
 
     @property
     def hits(self) -> int:
-        """How many of the printed numbers come out, rounded or truncated."""
+        """How many of the printed numbers are reproduced, rounded or truncated."""
         return sum(verdict in (Verdict.MATCH, Verdict.TRUNCATED) for verdict in self.verdicts)
 
 

@@ -26,10 +26,10 @@ own_options = click.option(
 
 
 def chosen_mechanisms(text: str | None, extra: Sequence[str] = ()) -> tuple[Mechanism, ...]:
-    """The mechanisms that the option names, or whose group it names, each once; the reader's with these options.
+    """The mechanisms that the option names, or whose group it names, each once; the user's own with these options.
 
     Raises:
-        UnknownNameError: for a mechanism or a group that does not exist, and an option that none of the reader's has.
+        UnknownNameError: for a mechanism or a group that does not exist, and an option that none of the user's has.
     """
     chosen = printed_mechanisms()
     if text is not None:

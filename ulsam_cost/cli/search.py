@@ -192,7 +192,7 @@ def _merged(network: str, given: dict[str, Any], extra: dict[str, Any]) -> dict[
 
 
 def _placed(spec: "PlacedModel", options: dict[str, Any], *, device: str = "meta") -> "Inserted":
-    """A reader's model with a placement, and without."""
+    """A user's model with a placement, and without."""
     from ulsam_cost.counting.loading import Inserted, load_model
     from ulsam_cost.counting.places import with_attention
     from ulsam_cost.formulas.networks.text import Insertion

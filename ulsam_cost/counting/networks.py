@@ -21,7 +21,7 @@ def count_mechanism(name: str, *, channels: int, height: int, width: int, **opti
     """The counted cost of a mechanism's real module on one map.
 
     Raises:
-        CostError: for a mechanism of the reader's that does not keep the shape of the map.
+        CostError: for a user's mechanism that does not keep the shape of the map.
     """
     mechanism = get_mechanism(name)
     options = mechanism.built_for((height, width), **options) | options

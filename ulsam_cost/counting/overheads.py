@@ -1,4 +1,4 @@
-"""What attention modules add to a map: a row a mechanism, printed, derived and counted, and a row a sweep's point."""
+"""What attention modules add to a map, printed, derived and counted: a table of mechanisms, or of a sweep's points."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -308,7 +308,7 @@ def _point(mechanism: Mechanism, letters: dict[str, int], style: str) -> Overhea
 
 
 def _cost(mechanism: Mechanism, sizes: dict[str, int], options: dict[str, Any]) -> Cost:
-    """The derived cost of a mechanism; that of a reader's, which has no closed form, is counted."""
+    """The derived cost of a mechanism; that of a user's own, which has no closed form, is counted."""
     if mechanism.cost is not None:
         return attention_cost(mechanism.name, **sizes, **options)
     from ulsam_cost.counting.networks import count_mechanism

@@ -54,7 +54,7 @@ class ProfiledLayer:
 class Profile:
     """The counts of a network and its plain form, the derived cost, and what was measured, if anything was.
 
-    `derived` is None where there is no closed form: for a mechanism of the reader's, and for attention that was
+    `derived` is None where there is no closed form: for a user's mechanism, and for attention that was
     inserted into a model. `runtimes` are the times in several of them, the first of which is `latency`.
     """
 

@@ -115,7 +115,7 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
-    """What a sweep has measured so far: of which model, beside which, on which machine, a row a case."""
+    """What a sweep has measured so far: of which model, beside which, on which machine, one row per case."""
 
     model: str
     baseline: str | None

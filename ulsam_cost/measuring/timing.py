@@ -25,7 +25,7 @@ Result = TypeVar("Result")
 
 
 class Latency(Framed):
-    """What was measured: as a table (`to_frame()`) a row a model, its times in milliseconds."""
+    """What was measured: as a table (`to_frame()`) one row per model, its times in milliseconds."""
 
     __slots__ = ()
     columns: ClassVar[dict[str, str]] = {

@@ -1,8 +1,8 @@
 """What the papers print: every cost and accuracy cell, and the claims of their text, as data.
 
-`cells.csv` has a row a printed cell; `printed` is its text, `value` the same in base units, `resolution` the
-weight of its last digit. `claims.csv` has a row a number that a paper states in its text. `field_cells.csv` has a row a
-cost that the authors of other attention modules print; `field_sources.toml` says how each of them counted.
+`cells.csv` has one row per printed cell; `printed` is its text, `value` the same in base units, `resolution` the
+weight of its last digit. `claims.csv` has one row per number that a paper states in its text. `field_cells.csv` has one
+row per cost that the authors of other attention modules print; `field_sources.toml` says how each of them counted.
 `claim_expressions.toml` and the explanations are what the audit says of them, in its language of expressions.
 """
 

@@ -56,7 +56,7 @@ class LayerChoices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedModel:
-    """A reader's model with attention at some of its places: the path of each, and what is done there."""
+    """A user's model with attention at some of its places: the path of each, and what is done there."""
 
     network: str
     taken: tuple[tuple[str, Choice], ...] = ()
@@ -273,7 +273,7 @@ def _derived(
 
 
 def _labelled(spec: NetworkSpec) -> dict[str, tuple[int, ...]]:
-    """The costs of the layers; with a mechanism of the reader's, which has no closed form, counted."""
+    """The costs of the layers; with a user's mechanism, which has no closed form, counted."""
     if not spec.underived:
         return {layer.layer: metrics_of(layer.cost) for layer in network_layers(spec)}
     from ulsam_cost.counting.networks import count_network

@@ -1,4 +1,4 @@
-"""What a finished sweep says: which models failed, what each family costs, and which models no other undercuts."""
+"""What a finished sweep says: which models failed, what each family costs, and which are on the Pareto front."""
 
 import re
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ class Summary:
 
     @property
     def front(self) -> tuple[Point, ...]:
-        """The models that no other undercuts on both axes, from the least on the first."""
+        """The models on the Pareto front of both axes, from the least on the first."""
         return tuple(sorted((point for point in self.points if point.on_front), key=lambda point: point.across))
 
 

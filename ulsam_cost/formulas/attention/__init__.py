@@ -2,7 +2,7 @@
 
 One file a mechanism, and one line of `REGISTERED`: the commands' choices, the tables, the tests and the
 report follow from it. `ulsam_cost.nn.attention` has a module of the same name in a file of the same name.
-A mechanism of the reader's is named by its code, `FILE.py:NAME`, wherever a name is accepted, and is never registered.
+A user's mechanism is named by its code, `FILE.py:NAME`, wherever a name is accepted, and is never registered.
 """
 
 from importlib import import_module
@@ -47,7 +47,7 @@ CODE = "FILE.py:NAME"
 
 
 def get_mechanism(name: str) -> Mechanism:
-    """The mechanism of that name, or of the reader's code that `FILE.py:NAME` or `package.module:NAME` names.
+    """The mechanism of that name, or of the user's code that `FILE.py:NAME` or `package.module:NAME` names.
 
     Raises:
         UnknownNameError: with the nearest name.

@@ -92,7 +92,7 @@ class Places:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserCode:
-    """A mechanism of the reader's: what makes its module from the number of channels, and the options that it takes.
+    """A user's mechanism: what makes its module from the number of channels, and the options that it takes.
 
     `options` has the default of each; `required` names those that must be given. `takes_any` says whether options of
     other names are passed on as well, `takes_tokens` whether the module takes [n, tokens, c].
@@ -116,7 +116,7 @@ class Mechanism:
     `replaces` is the cost of the plain layer in whose place the mechanism stands, if it stands in one's
     place: what it adds to a network is its own cost less that one.
     With its default options it takes channels that are a multiple of `multiple`.
-    A mechanism of the reader's has no closed form: its `cost` is None, and `code` makes its module, which is counted.
+    A user's mechanism has no closed form: its `cost` is None, and `code` makes its module, which is counted.
     `places` is where its paper puts it. `built_for` gives, for the size of a map and the options, those options that
     the module needs to know the map by.
     """

@@ -1,4 +1,4 @@
-"""A mechanism of the reader's: a class or a function that makes a module from a number of channels."""
+"""A user's mechanism: a class or a function that makes a module from a number of channels."""
 
 import inspect
 import os

@@ -58,7 +58,7 @@ class NetworkSpec:
 
     @property
     def underived(self) -> tuple[str, ...]:
-        """The mechanisms of the reader's, which have no closed form."""
+        """The user's mechanisms, which have no closed form."""
         names = () if self.attention == NO_ATTENTION else self.attention.split(MIX)
         return tuple(name for name in names if get_mechanism(name).cost is None)
 

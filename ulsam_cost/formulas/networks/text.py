@@ -1,7 +1,7 @@
 """A MODEL in one string: a network with its options, or code, and attention to be inserted.
 
 `resnet50 --attention se --connection dca` is a network as the papers build it, `net.py:net --attention se --after
-layers.5` the reader's model, or any, with attention inserted at its modules.
+layers.5` the user's model, or any, with attention inserted at its modules.
 """
 
 import re
@@ -60,7 +60,7 @@ def inserts(text: str) -> bool:
 
 
 def imports_code(text: str) -> bool:
-    """Whether a MODEL is the reader's code, or has a mechanism that is.
+    """Whether a MODEL is the user's code, or has a mechanism that is.
 
     Raises:
         CostError: as `options_from_text`.

@@ -1,4 +1,4 @@
-"""The module of a reader's mechanism: made by the reader's code, and held to keep the shape of a map."""
+"""The module of a user's mechanism: made by the user's code, and held to keep the shape of a map."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from ulsam_cost.user_code import raised_in_a_sentence
 
 
 def build_users(mechanism: Mechanism, channels: int, options: dict[str, Any]) -> nn.Module:
-    """The module that the reader's code makes.
+    """The module that the user's code makes.
 
     What cannot be made on the meta device is made on the CPU, and moved.
 
@@ -42,7 +42,7 @@ def build_users(mechanism: Mechanism, channels: int, options: dict[str, Any]) ->
 
 
 def require_same_shape(mechanism: Mechanism, shape: tuple[int, ...], /, **options: Any) -> None:
-    """Hold a reader's mechanism to keep the shape of a map or of tokens; the project's own do.
+    """Hold a user's mechanism to keep the shape of a map or of tokens; the project's own do.
 
     It runs on the meta device. Where it looks at values, which that device has not, it runs on the CPU.
 

@@ -28,7 +28,7 @@ def place(model: nn.Module, path: str, module: nn.Module) -> None:
 def initialize(model: nn.Module, spec: NetworkSpec) -> None:
     """Draw the weights of convolutions and linear layers as torchvision's MobileNetV2 does; none on meta.
 
-    A reader's modules keep those that they have drawn themselves.
+    A user's modules keep those that they have drawn themselves.
     """
     if next(model.parameters()).is_meta:
         return

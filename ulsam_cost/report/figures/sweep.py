@@ -1,4 +1,4 @@
-"""The picture of a sweep: each model's cost on two axes, by family, and the models that no other undercuts."""
+"""The picture of a sweep: each model's cost on two axes, by family, and the models on the Pareto front."""
 
 from collections.abc import Sequence
 

@@ -167,7 +167,7 @@ def measured_files(measured: Sequence[PlacementTiming]) -> dict[str, bytes]:
 
 
 def measured_page(measured: Sequence[PlacementTiming]) -> Page:
-    """The timings: a row a placement."""
+    """The timings: one row per placement."""
     records = [
         {
             "network": each.name,

@@ -67,10 +67,7 @@ def _verdict(rows: Sequence[ExamRow], later: Sequence[ExamRow]) -> tuple[Text, .
         ),
     )
     if later:
-        said += (
-            f"At least {len(later)} rows come out otherwise with timm {later[0].release}, which defines their networks "
-            "anew.",
-        )
+        said += (f"At least {len(later)} rows differ with timm {later[0].release}, which defines their networks anew.",)
     return said
 
 

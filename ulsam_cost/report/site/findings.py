@@ -215,7 +215,7 @@ def _claim_record(finding: Finding[Claim]) -> dict[str, Any]:
 
 
 def explanations_table(findings: Iterable[AnyFinding]) -> Table:
-    """The explained numbers, a row a reason, with the evidence that must hold."""
+    """The explained numbers, one row per reason, with the evidence that must hold."""
     records = []
     for reason, group in by_reason(findings).items():
         shown = [outcome_record(finding) for finding in group]

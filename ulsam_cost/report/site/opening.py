@@ -144,7 +144,7 @@ def _last_digit_sentence(audit: Audit) -> list[Text]:
 
 
 def _convention_sentences(audit: Audit) -> list[Text]:
-    """Where a paper counts otherwise than it says: cells that come out under a convention with extras."""
+    """Where a paper counts other things than it says: cells that need a convention with extras."""
     own = [finding for finding in audit.cells if outcome_of(finding) is Outcome.COUNTING_RULE]
     used = Counter((finding.subject.source, finding.computed.convention) for finding in own if finding.computed)
     return [

@@ -42,7 +42,7 @@ def totals_table(comparison: Comparison) -> Table:
 
 
 def narrow_totals_table(comparison: Comparison) -> Table:
-    """The same for the terminal: a row a cost and network."""
+    """The same for the terminal: one row per cost and network."""
     records = [
         {
             "cost": heading,

@@ -106,7 +106,7 @@ def summary_table(findings: Sequence[AnyFinding]) -> Table:
 
 
 def outcomes_table(groups: Iterable[tuple[str, Iterable[AnyFinding]]]) -> Table:
-    """How many numbers of each group have which outcome, a row an outcome; the last row adds up to all of them."""
+    """How many numbers of each group have which outcome, one row per outcome; the last row adds up to all of them."""
     names, counts = zip(*((name, count_outcomes(findings)) for name, findings in groups), strict=True)
     records: list[dict[str, Any]] = [
         {"outcome": outcome.words, "meaning": outcome.meaning, **_numbered(count[outcome] for count in counts)}

@@ -19,7 +19,7 @@ ONLY_COST = (
 
 
 def front_table(result: SearchResult, rows: Sequence[Mapping[str, Any]]) -> Table:
-    """The front, a row a placement, with its difference to the plain network of its size.
+    """The front, one row per placement, with its difference to the plain network of its size.
 
     Args:
         result: the search.

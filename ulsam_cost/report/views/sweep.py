@@ -23,7 +23,7 @@ def heading(axis: str) -> str:
 
 
 def front_table(summary: Summary, most: int | None = None) -> Table:
-    """The models that no other undercuts on both axes."""
+    """The models on the Pareto front of both axes."""
     across, up = summary.axes
     columns = (
         number("row", "row"),
