@@ -2,6 +2,7 @@
 
 import json
 import sys
+from contextlib import closing
 from itertools import product
 from pathlib import Path
 
@@ -208,7 +209,26 @@ def test_an_interrupt_leaves_what_was_measured(folder):
 def test_a_silent_process_is_ended(folder, monkeypatch):
     monkeypatch.setattr(process, "SILENT_SECONDS", 0.01)
     with pytest.raises(CostError, match=r"its process did nothing for 0\.01 seconds"):
-        next(process.messages_of(folder, "It", {"task": "memory"}))
+        next(process.messages_of("It", {"task": "memory"}))
+
+
+def test_a_process_that_is_kept_does_the_next_job_and_one_that_died_is_replaced(folder):
+    job = {"task": "measure", "runtime": "onnxruntime", "folder": str(folder), "models": ["none"], "threads": 1}
+
+    def failed():
+        with pytest.raises(CostError) as raised:
+            next(kept.messages_of("It", {**job, "dtype": "float32"}))
+        return str(raised.value)
+
+    with closing(process.KeptProcesses()) as kept:
+        assert "ONNX Runtime does not load the none" in failed()
+        first = child()
+        assert "ONNX Runtime does not load the none" in failed()
+        assert child() == first
+        first.kill()
+        assert failed() == "It: its process was killed by SIGKILL, as when memory runs out"
+        assert "ONNX Runtime does not load the none" in failed()
+        assert child() != first
 
 
 def test_agreement_is_a_share_of_the_largest_output():

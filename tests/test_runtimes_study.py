@@ -1,6 +1,7 @@
 """`analyses/runtimes`: what it measures, that it exports a model once, and what its page says."""
 
 import json
+from contextlib import closing
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from ulsam_cost.audit.evidence import run_audit
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.attention import REGISTERED
 from ulsam_cost.measuring.rounds import Effort
+from ulsam_cost.measuring.runtimes.process import KeptProcesses
 from ulsam_cost.report.site.build import report_files, timed_findings
 
 RUNTIMES = {
@@ -74,10 +76,10 @@ def test_a_model_is_exported_once_and_what_fails_is_not_tried_again(tmp_path, mo
     added, measured = [], []
 
     class Exports:
-        def __init__(self, folder, runtime, dtype, *, measures_memory):
+        def __init__(self, folder, runtime, dtype, *, measures_memory, processes):
             assert not measures_memory
 
-        def add(self, name, model, inputs):
+        def add(self, name, model, inputs, shared):
             added.append(name)
             if isinstance(model, study.nn.Identity):
                 raise CostError("no such operator")
@@ -96,7 +98,8 @@ def test_a_model_is_exported_once_and_what_fails_is_not_tried_again(tmp_path, mo
                 with pytest.raises(CostError, match=said):
                     task.run(EFFORT)
     assert (added, measured) == (["network", "network"], [1, 2])
-    placed = [task for task in everything if task.facts.get("network") == "mv2"][:4]
+    float32 = (task for task in everything if task.facts["dtype"] == "float32")
+    placed = [task for task in float32 if task.facts.get("network") == "mv2"][:4]
     for task in placed:  # two placements of one network, each in one thread and in two
         with pytest.raises(CostError, match="enough"):
             task.run(EFFORT)
@@ -118,6 +121,23 @@ def test_it_measures_what_it_exports(tmp_path):
     assert model["resident_bytes"] is None
     text = runtime_files(taken)["runtimes_cpu.md"].decode()
     assert "PyTorch, float32, ms | ONNX Runtime, float32, ms" in text
+
+
+def test_the_number_formats_share_an_export(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    export, exported, taken = torch.onnx.export, [], record()
+    monkeypatch.setattr(torch.onnx, "export", lambda *words, **names: exported.append(1) or export(*words, **names))
+    kept = {"kept": set(), "known": lambda facts: {}, "share": 0.1, "most_seconds": 0.05}
+    with closing(KeptProcesses()) as processes:
+        everything = Study(tmp_path, ["onnxruntime"], (1,), processes).tasks()
+        chosen = [task for task in everything if task.facts.get("mechanism") in ("se", "eca")]
+        tasks.take(chosen, taken, 60, lambda: None, **kept)
+    assert len(exported) == 2
+    models = [each["latency"]["exported"]["network"] for each in taken["rows"]]
+    assert [each["facts"]["dtype"] for each in taken["rows"]] == ["float32", "int8"] * 2
+    assert models[0]["macs"] == models[1]["macs"] == 2 * 512 * (512 // 16)
+    assert models[2]["macs"] == models[3]["macs"] != models[0]["macs"]
 
 
 def test_the_page_says_where_time_is_saved():

@@ -12,10 +12,11 @@ what `python -m analyses.latency` needs, the runtimes: pip install 'ulsam-cost[o
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -36,6 +37,7 @@ from ulsam_cost.measuring.rounds import Effort
 from ulsam_cost.measuring.runner import Setting, calibrate_batch_norm
 from ulsam_cost.measuring.runtimes.files import BASELINE, NETWORK
 from ulsam_cost.measuring.runtimes.measured import Exports, measure_models
+from ulsam_cost.measuring.runtimes.process import KeptProcesses
 from ulsam_cost.measuring.runtimes.registry import REGISTERED as RUNTIMES
 from ulsam_cost.measuring.runtimes.registry import TORCH, get_runtime, require_installed, version_of
 from ulsam_cost.nn.attention import build_attention
@@ -54,26 +56,29 @@ SAME = ("name", "torch", "cpus")  # of the machine, where a record is taken up
 class Study:
     """The tasks. What was exported last is kept, for the next number of threads and the next placement."""
 
-    def __init__(self, folder: Path, runtimes: Sequence[str], threads: Sequence[int]) -> None:
-        self.runtimes, self.threads = runtimes, threads
+    def __init__(
+        self, folder: Path, runtimes: Sequence[str], threads: Sequence[int], processes: KeptProcesses | None = None
+    ) -> None:
+        self.runtimes, self.threads, self._processes = runtimes, threads, processes
         self.built = lru_cache(maxsize=2)(self._built)
         self._folder = folder
         self._exports: dict[str, Exports] = {}
         self._exported: dict[tuple[str, str], tuple[Model, CostError | None]] = {}
+        self._shared: dict[str, Model] = {}
 
     def tasks(self) -> Iterator[Task]:
-        """All tasks, those first that say most: the placements that save MACs, and few subspaces."""
-        placements = sorted(published_placements(), key=_saves_macs, reverse=True)
-        for groups, dtype in product((GROUPS[:1], GROUPS[1:]), (FLOAT32, INT8)):
+        """All tasks, few subspaces first; those of one model, and of one plain network, follow each other."""
+        placements = sorted(published_placements())
+        for groups in (GROUPS[:1], GROUPS[1:]):
             for (network, width, positions), count in product(placements, groups):
                 spec = network_spec(network, width=width, positions=positions, groups=count)
                 placement = {"network": network, "width": width, "positions": positions, "groups": count}
-                yield from self._everywhere({"section": "placement", **placement}, dtype, spec)
+                yield from self._everywhere({"section": "placement", **placement}, spec)
             for name in REGISTERED if groups == GROUPS[:1] else ():
-                yield from self._everywhere({"section": "mechanism", "mechanism": name}, dtype, name)
+                yield from self._everywhere({"section": "mechanism", "mechanism": name}, name)
 
-    def _everywhere(self, facts: dict[str, Any], dtype: str, model: Model) -> Iterator[Task]:
-        for runtime, threads in product(self.runtimes, self.threads):
+    def _everywhere(self, facts: dict[str, Any], model: Model) -> Iterator[Task]:
+        for dtype, runtime, threads in product((FLOAT32, INT8), self.runtimes, self.threads):
             if runtime == TORCH and dtype == INT8:  # PyTorch's eager mode has none
                 continue
             setting = Setting(device=CPU, dtype=resolve_dtype(dtype), runtime=runtime, threads=threads)
@@ -99,19 +104,30 @@ class Study:
         if where not in self._exports:
             folder = self._folder / where
             folder.mkdir()
-            self._exports[where] = Exports(folder, setting.runtime, dtype, measures_memory=False)
+            self._exports[where] = Exports(
+                folder, setting.runtime, dtype, measures_memory=False, processes=self._processes
+            )
         for name, model in models.items():
             before, error = self._exported.get((where, name), (None, None))
             if before != model:
                 error = None
                 try:
-                    self._exports[where].add(name, *self.built(model))
+                    self._exports[where].add(name, *self.built(model), self._shared_by_exports_of(name, model))
                 except CostError as raised:
                     error = raised
                 self._exported[where, name] = model, error
             if error is not None:
                 raise CostError(str(error))
         return self._exports[where]
+
+    def _shared_by_exports_of(self, name: str, model: Model) -> Path:
+        """The folder that the exports of a model share; those of the model before it under this name are deleted."""
+        folder = self._folder / f"shared_{name}"
+        if self._shared.get(name) != model:
+            rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            self._shared[name] = model
+        return folder
 
     def _built(self, model: Model) -> tuple[nn.Module, Tensor]:
         generator = torch.Generator().manual_seed(0)
@@ -122,12 +138,6 @@ class Study:
             return module, torch.randn(1, CHANNELS, SIZE, SIZE, generator=generator)
         inputs = torch.randn(2, 3, *model.resolution, generator=generator)
         return calibrate_batch_norm(build_network(model), inputs), inputs[:1]
-
-
-def _saves_macs(placement: tuple[str, float, str]) -> bool:
-    network, width, positions = placement
-    facts = {"section": "placement", "network": network, "width": width, "positions": positions}
-    return float(add_macs(facts)["macs_pct"]) < 0
 
 
 def installed_runtimes() -> dict[str, dict[str, str]]:
@@ -154,9 +164,12 @@ def main(minutes: float, out: Path, fresh: bool) -> None:
     if record["runtimes"] != runtimes:
         record = empty
     save = partial(save_record, path, record)
-    with TemporaryDirectory(prefix="ulsam-cost-", ignore_cleanup_errors=True) as folder:
+    with (
+        TemporaryDirectory(prefix="ulsam-cost-", ignore_cleanup_errors=True) as folder,
+        closing(KeptProcesses()) as processes,
+    ):
         threads = sorted({1, torch.get_num_threads()})
-        tasks = list(Study(Path(folder), list(runtimes), threads).tasks())
+        tasks = list(Study(Path(folder), list(runtimes), threads, processes).tasks())
         record["tasks"] = len(tasks)
         kept = {key_of(row["facts"]) for row in record["rows"] if not is_wanting(row)}
         try:

@@ -16,7 +16,7 @@ FILE, PROGRAM = "model.pte", "model.pt2"
 _MACS, _DELEGATED = "macs", "delegated_operators"
 
 
-def export(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], folder: Path, dtype: str) -> None:
+def export(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], folder: Path, dtype: str, shared: Path) -> None:
     """Write the program with all that XNNPACK takes in its hands; for int8 the program that `quantize` begins with."""
     import torch
 

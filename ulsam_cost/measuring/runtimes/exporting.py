@@ -24,11 +24,18 @@ def _half(tensor: Tensor) -> Tensor:
     return tensor.half() if tensor.is_floating_point() else tensor
 
 
-def write_onnx(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], file: Path) -> None:
-    """Write the graph of PyTorch's exporter, which folds batch norms and what depends on parameters alone."""
-    program = torch.onnx.export(model, args, kwargs=kwargs, dynamo=True, optimize=True, verbose=False)
-    assert program is not None
-    program.save(file)
+def onnx_file(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], dtype: str, shared: Path) -> Path:
+    """The graph of PyTorch's exporter, which folds batch norms and what depends on parameters alone; written once.
+
+    It is float16 where that is asked for, else float32.
+    """
+    file = shared / ("float16.onnx" if dtype == "float16" else "float32.onnx")
+    if not file.exists():
+        args, kwargs = in_dtype(dtype, model, args, kwargs)
+        program = torch.onnx.export(model, args, kwargs=kwargs, dynamo=True, optimize=True, verbose=False)
+        assert program is not None
+        program.save(file)
+    return file
 
 
 def onnx_macs(file: Path) -> int | None:

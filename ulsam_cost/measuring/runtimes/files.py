@@ -10,7 +10,6 @@ import numpy as np
 from ulsam_cost.measuring.runtimes.runtime import Arrays
 
 BASELINE, NETWORK = "baseline", "network"
-JOB, ERRORS = "job.json", "stderr.txt"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from ulsam_cost.measuring.runner import Setting
 from ulsam_cost.measuring.runtimes.calibration import Calibration
 from ulsam_cost.measuring.runtimes.exported import Agreement, Exported, ExportedModel
 from ulsam_cost.measuring.runtimes.files import BASELINE, NETWORK
+from ulsam_cost.measuring.runtimes.process import KeptProcesses
 from ulsam_cost.measuring.runtimes.profiled import profiled_layers
 from ulsam_cost.measuring.runtimes.registry import get_runtime, require_installed, version_of
 from ulsam_cost.measuring.runtimes.runtime import NodeTime, Profiled
@@ -100,6 +101,7 @@ class Exports:
         dtype: a number format that it has.
         calibration: what int8 is calibrated with; None draws random data.
         measures_memory: whether a process is started for the peak memory of each model.
+        processes: those that stay for the next job; None starts one for each.
 
     Raises:
         CostError: for a runtime that is not installed, and for a number format that it does not have.
@@ -113,6 +115,7 @@ class Exports:
         *,
         calibration: Calibration | None = None,
         measures_memory: bool = True,
+        processes: KeptProcesses | None = None,
     ) -> None:
         self._runtime, self._dtype, self._calibration = get_runtime(runtime), dtype, calibration
         require_installed(self._runtime)
@@ -120,20 +123,19 @@ class Exports:
             accepted = ", ".join(self._runtime.dtypes)
             raise CostError(f"{self._runtime.title} has no {dtype} on this device: {accepted} are accepted")
         self._measures_memory = measures_memory
-        self._work = Work(folder, self._runtime, {"runtime": runtime, "dtype": dtype})
+        self._work = Work(folder, self._runtime, {"runtime": runtime, "dtype": dtype}, processes)
         self._files: dict[str, ModelFiles] = {}
         self._batches: dict[str, int] = {}
         self._calibrated_with: str | None = None
 
-    @preserves_state
-    def add(self, name: str, model: nn.Module, inputs: Any) -> None:
-        """Export a model under a name, in place of the one that had it.
+    def add(self, name: str, model: nn.Module, inputs: Any, shared: Path) -> None:
+        """Export a model under a name, in place of the one that had it; `shared` as in `Runtime`.
 
         Raises:
             CostError: if it cannot be exported, or quantized.
         """
         self._files.pop(name, None)
-        self._files[name] = self._work.export(name, model, inputs)
+        self._files[name] = preserves_state(self._work.export)(name, model, inputs, shared)
         self._batches[name] = batch_size(*as_arguments(inputs))
         if self._dtype == INT8:
             self._calibrated_with = self._work.quantize({name: inputs}, self._calibration)
@@ -216,7 +218,8 @@ def _exported(models: Mapping[str, tuple[nn.Module, Any]], setting: Setting) -> 
     with TemporaryDirectory(prefix="ulsam-cost-", ignore_cleanup_errors=True) as name:
         exports = Exports(Path(name), setting.runtime, dtype, calibration=setting.calibration)
         for each, pair in models.items():
-            exports.add(each, *pair)
+            with TemporaryDirectory() as shared:
+                exports.add(each, *pair, Path(shared))
         yield exports
 
 

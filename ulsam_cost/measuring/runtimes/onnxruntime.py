@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from shutil import copy
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,11 +17,11 @@ _PROVIDERS = ["CPUExecutionProvider"]
 _NUMPY = {"tensor(float16)": "float16", "tensor(float)": "float32"}
 
 
-def export(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], folder: Path, dtype: str) -> None:
+def export(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], folder: Path, dtype: str, shared: Path) -> None:
     """Write an ONNX file."""
-    from ulsam_cost.measuring.runtimes.exporting import in_dtype, write_onnx
+    from ulsam_cost.measuring.runtimes.exporting import onnx_file
 
-    write_onnx(model, *in_dtype(dtype, model, args, kwargs), folder / FILE)
+    copy(onnx_file(model, args, kwargs, dtype, shared), folder / FILE)
 
 
 def load(folder: Path, inputs: Arrays, *, threads: int, dtype: str) -> Session:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from ulsam_cost.errors import CostError
@@ -16,21 +15,19 @@ _AND, _OF = "+", "::"  # features.0.0+features.0.1::node_Conv_484
 _MILLISECOND = timedelta(milliseconds=1)
 
 
-def export(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], folder: Path, dtype: str) -> None:
+def export(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], folder: Path, dtype: str, shared: Path) -> None:
     """Convert what PyTorch's exporter writes for ONNX."""
     import openvino
 
     from ulsam_cost.counting.onnx.modules import exported_nodes
-    from ulsam_cost.measuring.runtimes.exporting import onnx_macs, write_onnx
+    from ulsam_cost.measuring.runtimes.exporting import onnx_file, onnx_macs
 
-    with TemporaryDirectory() as scratch:
-        file = Path(scratch) / "model.onnx"
-        write_onnx(model, args, kwargs, file)
-        converted = openvino.convert_model(file)
-        _name_by_modules(converted, exported_nodes(file))
-        if (number := onnx_macs(file)) is not None:
-            converted.set_rt_info(str(number), _MACS)
-        openvino.save_model(converted, folder / FILE, compress_to_fp16=dtype == "float16")
+    file = onnx_file(model, args, kwargs, "float32", shared)
+    converted = openvino.convert_model(file)
+    _name_by_modules(converted, exported_nodes(file))
+    if (number := onnx_macs(file)) is not None:
+        converted.set_rt_info(str(number), _MACS)
+    openvino.save_model(converted, folder / FILE, compress_to_fp16=dtype == "float16")
 
 
 def start() -> None:

@@ -54,9 +54,10 @@ class Runtime:
         packages: what has to be importable.
         dtypes: the number formats that it has, by name.
         start: imports what any process needs that loads files, of whatever model.
-        export: called as `export(model, args, kwargs, folder, dtype)`: writes the files of a model into an empty
-            folder. The model is a float32 copy in evaluation mode, which may be changed. It runs in the caller's
-            process, and may import torch.
+        export: called as `export(model, args, kwargs, folder, dtype, shared)`: writes the files of a model into an
+            empty folder. The model is a float32 copy in evaluation mode, which may be changed. It runs in the caller's
+            process, and may import torch. `shared` is a folder in which exports of the same model, to whatever runtime
+            and number format, keep what another can take.
         load: called as `load(folder, inputs, threads=, dtype=)`: a session on these inputs, which are those of `export`
             one after the other, floats in float32. It runs in a process of the runtime's own, and imports no torch
             unless the runtime needs it.
@@ -73,7 +74,7 @@ class Runtime:
     packages: tuple[str, ...]
     dtypes: tuple[str, ...]
     start: Callable[[], object]
-    export: Callable[[Any, tuple[Any, ...], dict[str, Any], Path, str], None]
+    export: Callable[[Any, tuple[Any, ...], dict[str, Any], Path, str, Path], None]
     load: Callable[..., Session]
     quantize: Callable[[Path, Sequence[Arrays]], None] | None
     macs: Callable[[Path], int | None]

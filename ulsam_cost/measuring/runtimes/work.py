@@ -21,7 +21,7 @@ from ulsam_cost.measuring.runner import Setting, prepare
 from ulsam_cost.measuring.runtimes.calibration import Calibration, random_calibration
 from ulsam_cost.measuring.runtimes.check import largest_difference
 from ulsam_cost.measuring.runtimes.files import ModelFolder
-from ulsam_cost.measuring.runtimes.process import messages_of
+from ulsam_cost.measuring.runtimes.process import KeptProcesses, messages_of
 from ulsam_cost.measuring.runtimes.runtime import Runtime
 from ulsam_cost.tensors import mapped, tensors_of
 
@@ -31,19 +31,24 @@ REFERENCE = Setting(device=torch.device("cpu"), dtype=torch.float32)
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A folder with a folder a model in it, and the job that the runtime's processes have there."""
+    """A folder with a folder a model in it, and the job that the runtime's processes have there.
+
+    `processes` are those that stay for the next job; None starts one for each.
+    """
 
     folder: Path
     runtime: Runtime
     job: Mapping[str, Any]
+    processes: KeptProcesses | None = None
 
     def messages(self, **job: Any) -> Iterator[dict[str, Any]]:
         """What a process tells that does the job."""
-        with closing(messages_of(self.folder, self.runtime.title, {**self.job, **job})) as messages:
+        hear = self.processes.messages_of if self.processes else messages_of
+        with closing(hear(self.runtime.title, {"folder": str(self.folder), **self.job, **job})) as messages:
             yield from messages
 
-    def export(self, name: str, model: nn.Module, inputs: Any) -> "ModelFiles":
-        """Write the files of a model's copy, its inputs, and PyTorch's outputs for them.
+    def export(self, name: str, model: nn.Module, inputs: Any, shared: Path) -> "ModelFiles":
+        """Write the files of a model's copy, its inputs, and PyTorch's outputs for them; `shared` as in `Runtime`.
 
         It is exported with the same values in another order, so that a value that the exporter took for a constant
         shows in the outputs.
@@ -61,7 +66,7 @@ class Work:
         counted = count(ready.model, ready.kwargs or ready.args)
         args, kwargs = mapped((ready.args, ready.kwargs), _in_another_order)
         with _exporting(f"the {name} cannot be exported to {self.runtime.title}"):
-            self.runtime.export(ready.model, args, kwargs, place.files, self.job["dtype"])
+            self.runtime.export(ready.model, args, kwargs, place.files, self.job["dtype"], shared)
         return ModelFiles(self, name, counted.macs if counted.complete else None)
 
     def quantize(self, models: Mapping[str, Any], given: Calibration | None) -> str:

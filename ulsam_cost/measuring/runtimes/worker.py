@@ -1,9 +1,10 @@
 """The process of a runtime: loads exported files, checks what they give, and measures.
 
-    python -m ulsam_cost.measuring.runtimes.worker FOLDER
+    python -m ulsam_cost.measuring.runtimes.worker
 
-FOLDER/job.json says what to do. Messages go to standard output, each a line of JSON; whatever else is printed goes to
-standard error. The process ends when nobody reads its messages any more.
+Each line of standard input is a job in JSON. Messages go to standard output, each a line of JSON, the last of a job
+`done` or `error`; whatever else is printed goes to standard error. The process ends when there are no more jobs, and
+when nobody reads its messages any more.
 """
 
 import json
@@ -22,7 +23,7 @@ from ulsam_cost.measuring.busy import ProcessorTime, load_between
 from ulsam_cost.measuring.resident import resident_peak
 from ulsam_cost.measuring.rounds import Effort, take_rounds, wall_clock
 from ulsam_cost.measuring.runtimes.check import agreement
-from ulsam_cost.measuring.runtimes.files import JOB, ModelFolder
+from ulsam_cost.measuring.runtimes.files import ModelFolder
 from ulsam_cost.measuring.runtimes.registry import get_runtime
 from ulsam_cost.measuring.runtimes.runtime import WARM_UP, Runtime, Session, mean_ms
 
@@ -121,8 +122,8 @@ def _said(what: str) -> Iterator[None]:
 TASKS = {"quantize": quantize, "memory": memory, "measure": measure, "layers": layers}
 
 
-def main(folder: Path) -> None:
-    """Do the job of a folder."""
+def main() -> None:
+    """Do the jobs, one after the other."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as messages:
         os.dup2(2, 1)
 
@@ -130,13 +131,15 @@ def main(folder: Path) -> None:
             messages.write(json.dumps(message) + "\n")
             messages.flush()
 
-        job = json.loads((folder / JOB).read_text(encoding="utf-8"))
-        try:
-            TASKS[job["task"]](folder, get_runtime(job["runtime"]), job, tell)
-        except CostError as error:
-            tell({"error": str(error)})
+        for line in sys.stdin:
+            job = json.loads(line)
+            try:
+                TASKS[job["task"]](Path(job["folder"]), get_runtime(job["runtime"]), job, tell)
+                tell({"done": True})
+            except CostError as error:
+                tell({"error": str(error)})
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
     os._exit(0)  # nobody waits for what a runtime tidies up
