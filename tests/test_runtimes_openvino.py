@@ -78,7 +78,7 @@ def test_the_products_of_its_own_nodes(tmp_path):
     model = uc.build("mv1", positions="11", width=0.25, resolution=32).eval()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        backend.export(model, (torch.randn(1, 3, 32, 32),), {}, tmp_path, "float32")
+        backend.export(model, (torch.randn(1, 3, 32, 32),), {}, tmp_path, "float32", tmp_path)
     products = 0
     for node in openvino.Core().read_model(tmp_path / backend.FILE).get_ops():
         output = list(node.output(0).get_shape()) if node.get_output_size() else []
