@@ -310,3 +310,28 @@ def test_a_key_value_cache_of_transformers_is_left_as_found(run):
     run(model, {"input_ids": ids[:, :1], "past_key_values": cache})
     assert cache.get_seq_length() == 3
     assert pickled([layer.keys for layer in cache.layers]) == before
+
+
+class Noting(nn.Module):
+    """Writes into lists that its leaves hold, some of them under other names than the first leaf of their class."""
+
+    def __init__(self):
+        super().__init__()
+        self.leaves = nn.ModuleList(nn.ReLU() for _ in range(5))
+        first, same, other, more, deep = self.leaves
+        first.note, same.note, other.notes, deep.note = 1, [], [], ([],)
+        more.note, more.others = 2, []
+
+    def forward(self, x):
+        first, same, other, more, deep = self.leaves
+        for notes in (same.note, other.notes, more.others, *deep.note):
+            notes.append(1)
+        return deep(more(other(same(first(x)))))
+
+
+@named((fast, slow))
+def test_lists_that_leaves_of_one_class_hold_are_left_as_found(run):
+    model = Noting()
+    before = pickled(model)
+    run(model, torch.ones(2, 3))
+    assert pickled(model) == before

@@ -128,6 +128,7 @@ class SharedTables:
 
     def __init__(self) -> None:
         self._tables: State = dict.fromkeys(TABLES, _SharedTable()) | {NON_PERSISTENT: _SharedSet()}
+        self._attributes: dict[type, tuple[int, itemgetter[Any]]] = {}  # of a class: how many, and those beside tables
 
     @property
     def are_written(self) -> bool:
@@ -147,3 +148,25 @@ class SharedTables:
             table = own[BUFFERS] = LightTable()
             table.given, table.twins = buffers, twins
         return own
+
+    def has_only_unchanging(self, kind: type, own: State) -> bool:
+        """Whether the light attributes of a class's module are, beside the tables, what cannot change, or tuples of it.
+
+        Of a module with other attributes than the first of its class had, it is not known.
+        """
+        found = self._attributes.get(kind)
+        if found is None:
+            names = [name for name in own if name not in TABLES and name != NON_PERSISTENT]
+            found = self._attributes[kind] = len(own), itemgetter(*names)
+        size, attributes = found
+        if len(own) != size:
+            return False
+        try:
+            values = attributes(own)
+        except KeyError:
+            return False
+        for value in values:
+            kind = type(value)
+            if kind not in UNCHANGING and (kind is not tuple or not UNCHANGING.issuperset(map(type, value))):
+                return False
+        return True

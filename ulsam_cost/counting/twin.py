@@ -159,7 +159,7 @@ def _module(twins: Twins, module: nn.Module) -> nn.Module:
     light = None if shared is None else shared.lightened(state, twins)
     own = state.copy() if light is None else light
     _set_attribute(twin, "__dict__", own)
-    if light is not None and LIGHT.issuperset(map(type, own.values())):
+    if shared is not None and light is not None and shared.has_only_unchanging(kind, light):
         if parts:
             own[MODULES] = twins.table(parts)
         return twin
