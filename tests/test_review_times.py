@@ -6,7 +6,7 @@ import pytest
 from designs import DESIGN, write
 
 from ulsam_cost.report.figures import review as figures
-from ulsam_cost.report.views.review import candidates_table, spots, times_table
+from ulsam_cost.report.views.review import candidates_table, exported_notes, exported_table, spots, times_table
 from ulsam_cost.reviewing.budget import Verdict, judge_budget, parse_limit
 from ulsam_cost.reviewing.costs import Latency, Ratio, Times, Untimed
 from ulsam_cost.reviewing.design import read_design
@@ -128,3 +128,46 @@ def test_a_first_runtime_that_failed_is_no_verdict(counted):
     later = gated.timed(gated.costs.latency, (failed._replace(is_first=False),))
     assert later.judgements[0].verdict is Verdict.WITHIN
     assert type(later.costs).from_dict(later.costs.to_dict()) == later.costs
+
+
+def test_one_reason_is_said_of_all_that_it_concerns(counted):
+    failed = Untimed("onnxruntime", 8, "no kernel", is_first=False, dtype="int8")
+    gated, slim = counted.candidates
+    other = failed._replace(error="the outputs differ")
+    review = replace(counted, candidates=(gated.timed((), (failed,)), slim.timed((), (failed, other))))
+    said = [each for each in findings(review) if "no time at" in each]
+    assert said == [
+        "gated and slim have no time at batch 8, int8 in onnxruntime: no kernel.",
+        "slim has no time at batch 8, int8 in onnxruntime: the outputs differ.",
+    ]
+
+
+def files(size):
+    agreement = {"difference": 0.25, "tolerance": None, "note": None}
+    return {"file_bytes": size, "resident_bytes": 3 * 2**20, "macs": 7, "counted_macs": 7, "agreement": agreement}
+
+
+def test_files_stand_beside_the_times_the_baselines_once(counted):
+    def quantized(size, calibration):
+        made = {"version": "1", "settings": {"threads": 1}, "calibration": calibration}
+        return replace(
+            latency(10, 11, 12),
+            runtime="onnxruntime",
+            dtype="int8",
+            exported=made | {"network": files(size), "baseline": files(900)},
+        )
+
+    plain, (gated, slim) = latency(1, 2, 3), counted.candidates
+    timed_candidates = (gated.timed((quantized(1000, "a.py:x"), plain)), slim.timed((quantized(800, "a.py:x"),)))
+    review = replace(counted, candidates=timed_candidates)
+    rows = [(row["name"], row["dtype"], row["file_bytes"]) for row in exported_table(review).records]
+    assert rows == [("baseline", "int8", 900), ("gated", "int8", 1000), ("slim", "int8", 800)]
+    assert [row["dtype"] for row in times_table(review).records] == ["int8", "float32", "int8"]
+    assert "dtype" in [column.key for column in times_table(review).columns]
+    assert "dtype" not in [column.key for column in times_table(timed(counted, plain)).columns]
+    set_of_it = "batch 1, int8 in onnxruntime: any difference is accepted; version 1, threads 1, calibrated with a.py:x"
+    assert exported_notes(review)[2:] == [set_of_it]
+    said = findings(review)
+    assert "int8 in onnxruntime was calibrated with a.py:x." in said
+    assert "gated adds 0.04% of the MACs" not in " ".join(said)
+    assert exported_notes(timed(counted, plain)) == exported_table(timed(counted, plain)).records == []

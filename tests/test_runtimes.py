@@ -375,4 +375,4 @@ def test_a_design_that_measures_nothing_has_no_runtime(folder):
     (folder / "design.toml").write_text('title = "T"\nbaseline = "mv1"\n[[candidate]]\nname = "a"\nmodel = "mv1"\n')
     done = CliRunner().invoke(main, ["review", "design.toml", "--threads", "1"])
     assert done.exit_code == 2
-    assert "nothing is measured, in no runtime: add a table [measure]" in done.stderr
+    assert "nothing is measured: add a table [measure]" in done.stderr

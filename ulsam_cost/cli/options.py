@@ -84,6 +84,19 @@ runtime_options = (
         show_default=True,
         help=f"What runs the model: one or more of {','.join((TORCH, *REGISTERED))}.",
     ),
+    click.option(
+        "--dtype",
+        "dtypes",
+        type=Listed(click.STRING),
+        default="float32",
+        show_default=True,
+        help="Data types: one or more of float32,float16,bfloat16,int8; PyTorch has no int8 here.",
+    ),
+    click.option(
+        "--calibration",
+        metavar="FILE.py:NAME",
+        help="Inputs that int8 is calibrated with, a list or what gives one.  [default: random ones]",
+    ),
     click.option("--threads", type=POSITIVE, help="Threads of every runtime on the CPU.  [default: PyTorch's number]"),
 )
 

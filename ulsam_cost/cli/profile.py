@@ -11,11 +11,13 @@ from ulsam_cost.cli.options import POSITIVE, format_option, options, progress_ba
 from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks.text import inserts
+from ulsam_cost.measuring.runtimes.registry import TORCH
 from ulsam_cost.report.formats import render, to_json
 
 if TYPE_CHECKING:
     from ulsam_cost.counting.loading import Inserted
     from ulsam_cost.measuring.profile import Profile
+    from ulsam_cost.measuring.runtimes.calibration import Calibration
 
 
 @data_command("profile")
@@ -36,6 +38,8 @@ def command(
     device: str,
     repeats: int,
     runtimes: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    calibration: str | None,
     threads: int | None,
     no_latency: bool,
     style_of_output: str,
@@ -54,15 +58,18 @@ def command(
     spec = None if inserts(network) else spec_of(network, given)
     from ulsam_cost.measuring.device import resolve_device
     from ulsam_cost.measuring.profile import profile_inserted, profile_network
+    from ulsam_cost.measuring.runtimes.calibration import load_calibration
 
+    how: dict[str, Any] = {"device": device, "repeats": repeats, "runtimes": runtimes, "dtypes": dtypes}
     if not no_latency:
         resolve_device(device)
+        how |= {"threads": threads, "calibration": load_calibration(calibration) if calibration else None}
     if spec is None:
         profile = profile_inserted(_inserted(network, given, measured=not no_latency))
     else:
         profile = profile_network(spec)
     try:
-        for measured in () if no_latency else _measured(profile, device, repeats, runtimes, threads):
+        for measured in () if no_latency else _measured(profile, **how):
             profile = measured
     except KeyboardInterrupt:
         _print(profile, layers, style_of_output)
@@ -82,28 +89,33 @@ def _inserted(text: str, given: dict[str, Any], *, measured: bool) -> "Inserted"
 
 
 def _measured(
-    profile: "Profile", device: str, repeats: int, runtimes: tuple[str, ...], threads: int | None
+    profile: "Profile",
+    *,
+    runtimes: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    threads: int | None,
+    calibration: "Calibration | None",
+    **how: Any,
 ) -> Iterator["Profile"]:
     """The profile with its latency, then with its memory; on an interrupt, with the latency of the runs until then."""
-    if runtimes != ("torch",) or threads:
-        yield from _in_runtimes(profile, device, repeats, runtimes, threads)
+    if runtimes != (TORCH,) or len(dtypes) > 1 or threads:
+        how |= {"runtimes": runtimes, "dtypes": dtypes, "threads": threads, "calibration": calibration}
+        yield from _in_runtimes(profile, how)
         return
     from ulsam_cost.measuring import networks
     from ulsam_cost.measuring.timing import InterruptedMeasurement
 
     try:
         with progress_bar("Measuring") as progress:
-            latency = networks.measure_against_plain(profile.subject, device=device, repeats=repeats, progress=progress)
+            latency = networks.measure_against_plain(profile.subject, dtype=dtypes[0], progress=progress, **how)
     except InterruptedMeasurement as interrupt:
         yield replace(profile, latency=interrupt.partial)
         raise
     yield (profile := replace(profile, latency=latency))
-    yield replace(profile, memory=networks.measure_network_memory(profile.subject, device=device))
+    yield replace(profile, memory=networks.measure_network_memory(profile.subject, setting=latency.setting))
 
 
-def _in_runtimes(
-    profile: "Profile", device: str, repeats: int, runtimes: tuple[str, ...], threads: int | None
-) -> Iterator["Profile"]:
+def _in_runtimes(profile: "Profile", how: dict[str, Any]) -> Iterator["Profile"]:
     """The profile with the times in each runtime, of which one that failed says so; and with PyTorch's memory."""
     from ulsam_cost.measuring import networks
     from ulsam_cost.measuring.sweep import Measurements
@@ -118,23 +130,16 @@ def _in_runtimes(
 
     try:
         with progress_bar("Measuring") as progress:
-            networks.measure_in_runtimes(
-                profile.subject,
-                runtimes=runtimes,
-                threads=threads,
-                device=device,
-                repeats=repeats,
-                progress=progress,
-                save=done.append,
-            )
+            networks.measure_in_runtimes(profile.subject, **how, progress=progress, save=done.append)
     except KeyboardInterrupt:
         yield so_far()
         raise
     if not so_far().latency:
         raise CostError(str(done[-1].rows[0].error))
     yield (measured := so_far())
-    if "torch" in runtimes:
-        yield replace(measured, memory=networks.measure_network_memory(profile.subject, device=device))
+    in_torch = (row.latency.setting for row in measured.runtimes if row.latency and row.latency.setting.in_torch)
+    if setting := next(in_torch, None):
+        yield replace(measured, memory=networks.measure_network_memory(profile.subject, setting=setting))
 
 
 def _print(profile: "Profile", layers: bool, style: str) -> None:

@@ -31,6 +31,17 @@ if TYPE_CHECKING:
         type=Listed(click.STRING),
         help="What runs the models, one or more runtimes as of `measure`, instead of what the design says.",
     ),
+    click.option(
+        "--dtype",
+        "dtypes",
+        type=Listed(click.STRING),
+        help="Data types, one or more as of `measure`, instead of what the design says.",
+    ),
+    click.option(
+        "--calibration",
+        metavar="FILE.py:NAME",
+        help="Inputs that int8 is calibrated with, instead of what the design says.",
+    ),
     click.option("--threads", type=POSITIVE, help="Threads of every runtime, instead of what the design says."),
     format_option,
 )
@@ -41,6 +52,8 @@ def command(
     accept: bool,
     keep_going: bool,
     runtimes: tuple[str, ...] | None,
+    dtypes: tuple[str, ...] | None,
+    calibration: str | None,
     threads: int | None,
     style_of_output: str,
 ) -> int:
@@ -54,11 +67,18 @@ def command(
     Exits with status 1 if a candidate failed, or, with --check or --accept, if a limit of the budget is broken; with
     --check also if a cost changed, is new or is gone.
     """
+    from ulsam_cost.measuring.runtimes.calibration import load_calibration
     from ulsam_cost.report.files import require_writable
-    from ulsam_cost.reviewing.design import read_design, with_runtimes
+    from ulsam_cost.reviewing.design import measured_as, read_design
     from ulsam_cost.reviewing.review import count_design
 
-    design = with_runtimes(read_design(design_file, keep_going=keep_going), runtimes, threads)
+    design = measured_as(
+        read_design(design_file, keep_going=keep_going),
+        runtimes=runtimes,
+        dtypes=dtypes,
+        calibration=load_calibration(calibration) if calibration else None,
+        threads=threads,
+    )
     folder = out or design_file.with_name(f"{design_file.stem}_review")
     if not check or accept:
         require_writable(folder)

@@ -134,8 +134,8 @@ class Latency:
 
     @property
     def where(self) -> str:
-        """At which batch size it was timed, and in which runtime if not in PyTorch."""
-        return f"batch {self.batch}" if self.runtime == TORCH else f"batch {self.batch} in {self.runtime}"
+        """At which batch size it was timed, and in which data type and runtime if not in float32 and PyTorch."""
+        return where_words(self.batch, self.dtype, self.runtime)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON."""
@@ -155,12 +155,27 @@ class Latency:
 
 
 class Untimed(NamedTuple):
-    """A runtime in which a candidate has no time, and why; `is_first` says whether the budget's time would be this."""
+    """A runtime in which a candidate has no time, and why; `is_first` says whether the budget's time would be this.
+
+    `dtype` is the data type that was asked for; None for the model's own.
+    """
 
     runtime: str
     batch: int
     error: str
     is_first: bool
+    dtype: str | None = None
+
+    @property
+    def where(self) -> str:
+        """At which batch size, in which data type and in which runtime it has no time."""
+        return where_words(self.batch, self.dtype, self.runtime)
+
+
+def where_words(batch: int, dtype: str | None, runtime: str) -> str:
+    """A batch size, with the data type if it is not float32, and with the runtime if it is not PyTorch."""
+    said = f"batch {batch}" if dtype in (None, "float32") else f"batch {batch}, {dtype}"
+    return said if runtime == TORCH else f"{said} in {runtime}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +198,7 @@ class Costs:
 
     @property
     def first_latency(self) -> Latency | None:
-        """The times of which a budget speaks: at the first batch size in the first runtime."""
+        """The times of which a budget speaks: at the first batch size, in the first data type of the first runtime."""
         return None if any(each.is_first for each in self.untimed) else next(iter(self.latency), None)
 
     @property

@@ -1,6 +1,6 @@
 """A design file: candidates beside a baseline, and the budget that they have to keep; every error names its line."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from math import isfinite
 from pathlib import Path
@@ -8,6 +8,8 @@ from typing import Any
 
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.errors import CostError, UnknownNameError
+from ulsam_cost.measuring.device import resolve_dtype
+from ulsam_cost.measuring.runtimes.calibration import Calibration
 from ulsam_cost.measuring.runtimes.registry import TORCH, require_runtime
 from ulsam_cost.plain_text import visible_line
 from ulsam_cost.reviewing.budget import LATENCY, UNITS, Budget, parse_limit
@@ -15,7 +17,7 @@ from ulsam_cost.reviewing.toml_file import Keys, TomlFile, read_toml
 
 KEYS = ("title", "baseline", "input", "conventions", "budget", "measure", "candidate")
 CANDIDATE_KEYS = ("name", "model", "input", "budget", "accuracy")
-MEASURE_KEYS = ("device", "batch", "repeats", "runtime", "threads")
+MEASURE_KEYS = ("device", "batch", "repeats", "runtime", "dtype", "calibration", "threads")
 DEFAULT_CONVENTIONS = ("macs",)
 
 
@@ -33,15 +35,19 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """What is measured: on which device, at which batch sizes, how often, in which runtimes, with how many threads.
+    """What is measured: on which device, at which batch sizes, how often, in which runtimes and data types, and how.
 
-    `repeats` None is as often as precision needs, `threads` None as many as PyTorch takes.
+    `repeats` None is as often as precision needs, a data type None the model's own, `threads` None as many as PyTorch
+    takes. `calibration` is what int8 is calibrated with, as text that starts in the design's folder, or loaded; None
+    draws random data.
     """
 
     device: str
     batches: tuple[int, ...]
     repeats: int | None
     runtimes: tuple[str, ...] = (TORCH,)
+    dtypes: tuple[str | None, ...] = (None,)
+    calibration: str | Calibration | None = None
     threads: int | None = None
 
 
@@ -119,21 +125,30 @@ def read_design(path: Path, *, keep_going: bool = False) -> Design:
     )
 
 
-def with_runtimes(design: Design, runtimes: tuple[str, ...] | None, threads: int | None) -> Design:
-    """The design, measured in these runtimes, with so many threads; None leaves what it says.
+def measured_as(
+    design: Design,
+    *,
+    runtimes: tuple[str, ...] | None,
+    dtypes: tuple[str, ...] | None,
+    calibration: Calibration | None,
+    threads: int | None,
+) -> Design:
+    """The design, measured in these runtimes and data types, with so many threads; None leaves what it says.
 
     Raises:
-        CostError: for a design that has no table [measure].
+        CostError: for a design that has no table [measure], and for a runtime or data type that does not exist.
     """
-    wish = design.wish
-    if runtimes is None and threads is None:
-        return design
-    if wish is None:
-        raise design.file.error((), "nothing is measured, in no runtime: add a table [measure]")
     for runtime in runtimes or ():
         require_runtime(runtime)
-    wish = replace(wish, runtimes=runtimes or wish.runtimes, threads=threads or wish.threads)
-    return replace(design, wish=wish)
+    for dtype in dtypes or ():
+        resolve_dtype(dtype)
+    wishes = {"runtimes": runtimes, "dtypes": dtypes, "calibration": calibration, "threads": threads}
+    given: dict[str, Any] = {key: value for key, value in wishes.items() if value is not None}
+    if not given:
+        return design
+    if design.wish is None:
+        raise design.file.error((), "nothing is measured: add a table [measure]")
+    return replace(design, wish=replace(design.wish, **given))
 
 
 class _Table:
@@ -212,20 +227,23 @@ def _wish(root: _Table) -> Wish | None:
         device=device,
         batches=table.sizes("batch", 1),
         repeats=_one_size(table, "repeats"),
-        runtimes=_runtimes(table),
+        runtimes=_names(table, "runtime", require_runtime) or (TORCH,),
+        dtypes=_names(table, "dtype", resolve_dtype) or (None,),
+        calibration=table.text("calibration") if "calibration" in table.data else None,
         threads=_one_size(table, "threads"),
     )
 
 
-def _runtimes(table: _Table) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(table.words("runtime", (TORCH,))))
-    if not names:
-        raise table.error("runtime", "runtime = []: a name or a list of names is accepted")
+def _names(table: _Table, key: str, require: Callable[[str], object]) -> tuple[str, ...]:
+    """The names under a key, each once; none where there is no such key."""
+    names = tuple(dict.fromkeys(table.words(key)))
+    if key in table.data and not names:
+        raise table.error(key, f"{key} = []: a name or a list of names is accepted")
     try:
         for name in names:
-            require_runtime(name)
+            require(name)
     except CostError as error:
-        raise table.error("runtime", str(error)) from error
+        raise table.error(key, str(error)) from error
     return names
 
 

@@ -20,6 +20,7 @@ def findings(review: Review) -> tuple[str, ...]:
         *_time_sentences(review),
         *_busy_sentences(review),
         *_untimed_sentences(review),
+        *_calibration_sentences(review),
         _uncounted_sentence(review),
         *(f"{failure.name} could not be reviewed: {failure.error}." for failure in review.failures),
     )
@@ -127,11 +128,24 @@ def _busy_sentences(review: Review) -> list[str]:
 
 
 def _untimed_sentences(review: Review) -> list[str]:
+    names: dict[tuple[str, str], list[str]] = {}
+    for each in review.candidates:
+        for row in each.costs.untimed:
+            names.setdefault((row.where, row.error), []).append(each.name)
     return [
-        f"{each.name} has no time at batch {row.batch} in {row.runtime}: {row.error}."
-        for each in review.candidates
-        for row in each.costs.untimed
+        f"{row_of_names(found)} {'has' if len(found) == 1 else 'have'} no time at {where}: {error}."
+        for (where, error), found in names.items()
     ]
+
+
+def _calibration_sentences(review: Review) -> list[str]:
+    """With which data int8 was calibrated, in each runtime."""
+    runtimes: dict[str, dict[str, None]] = {}
+    for each in review.candidates:
+        for timed in each.costs.latency:
+            if timed.exported and (data := timed.exported["calibration"]):
+                runtimes.setdefault(data, {})[timed.runtime] = None
+    return [f"int8 in {row_of_names(list(names))} was calibrated with {data}." for data, names in runtimes.items()]
 
 
 def _uncounted_sentence(review: Review) -> str:

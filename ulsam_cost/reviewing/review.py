@@ -12,6 +12,7 @@ from ulsam_cost.counting.loaded import count_loaded
 from ulsam_cost.counting.loading import load_to_count
 from ulsam_cost.counting.severity import Shapes
 from ulsam_cost.errors import CostError
+from ulsam_cost.measuring.runtimes.calibration import Calibration, load_calibration
 from ulsam_cost.reviewing.budget import Budget, Judgement, Verdict, judge_budget, verdict_of
 from ulsam_cost.reviewing.costs import Costs, Latency, Numbers, Untimed, costs_of
 from ulsam_cost.reviewing.design import Candidate, Design, Failure
@@ -169,7 +170,7 @@ def measure_design(review: Review, design: Design, *, progress: Callable[[float]
     by_name = {candidate.name: candidate for candidate in design.candidates}
     measured = []
     with chdir(design.folder):
-        stopwatch = Stopwatch(design.wish, design.baseline)
+        stopwatch = Stopwatch(design.wish, design.baseline, _calibration(design, design.wish.calibration))
         for place, each in enumerate(review.candidates):
 
             def heard(share: float, place: int = place) -> None:
@@ -179,6 +180,16 @@ def measure_design(review: Review, design: Design, *, progress: Callable[[float]
             with _in_its_line(design, candidate):
                 measured.append(each.timed(*stopwatch.times(candidate, heard)))
     return replace(review, candidates=tuple(measured), machine=stopwatch.machine)
+
+
+def _calibration(design: Design, given: str | Calibration | None) -> Calibration | None:
+    """What int8 is calibrated with, loaded."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return load_calibration(given)
+    except CostError as error:
+        raise design.file.error(("measure", "calibration"), str(error)) from error
 
 
 def _counted(design: Design, candidate: Candidate) -> tuple[Costs, Shapes]:

@@ -5,10 +5,11 @@ from itertools import product
 from typing import Any
 
 from ulsam_cost.errors import CostError
-from ulsam_cost.measuring.device import machine_state
+from ulsam_cost.measuring.device import dtype_name, machine_state
 from ulsam_cost.measuring.memory import require_memory_for
 from ulsam_cost.measuring.rounds import make_effort
 from ulsam_cost.measuring.runner import Setting, make_setting
+from ulsam_cost.measuring.runtimes.calibration import Calibration
 from ulsam_cost.measuring.runtimes.measured import measure_models
 from ulsam_cost.measuring.runtimes.registry import TORCH
 from ulsam_cost.measuring.samples import Timing
@@ -21,9 +22,12 @@ from ulsam_cost.reviewing.design import Candidate, Wish
 class Stopwatch:
     """What times candidates as a design wishes, and the machine on which it does."""
 
-    def __init__(self, wish: Wish, baseline: Candidate) -> None:
+    def __init__(self, wish: Wish, baseline: Candidate, calibration: Calibration | None) -> None:
         device = "cpu" if wish.device == "auto" and set(wish.runtimes) != {TORCH} else wish.device
-        settings = [make_setting(device=device, runtime=each, threads=wish.threads) for each in wish.runtimes]
+        settings = [
+            make_setting(device=device, runtime=runtime, dtype=dtype, threads=wish.threads, calibration=calibration)
+            for runtime, dtype in product(wish.runtimes, wish.dtypes)
+        ]
         self._places = list(product(settings, wish.batches))
         self._effort = make_effort(repeats=wish.repeats)
         self._baseline = _measured(baseline)
@@ -35,15 +39,16 @@ class Stopwatch:
     def times(
         self, candidate: Candidate, progress: Callable[[float], None]
     ) -> tuple[tuple[Latency, ...], tuple[Untimed, ...]]:
-        """The times of a candidate, in each runtime at each batch size, and where there are none.
+        """The times of a candidate, in each runtime and data type at each batch size, and where there are none.
 
         Raises:
-            CostError: for a model that PyTorch cannot time, or that does not fit into the memory.
+            CostError: for a model that has no time at all, not even in PyTorch.
         """
         subject = _measured(candidate)
         model = subject.build()
         found: list[Latency] = []
         untimed: list[Untimed] = []
+        refused: CostError | None = None
         for place, (setting, batch) in enumerate(self._places):
 
             def heard(share: float, place: int = place) -> None:
@@ -52,9 +57,11 @@ class Stopwatch:
             try:
                 found.append(self._time(subject, model, setting, batch, heard))
             except CostError as error:
-                if setting.in_torch:
-                    raise
-                untimed.append(Untimed(setting.runtime, batch, str(error), is_first=place == 0))
+                refused = refused or (error if setting.in_torch else None)
+                dtype = dtype_name(setting.dtype) if setting.dtype else None
+                untimed.append(Untimed(setting.runtime, batch, str(error), is_first=place == 0, dtype=dtype))
+        if refused and not found:
+            raise refused
         return tuple(found), tuple(untimed)
 
     def _time(

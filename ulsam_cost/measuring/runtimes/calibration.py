@@ -1,14 +1,16 @@
 """The inputs that int8 is calibrated with: the caller's, or random ones."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
 
 from ulsam_cost.errors import CostError
-from ulsam_cost.tensors import mapped, tensors_of
-from ulsam_cost.user_code import load_object, raised_in_a_sentence
+from ulsam_cost.tensors import as_arguments, batch_size, mapped, tensors_of
+from ulsam_cost.user_code import load_object, names_code, raised_in_a_sentence
 
 RANDOM = "random data: times only, no accuracy"
 RANDOM_SAMPLES = 8
@@ -29,9 +31,13 @@ def load_calibration(text: str) -> Calibration:
     Raises:
         CostError: for code that does not give this.
     """
+    if not names_code(text):
+        raise CostError(f"calibration {text!r}: FILE.py:NAME or package.module:NAME is accepted")
     found = load_object(text)
     with raised_in_a_sentence(f"{text} does not give inputs"):
-        return make_calibration(found() if callable(found) else found, name=text)
+        given = found() if callable(found) else found
+        given = list(islice(given, MOST_SAMPLES + 1)) if isinstance(given, Iterator) else given
+    return make_calibration(given, name=text)
 
 
 def make_calibration(inputs: Iterable[Any], *, name: str = "given data") -> Calibration:
@@ -57,6 +63,35 @@ def make_calibration(inputs: Iterable[Any], *, name: str = "given data") -> Cali
     if not taken:
         raise CostError(f"calibration {name}: no inputs; one or more are accepted")
     return Calibration(name=name, inputs=tuple(taken))
+
+
+def fitting(data: Calibration, inputs: Any) -> list[Any]:
+    """The samples, in the batches of the inputs that are measured.
+
+    Raises:
+        CostError: for a sample whose tensors have other shapes than the inputs.
+    """
+    batch, wanted = batch_size(*as_arguments(inputs)), _shapes(inputs)
+    samples = [part for sample in data.inputs for part in _in_batches(sample, batch)]
+    for sample in samples:
+        if (found := _shapes(sample)) != wanted:
+            raise CostError(f"calibration {data.name}: inputs of shape {found}: {wanted}, as is measured, is accepted")
+    return samples
+
+
+def _in_batches(sample: Any, batch: int) -> Iterator[Any]:
+    """The rows of a sample in samples of another batch size, of which the last is filled up with the first rows."""
+    size = batch_size(*as_arguments(sample))
+    for start in range(0, size, batch):
+        yield mapped(sample, partial(_rows, size=size, rows=torch.arange(start, start + batch) % size))
+
+
+def _rows(tensor: torch.Tensor, *, size: int, rows: torch.Tensor) -> torch.Tensor:
+    return tensor[rows] if tensor.shape[:1] == (size,) else tensor
+
+
+def _shapes(values: Any) -> str:
+    return " and ".join("x".join(map(str, tensor.shape)) or "a number" for tensor in tensors_of(values))
 
 
 def random_calibration(inputs: Any) -> Calibration:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError, first_line
 from ulsam_cost.measuring.runner import Setting, prepare
-from ulsam_cost.measuring.runtimes.calibration import Calibration, random_calibration
+from ulsam_cost.measuring.runtimes.calibration import Calibration, fitting, random_calibration
 from ulsam_cost.measuring.runtimes.check import largest_difference
 from ulsam_cost.measuring.runtimes.files import ModelFolder
 from ulsam_cost.measuring.runtimes.process import KeptProcesses, messages_of
@@ -74,7 +74,7 @@ class Work:
         name = ""
         for each, inputs in models.items():
             data = given or random_calibration(inputs)
-            ModelFolder(self.folder / each).write_samples([_arrays(sample) for sample in data.inputs])
+            ModelFolder(self.folder / each).write_samples([_arrays(sample) for sample in fitting(data, inputs)])
             name = data.name
         for _ in self.messages(task="quantize", models=list(models)):
             pass

@@ -168,7 +168,7 @@ def _trade_off_panel(axis: Axes, heading: str, panel: Sequence[Spot], looks: dic
             markeredgecolor="black" if on_front else "white",
         )  # fmt: skip
     axis.margins(0.12)
-    axis.set(xlabel="MACs", ylabel=heading)
+    axis.set(xlabel="MACs", ylabel=heading.replace(", ", "\n", 1))
     _count_axis(axis.xaxis)
     set_grid(axis, "both")
 
@@ -185,7 +185,7 @@ def ratios_figure(review: Review) -> bytes | None:
             spread = [[ratio.median - ratio.low], [ratio.high - ratio.median]]
             colour = numbered_colour(review.candidates.index(each)) if sure else PLAIN
             axis.errorbar(ratio.median, place, xerr=spread, fmt="o" if sure else "x", color=colour, capsize=3)
-        labels = [f"{_label(each.name)}, batch {timed.batch}{', busy' if timed.busy else ''}" for each, timed in rows]
+        labels = [f"{_label(each.name)}, {timed.where}{', busy' if timed.busy else ''}" for each, timed in rows]
         axis.set_yticks(range(len(rows)), labels)
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.axvline(1, color="black", linewidth=0.8)

@@ -112,7 +112,17 @@ def _times(review: Review) -> tuple[Section, ...]:
         "Candidate and baseline ran in turn; the ratio is the median of the pairs. Intervals are 95 % intervals. The "
         "times hold for the machine named below."
     )
-    return (Section("Time", (Picture(RATIOS, caption), Paragraph(note), Grid(view.times_table(review)))),)
+    blocks = (Picture(RATIOS, caption), Paragraph(note), Grid(view.times_table(review)), *_exported(review))
+    return (Section("Time", blocks),)
+
+
+def _exported(review: Review) -> tuple[Block, ...]:
+    """The files that other runtimes than PyTorch ran, where any did."""
+    table = view.exported_table(review)
+    if not table.records:
+        return ()
+    said = "The exported files that ran; the baseline's numbers are those measured beside the first candidate."
+    return (Paragraph(said), Grid(table), *bullets(view.exported_notes(review)))
 
 
 def _conventions(review: Review) -> Section:

@@ -10,14 +10,12 @@ from ulsam_cost.measuring.layer_times import LayerTimes
 from ulsam_cost.measuring.layers import KernelTime
 from ulsam_cost.measuring.memory import LABELS
 from ulsam_cost.measuring.roofline import Roof
-from ulsam_cost.measuring.runtimes.exported import Exported
 from ulsam_cost.measuring.sweep import Measurement
 from ulsam_cost.report.formats import (
     Column,
     Table,
     exact,
     fixed,
-    known,
     mebibytes,
     milliseconds,
     number,
@@ -25,6 +23,7 @@ from ulsam_cost.report.formats import (
     text,
     words,
 )
+from ulsam_cost.report.views.exported import COLUMNS, MODEL, NOTES, exported_sentences, files_records
 from ulsam_cost.units import format_ms
 
 KERNELS_SHOWN = 15
@@ -166,50 +165,19 @@ def _is_used(column: Column, records: Sequence[Mapping[str, Any]]) -> bool:
 
 def exported_table(rows: Sequence[Measurement]) -> Table:
     """The files of each row's models: their size and memory, their MACs, and how far they are from PyTorch."""
-    records = [
-        {**_case(row), "model": model, **files, **files["agreement"]}
-        for row in rows
-        if row.latency and row.latency.exported
-        for model, files in _files(row.latency.exported).items()
-    ]
-    columns = (
-        *_CASE,
-        words("model", "model"),
-        number("file_bytes", "bytes\non disk"),
-        mebibytes("resident_bytes", "memory\nMiB"),
-        number("macs", "MACs\nin files"),
-        number("counted_macs", "MACs\ncounted"),
-        number("difference", "outputs\ndiffer by", known("{:.1e}".format)),
-    )
-    return Table(columns=columns, records=records)
-
-
-def _files(exported: Exported) -> dict[str, dict[str, Any]]:
-    record = exported.to_dict()
-    return {model: record[model] for model in ("baseline", "network") if record[model]}
+    records = [{**_case(row), **files} for row, ran in _exported(rows) for files in files_records(ran)]
+    return Table(columns=(*_CASE, MODEL, *COLUMNS), records=records)
 
 
 def exported_notes(rows: Sequence[Measurement]) -> str:
     """What the numbers of the exported files are, and what was set of each runtime."""
-    if not any(row.latency and row.latency.exported for row in rows):
-        return ""
-    lines = [
-        "memory: peak resident memory of a process that loads the files and runs them once in one thread, over what it "
-        "was before",
-        "outputs differ by: largest difference from PyTorch's in float32, over the largest of these",
-    ]
-    for row in rows:
-        if row.latency and (exported := row.latency.exported):
-            settings = ", ".join(f"{name} {value}" for name, value in exported.settings.items())
-            calibrated = f", calibrated with {exported.calibration}" if exported.calibration else ""
-            tolerance = exported.network.agreement.tolerance
-            accepted = "any difference" if tolerance is None else f"a difference of {tolerance:.2g}"
-            lines.append(
-                f"{_case_words(row)}: {accepted} is accepted; version {exported.version}, {settings}{calibrated}"
-            )
-            notes = {each["agreement"]["note"] for each in _files(exported).values()} - {None}
-            lines += [f"{_case_words(row)}: {note}" for note in notes]
-    return "\n".join(fill(line, WIDTH, subsequent_indent="  ") for line in lines)
+    said = [f"{_case_words(row)}: {line}" for row, ran in _exported(rows) for line in exported_sentences(ran)]
+    return "\n".join(fill(line, WIDTH, subsequent_indent="  ") for line in (*NOTES, *said)) if said else ""
+
+
+def _exported(rows: Sequence[Measurement]) -> list[tuple[Measurement, dict[str, Any]]]:
+    """The rows that another runtime ran, each with the JSON of what it ran."""
+    return [(row, row.latency.exported.to_dict()) for row in rows if row.latency and row.latency.exported]
 
 
 def memory_table(rows: Sequence[Measurement]) -> Table:

@@ -18,6 +18,7 @@ from ulsam_cost.report.formats import (
     signed_pct,
     words,
 )
+from ulsam_cost.report.views.exported import COLUMNS, NOTES, exported_sentences, files_records
 from ulsam_cost.reviewing.budget import LATENCY, Judgement
 from ulsam_cost.reviewing.costs import Costs, Latency, Numbers
 from ulsam_cost.reviewing.differences import LayerDifference
@@ -223,6 +224,7 @@ def times_table(review: Review) -> Table:
         {
             "name": each.name,
             "runtime": timed.runtime,
+            "dtype": timed.dtype,
             "batch": timed.batch,
             "baseline_ms": timed.baseline.median_ms,
             "median_ms": timed.network.median_ms,
@@ -240,6 +242,7 @@ def times_table(review: Review) -> Table:
     columns: tuple[Column, ...] = (
         words("name", "candidate"),
         words("runtime", "runtime"),
+        words("dtype", "dtype"),
         number("batch", "batch"),
         milliseconds("baseline_ms", "baseline, ms"),
         milliseconds("median_ms", "median, ms"),
@@ -252,9 +255,37 @@ def times_table(review: Review) -> Table:
         ratio("ratio_high", "ratio to"),
         words("said", "compared with the baseline"),
     )
-    if {record["runtime"] for record in records} <= {TORCH}:
-        columns = tuple(column for column in columns if column.key != "runtime")
-    return Table(columns=columns, records=records)
+    usual = {"runtime": {TORCH}, "dtype": {"float32"}}
+    left_out = [key for key, names in usual.items() if {record[key] for record in records} <= names]
+    return Table(columns=tuple(column for column in columns if column.key not in left_out), records=records)
+
+
+def exported_table(review: Review) -> Table:
+    """The files that other runtimes than PyTorch ran; those of the baseline as they were beside the first candidate."""
+    records: dict[str, dict[str, dict[str, Any]]] = {}
+    for each, timed in timed_rows(review):
+        for files in files_records(timed.exported) if timed.exported else ():
+            name = review.baseline.name if files["model"] == "baseline" else each.name
+            case = {"name": name, "runtime": timed.runtime, "dtype": timed.dtype, "batch": timed.batch}
+            records.setdefault(timed.where, {}).setdefault(name, case | files)
+    columns = (
+        words("name", "candidate"),
+        words("runtime", "runtime"),
+        words("dtype", "dtype"),
+        number("batch", "batch"),
+        *COLUMNS,
+    )
+    return Table(columns=columns, records=[record for place in records.values() for record in place.values()])
+
+
+def exported_notes(review: Review) -> list[str]:
+    """What the numbers of the exported files are, and what was set of each runtime, each sentence once."""
+    said = [
+        f"{timed.where}: {line}"
+        for _, timed in timed_rows(review)
+        for line in (exported_sentences(timed.exported) if timed.exported else ())
+    ]
+    return [*NOTES, *dict.fromkeys(said)] if said else []
 
 
 def conventions_table(review: Review) -> Table:
