@@ -154,7 +154,7 @@ def test_files_stand_beside_the_times_the_baselines_once(counted):
             latency(10, 11, 12),
             runtime="onnxruntime",
             dtype="int8",
-            exported=made | {"network": files(size), "baseline": files(900)},
+            exported=made | {"network": files(size), "baseline": files(size - 100)},
         )
 
     plain, (gated, slim) = latency(1, 2, 3), counted.candidates

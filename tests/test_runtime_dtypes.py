@@ -99,12 +99,15 @@ def test_profile_shows_size_and_memory_and_says_that_the_data_are_random(folder)
     assert "memory in MiB" not in said  # PyTorch's own, which did not run
 
 
-def test_profile_in_one_data_type_of_pytorch(folder):
+def test_profile_in_data_types_of_pytorch(folder):
     record = record_of(run(*PROFILE, "--dtype", "bfloat16", "--format", "json"), "profile")
     assert (record["latency"]["dtype"], record["runtimes"]) == ("bfloat16", None)
     wide = record_of(run(*PROFILE, "--format", "json"), "profile")
     assert wide["latency"]["dtype"] == "float32"
     assert record["memory"]["weights_bytes"] < wide["memory"]["weights_bytes"]
+    both = record_of(run(*PROFILE, "--dtype", "bfloat16,float32", "--format", "json"), "profile")
+    assert [row["dtype"] for row in both["runtimes"]] == ["bfloat16", "float32"]
+    assert both["memory"]["weights_bytes"] == record["memory"]["weights_bytes"]
 
 
 @pytest.mark.parametrize(
