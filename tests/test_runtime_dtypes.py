@@ -151,7 +151,7 @@ def test_data_that_never_end_are_refused(tmp_path, monkeypatch):
         "def broken():\n    yield torch.ones(1)\n    raise KeyError('disk')\n"
     )
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CostError, match=r"^calibration net\.py:data: over 1,000 inputs"):
+    with pytest.raises(CostError, match=r"^calibration net\.py:data: more than 1,000 inputs"):
         load_calibration("net.py:data")
     with pytest.raises(CostError, match=r"^net\.py:broken does not give inputs: KeyError: 'disk'"):
         load_calibration("net.py:broken")
