@@ -252,7 +252,14 @@ def _grow(model):
     model.table.resize_(7, 6)
 
 
-@pytest.mark.parametrize(("change", "of"), [(_replace, "weight"), (_grow, "table")], ids=["data =", "resize_"])
+def _exchange(model):
+    model.table.set_(torch.zeros(7, 6))
+
+
+CHANGES = {"data =": (_replace, "weight"), "resize_": (_grow, "table"), "set_": (_exchange, "table")}
+
+
+@pytest.mark.parametrize(("change", "of"), CHANGES.values(), ids=CHANGES)
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_tensor_of_the_model_that_its_forward_gives_another_shape(change, of, fast):
     class Model(nn.Module):

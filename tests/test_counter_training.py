@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from counting import Call, zeros
+from counting import Call, count_both_ways, zeros
 from torch import nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
@@ -265,3 +265,41 @@ def test_this_projects_networks(name):
     [first, *_] = [op.macs for op in forward.cost if op.macs]
     assert count.macs == 3 * forward.macs - first
     assert not count.uncounted
+
+
+IN_PLACE = {
+    "silu": lambda x: F.silu(x, inplace=True),
+    "relu6": lambda x: F.relu6(x, inplace=True),
+    "threshold": lambda x: F.threshold_(x, 0.1, 0.0),
+    "clamp_": lambda x: x.clamp_(0, 1),
+    "pow_": lambda x: x.pow_(2),
+}
+
+
+@pytest.mark.parametrize("function", IN_PLACE.values(), ids=IN_PLACE)
+@pytest.mark.parametrize("asks", [False, True], ids=["meta", "real run"])
+def test_what_autograd_copies_is_left_out_of_a_count_without_a_backward_pass(function, asks):
+    device = "cpu" if asks else "meta"
+    look = (lambda x: (x.sum().item(), x)[1]) if asks else (lambda x: x)
+    model = nn.Sequential(nn.Linear(4, 6), Call(look), Call(function)).to(device)
+    count = uc.count(model, torch.zeros(3, 4, device=device), fast=False)
+    assert bool(count.real_run) is asks
+    summed = [(18, 1)] if asks else []
+    moved = [(op.reads, op.writes) for op in count.cost.ops]
+    assert moved == [(3 * 4 + 6 * 4, 18), (6, 0), *summed, (18, 18)]  # the product, its bias, the function
+
+
+def test_a_copy_of_the_models_own_is_counted_before_an_operation_in_place():
+    def keep(x):
+        before = x.clone()
+        return x.mul_(2) + before
+
+    model = nn.Sequential(nn.Linear(4, 6), Call(keep)).to("meta")
+    count = count_both_ways(model, torch.zeros(3, 4, device="meta"))
+    assert [op.operator for op in count.cost.ops] == ["linear", "linear", "clone", "mul_", "add"]
+
+
+@pytest.mark.parametrize("layer", [nn.GRU, nn.RNN, nn.LSTM])
+def test_recurrent_layers_that_train_are_counted_alike_on_meta(layer):
+    count = count_both_ways(layer(5, 4, device="meta"), torch.zeros(7, 3, 5, device="meta"))
+    assert count.cost.ops == uc.count(layer(5, 4), torch.zeros(7, 3, 5)).cost.ops

@@ -9,7 +9,7 @@ import torch
 from ulsam_cost.counting.checks import CHECKS
 from ulsam_cost.counting.meta_kernels import run_on_meta
 from ulsam_cost.counting.meta_tensors import META, NO_TENSOR, MetaTensors
-from ulsam_cost.counting.recorder import Recorder
+from ulsam_cost.counting.recorder import RESHAPED, Recorder
 from ulsam_cost.counting.rules import FREE, SPARSE, VIEWS, Rule, name_of, rule_of
 from ulsam_cost.counting.scope import Scope
 from ulsam_cost.counting.values import (
@@ -22,7 +22,7 @@ from ulsam_cost.counting.values import (
     traits_of,
     written_by,
 )
-from ulsam_cost.tensors import is_plain, tensors_of
+from ulsam_cost.tensors import is_plain, shape_of, tensors_of
 from ulsam_cost.torch_private import (
     HigherOrderOperator,
     TorchDispatchMode,
@@ -36,6 +36,7 @@ from ulsam_cost.torch_private import (
 
 CPU = torch.device("cpu")
 UNKNOWN: Any = object()
+Cloned = tuple[Any, str, int]  # a tensor, the function that ran, how many operations were recorded then
 Origin = tuple[str, str, bool]  # path, torch.nn class of a leaf, whether a parameter was an operand
 # Kernels that tools tell from the function that called them.
 KERNELS = frozenset({"mv", "dot", "vdot", "addmv"})
@@ -53,6 +54,7 @@ class DispatchMode(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self._scope, self._record, self._tensors, self._values = scope, record, tensors, values
         self._origins: dict[int, Origin] = {}  # autograd's number of an operation -> where it ran
+        self._cloned: Cloned | None = None  # by the operation before
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if isinstance(func, HigherOrderOperator):
@@ -69,9 +71,25 @@ class DispatchMode(TorchDispatchMode):
             if result is not NotImplemented:
                 return result
         out = operator(*args, **kwargs) if self._values else self._without_values(operator, rule, args, kwargs)
+        self._leave_out_clone(operator, args)
         with self._in_its_place(args):
             self._observe(operator.overloadpacket, rule, args, _without_results(operator, kwargs), out)
         return out
+
+    def _leave_out_clone(self, operator: Any, args: tuple[Any, ...]) -> None:
+        """Leave out what autograd copies for a backward pass that is not counted: the operand of an in-place function.
+
+        It is a clone within that function, right before the operation.
+        """
+        record, before, self._cloned = self._record, self._cloned, None
+        if self._tensors.follows_gradients or not args or not record.operator:
+            return
+        if operator.overloadpacket is torch.ops.aten.clone:
+            self._cloned = args[0], record.operator, len(record.ops) + 1
+            return
+        is_same = before is not None and args[0] is before[0] and before[1:] == (record.operator, len(record.ops))
+        if is_same and traits_of(operator).writes:
+            record.ops.pop()
 
     @contextmanager
     def _in_its_place(self, args: tuple[Any, ...]) -> Iterator[None]:
@@ -109,7 +127,10 @@ class DispatchMode(TorchDispatchMode):
         check = CHECKS.get(operator.overloadpacket)
         if check is not None:
             check(*args, **kwargs)
-        return run_on_meta(operator, args, kwargs)
+        out = run_on_meta(operator, args, kwargs)
+        if any(shape_of(tensor) != shape_of(tensors.on_meta(tensor)) for tensor in written):
+            self._record.refuse(f"Tensor.{name_of(operator.overloadpacket)}", RESHAPED)
+        return out
 
     def _computed(self, operator: Any, rule: Rule | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The result of an operation on tensors whose values are known, UNKNOWN where it is not computed."""

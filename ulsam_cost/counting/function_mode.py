@@ -27,7 +27,7 @@ from ulsam_cost.counting.higher_order import FOLLOWED, all_scores, with_plain_sc
 from ulsam_cost.counting.leaf_answers import LeafAnswers
 from ulsam_cost.counting.memo import MISSED, Call, Memo, is_pure
 from ulsam_cost.counting.meta_tensors import META, NO_TENSOR, MetaTensors
-from ulsam_cost.counting.recorder import Recorder
+from ulsam_cost.counting.recorder import RESHAPED, Recorder
 from ulsam_cost.counting.rules import RULES, Rule, name_of, operands_of
 from ulsam_cost.counting.rules.attention import attention as attention_rule
 from ulsam_cost.counting.scope import UNANSWERED, Scope, no_answer
@@ -234,7 +234,7 @@ class FunctionMode(TorchFunctionMode):
             record.operator = ""
         if isinstance(given, Tensor) and given is not args[0] and shape_of(given) != shape_of(args[0]):
             what = function.__self__.__name__ if name == "__set__" else name
-            record.refuse(f"Tensor.{what}", "gives a tensor of the model another shape")
+            record.refuse(f"Tensor.{what}", RESHAPED)
         if isinstance(result, Tensor) and len(record.ops) > first and not result.is_nested:
             record.give_shape(first, tuple(result.shape), result.numel())
         return self._made(result)

@@ -13,6 +13,7 @@ from ulsam_cost.counting.rules.registry import Rule
 from ulsam_cost.counting.scope import Scope
 from ulsam_cost.tensors import shape_of, tensors_of
 
+RESHAPED = "gives a tensor of the model another shape"  # why an operation is refused
 Shapes = tuple[tuple[int, ...], ...]
 # Of an operation all but where it ran and the parameters that it was charged with, and the operands that they were.
 Again = tuple[OpKind, str, tuple[int, ...], int, int, int, int, bool, int, tuple[int, ...]]
