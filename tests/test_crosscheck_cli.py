@@ -95,7 +95,7 @@ def test_a_missing_column_or_file_is_refused(tmp_path):
         (("crosscheck", "--only", "wrong"), "unknown verdict"),
         (("explain", "ulsam", "Table 8"), "is accepted"),
         (("explain", "ulsam", "Table 8", "9"), "unknown row '9'"),
-        (("explain", "--model", "mv1"), "1 models and 0 printed numbers"),
+        (("explain", "--model", "mv1"), "models given: 1, printed numbers given: 0"),
         (("explain", "--model", "mv1", "--printed", "lots"), "is not a number"),
         (("explain", "--model", "x.py:f", "--printed", "1M"), "there is no file x.py"),
     ],

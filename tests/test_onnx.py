@@ -199,6 +199,24 @@ def test_products_by_hand(case):
     assert (count.macs, count.params, count.uncounted) == (macs, params, ())
 
 
+@pytest.mark.parametrize(
+    ("model", "shapes"),
+    [
+        (one_node("MatMul", (2, 7), [(4, 5)], (2, 5)), "2x7 and 4x5"),
+        (one_node("MatMul", (3, 2, 7), [], (3, 2, 5), others=[(4, 7, 5)]), "3x2x7 and 4x7x5"),
+        (one_node("Gemm", (2, 7), [(7, 5)], (2, 5), transB=1), "2x7 and 5x7"),
+        (one_node("Conv", (2, 3, 7, 7), [(4, 5, 3, 3)], None), "2x3x7x7 and a weight of 4x5x3x3"),
+        (one_node("ConvTranspose", (2, 3, 7, 7), [(5, 4, 3, 3)], None), "2x3x7x7 and a weight of 5x4x3x3"),
+    ],
+    ids=["matrices", "batches", "Gemm", "Conv", "ConvTranspose"],
+)
+def test_products_of_operands_that_do_not_fit_are_not_counted(model, shapes):
+    count = counted(model)
+    [missing] = count.uncounted
+    assert count.macs == 0
+    assert f"{shapes} do not fit" in missing.error
+
+
 OTHERS = {
     "batch norm": (one_node("BatchNormalization", (N, C, H, W), [(C,)] * 4, None), OpKind.NORM, 2 * C, 1),
     "layer norm": (one_node("LayerNormalization", (N, C, H), [(C, H), (C, H)], None, axis=1), OpKind.NORM, 84, 42),
@@ -334,6 +352,8 @@ def test_open_sizes_are_asked_for_and_given(folder):
     record = json.loads(done.stdout)
     assert record["macs"] == 2 * (5 * 6) * weight + 2 * (5 * 6) * head
     assert (record["params"], record["params_split"]) == (weight + head, {"in the file": weight + head})
+    typed = run("count", "net.onnx", "--input", "2x3x7x8:float32=ones", "--format", "json", "--by", "kind")
+    assert typed.stdout == done.stdout
     assert record["complete"]
     assert [layer["path"] for layer in record["layers"]] == ["", "conv", "Transpose_4", "head"]
 
@@ -343,7 +363,8 @@ def test_open_sizes_are_asked_for_and_given(folder):
     [
         (["count", "net.onnx", "--input", "2x4x7x8"], "input 2x4x7x8 does not fit x of net.onnx, which is batchx3x"),
         (["count", "net.onnx", "--input", "2x3x7"], "input 2x3x7 does not fit x of net.onnx"),
-        (["count", "net.onnx", "--input", "2x3x7x8", "--input", "1"], "net.onnx has 1 inputs (x)"),
+        (["count", "net.onnx", "--input", "2x3x7x8", "--input", "1"], "net.onnx takes x: --input once for each"),
+        (["count", "net.onnx", "--input", "2x3x7x8:int64"], "input x of net.onnx is float32, and int64 was given"),
         (["count", "net.onnx", "--input", "2x3x7x8", "--train"], "which has no backward pass"),
         (["count", "net.onnx --attention se --after conv"], "attention is inserted into modules, and net.onnx is"),
         (["count", "none.onnx"], "cannot read none.onnx: No such file or directory"),
@@ -408,3 +429,11 @@ def test_without_onnx_a_sentence_says_how_to_get_it(folder):
     assert done.returncode == 2
     assert "onnx is not installed: pip install 'ulsam-cost[onnxruntime]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_table_names_the_column_of_the_inputs(folder):
+    open_model(folder)
+    (folder / "cells.csv").write_text("source,table,row,metric,printed,MODEL\nmine,T,1,macs,7M,net.onnx\n")
+    done = run("crosscheck", "--cells", "cells.csv")
+    assert done.exit_code == 2
+    assert "with --input, such as --input 1x3x1x8, which is the column 'input' of this file" in done.stderr

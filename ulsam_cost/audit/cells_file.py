@@ -171,7 +171,8 @@ def check_cells(path: Path, *, allow_code: bool = True) -> list[Finding[Cell]]:
             try:
                 computed[key] = _computed(*_model_cost(user, allow_code=allow_code))
             except CostError as error:
-                raise CostError(f"{path} line {user.line}: {error}") from error
+                here = ", which is the column 'input' of this file" if "--input" in str(error) else ""
+                raise CostError(f"{path} line {user.line}: {error}{here}") from error
         findings.append(judge(user.cell, computed[key][user.cell.metric]))
     return findings
 

@@ -77,7 +77,9 @@ def _explain_models(
     models: tuple[str, ...], numbers: tuple[str, ...], inputs: tuple[str, ...], most: int, style: str
 ) -> None:
     if len(models) != len(numbers):
-        raise CostError(f"{len(models)} models and {len(numbers)} printed numbers: one for each is accepted")
+        raise CostError(
+            f"models given: {len(models)}, printed numbers given: {len(numbers)}; one number for each model is accepted"
+        )
     from ulsam_cost.audit.solve import solve
     from ulsam_cost.counting.loaded import count_loaded
     from ulsam_cost.counting.loading import load_to_count

@@ -65,8 +65,13 @@ def load_to_count(
         raise CostError(
             f"{parts.model} is an ONNX file, and {error.name} is not installed: pip install 'ulsam-cost[onnxruntime]'"
         ) from error
-    shapes = [tuple(tensor.shape) for tensor in _tensors(_given(parts, text, inputs) or otherwise, "meta") or ()]
-    return load_file(parts.model, shapes, name=name or text)
+    given = _given(parts, text, inputs) or otherwise
+    tensors = _tensors(given, "meta") or ()
+    dtypes = [
+        str(tensor.dtype).removeprefix("torch.") if ":" in each.partition("=")[0] else None
+        for each, tensor in zip(given, tensors, strict=True)
+    ]
+    return load_file(parts.model, [tuple(tensor.shape) for tensor in tensors], dtypes, name=name or text)
 
 
 def names_file(text: str) -> bool:

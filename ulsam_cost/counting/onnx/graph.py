@@ -9,6 +9,7 @@ export that is optimized has lost the marks, so that its buffers count as parame
 from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -72,15 +73,17 @@ class Graph:
     classes: Mapping[str, str]
 
 
-def read_graph(path: Path, shapes: Sequence[Shape] = ()) -> Graph:
+def read_graph(path: Path, shapes: Sequence[Shape] = (), dtypes: Sequence[str | None] = ()) -> Graph:
     """Read an ONNX file.
 
     Args:
         path: the file. Of external data only integers are read.
         shapes: of the inputs, in their order; not needed where the file says them all.
+        dtypes: of the inputs, as far as they are given beside their shapes; they must be those in the file.
 
     Raises:
-        CostError: for a file that is not there or is no ONNX model, and for shapes that are missing or do not fit.
+        CostError: for a file that is not there or is no ONNX model, for shapes that are missing or do not fit, and for
+            other data types.
     """
     try:
         model = onnx.load(path, load_external_data=False)
@@ -91,15 +94,21 @@ def read_graph(path: Path, shapes: Sequence[Shape] = ()) -> Graph:
     if not model.ir_version or not model.graph.node:
         raise CostError(f"{path} is not an ONNX model, or has no nodes")
     _load_integers(path, model.graph)
-    return graph_of(model, name=str(path), shapes=shapes)
+    return graph_of(model, name=str(path), shapes=shapes, dtypes=dtypes)
 
 
-def graph_of(model: ModelProto, *, name: str = "the model", shapes: Sequence[Shape] = ()) -> Graph:
+def graph_of(
+    model: ModelProto,
+    *,
+    name: str = "the model",
+    shapes: Sequence[Shape] = (),
+    dtypes: Sequence[str | None] = (),
+) -> Graph:
     """The graph of a loaded model; arguments and errors as in `read_graph`. The model's shapes are changed."""
     if model.functions:
         model = inline_local_functions(model)
     marks = {info.name: mark for info in model.graph.value_info if (mark := _metadata(info).get(_MARK))}
-    _give_shapes(model.graph, name, shapes)
+    _give_shapes(model.graph, name, shapes, dtypes)
     try:
         graph = with_shapes(model).graph
     except Exception as error:
@@ -134,12 +143,12 @@ def _load_integers(path: Path, graph: GraphProto) -> None:
                 raise CostError(f"{path} keeps {tensor.name} in {place!r} beside it, which cannot be read") from error
 
 
-def _give_shapes(graph: GraphProto, name: str, shapes: Sequence[Shape]) -> None:
+def _give_shapes(graph: GraphProto, name: str, shapes: Sequence[Shape], dtypes: Sequence[str | None]) -> None:
     given = {tensor.name for tensor in graph.initializer}
     inputs = [info for info in graph.input if info.name not in given]
     if shapes and len(shapes) != len(inputs):
-        names = ", ".join(info.name for info in inputs)
-        raise CostError(f"{name} has {len(inputs)} inputs ({names}): --input once for each is accepted")
+        names = ", ".join(info.name for info in inputs) or "no inputs"
+        raise CostError(f"{name} takes {names}: --input once for each of its inputs is accepted")
     if not shapes:
         tensors = (info for info in inputs if info.type.HasField("tensor_type"))
         unknown = next((info for info in tensors if shape_of_info(info) is None), None)
@@ -150,7 +159,9 @@ def _give_shapes(graph: GraphProto, name: str, shapes: Sequence[Shape]) -> None:
                 f"as --input {example}"
             )
         return
-    for info, shape in zip(inputs, shapes, strict=True):
+    for info, shape, dtype in zip_longest(inputs, shapes, dtypes):
+        if dtype is not None and dtype != (own := _dtype(info)):
+            raise CostError(f"input {info.name} of {name} is {own}, and {dtype} was given: {own} is accepted")
         sizes = _sizes(info)
         fits = len(sizes) == len(shape) and all(
             not has.isdecimal() or int(has) == size for has, size in zip(sizes, shape, strict=True)
@@ -162,6 +173,10 @@ def _give_shapes(graph: GraphProto, name: str, shapes: Sequence[Shape]) -> None:
         del info.type.tensor_type.shape.dim[:]
         for size in shape:
             info.type.tensor_type.shape.dim.add().dim_value = size
+
+
+def _dtype(info: ValueInfoProto) -> str:
+    return str(onnx.helper.tensor_dtype_to_np_dtype(info.type.tensor_type.elem_type or TensorProto.FLOAT))
 
 
 def _sizes(info: ValueInfoProto) -> list[str]:

@@ -49,6 +49,6 @@ class LoadedFile:
         return count_graph(self.graph)
 
 
-def load_file(path: str, shapes: Sequence[Shape] = (), *, name: str) -> LoadedFile:
+def load_file(path: str, shapes: Sequence[Shape], dtypes: Sequence[str | None], *, name: str) -> LoadedFile:
     """Load an ONNX file; arguments and errors as in `read_graph`."""
-    return LoadedFile(name=name, graph=read_graph(Path(path), shapes))
+    return LoadedFile(name=name, graph=read_graph(Path(path), shapes, dtypes))

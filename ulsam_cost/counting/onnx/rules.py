@@ -93,19 +93,35 @@ def transposed_convolution(record: GraphRecord, call: Call) -> None:
 
 def _convolution(record: GraphRecord, call: Call, name: str, *, transposed: bool) -> None:
     record.operator = f"{name}{call.x.dim() - 2}d"
+    channels = call.w.shape[0] if transposed else call.w.shape[1] * call.attributes.get("group", 1)
+    if call.x.shape[1] != channels:
+        raise CostError(f"an input of {_text(call.x)} and a weight of {_text(call.w)} do not fit")
     products.convolution(record, call.out, call.x, call.w, call.input(2), None, None, None, transposed)
 
 
 @_rule("Gemm=linear")
 def general_product(record: GraphRecord, call: Call) -> None:
-    length = call.x.shape[0 if call.attributes.get("transA") else 1]
+    x = call.x.T if call.attributes.get("transA") else call.x
+    w = call.w.T if call.attributes.get("transB") else call.w
     bias = call.input(2) if call.attributes.get("beta", 1) else None
-    products.product(record, call.out.shape, call.x, call.w, bias, length=length)
+    products.product(record, _product(x, w).shape, call.x, call.w, bias, length=x.shape[1])
 
 
 @_rule("MatMul")
 def matrix_product(record: GraphRecord, call: Call) -> None:
-    products.matrix_product(record, call.out, call.x, call.w)
+    products.matrix_product(record, _product(call.x, call.w), call.x, call.w)
+
+
+def _product(a: Tensor, b: Tensor) -> Tensor:
+    """The product, whose shape a file may say although its operands do not fit."""
+    try:
+        return a @ b
+    except RuntimeError as error:
+        raise CostError(f"operands of {_text(a)} and {_text(b)} do not fit") from error
+
+
+def _text(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape))
 
 
 @_rule("Einsum")
