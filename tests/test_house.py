@@ -12,7 +12,18 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "ulsam_cost"
 # Rooms from the vocabulary up: a room imports itself and those before it.
 ROOMS = [
-    ("errors", "plain_text", "units", "arrays", "frames", "cost", "conventions", "placement", "user_code"),
+    (
+        "errors",
+        "plain_text",
+        "units",
+        "arrays",
+        "frames",
+        "cost",
+        "operations",
+        "conventions",
+        "placement",
+        "user_code",
+    ),
     ("formulas",),
     ("torch_private",),
     ("tensors",),

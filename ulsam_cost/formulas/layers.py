@@ -17,8 +17,8 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.errors import SizeError, holds, require_divides
+from ulsam_cost.operations import Shape, Work, convolution_work, product_work
 
-Shape = tuple[Any, ...]
 Pair = int | tuple[int, int]
 
 
@@ -70,22 +70,8 @@ def conv2d_cost(
         require_divides("groups", groups, "channels", c)
         require_divides("groups", groups, "output channels", out_channels)
     output = (n, out_channels, window_output(h, kh, sh, ph, dh), window_output(w, kw, sw, pw, dw))
-    taps = c // groups * kh * kw
-    weights = out_channels * taps
-    elements = prod(output)
     # [n, out, ho, wo] = [n, c, h, w] * [out, c / groups, kh, kw]
-    conv = OpCost(
-        path=path,
-        kind=OpKind.CONV,
-        operator="conv2d",
-        output=output,
-        macs=elements * taps,
-        reads=n * c * h * w + weights,
-        writes=elements,
-        params=weights,
-        reduction=taps,
-        module=module,
-    )
+    conv = _convolution(path, "conv2d", x, (out_channels, c // groups, kh, kw), output, module)
     return Cost((conv, _bias(conv, out_channels))) if bias else Cost((conv,))
 
 
@@ -99,17 +85,21 @@ def conv1d_cost(
     n, c, length = x
     output = (n, out_channels, length + 2 * padding - kernel + 1)
     # [n, out, lo] = [n, c, l] * [out, c, k]
-    weights = out_channels * c * kernel
-    return _single(
-        path,
-        OpKind.CONV,
-        "conv1d",
-        output,
-        reads=prod(x) + weights,
-        macs=prod(output) * c * kernel,
-        params=weights,
-        reduction=c * kernel,
-        module=module,
+    return Cost((_convolution(path, "conv1d", x, (out_channels, c, kernel), output, module),))
+
+
+def _convolution(path: str, operator: str, x: Shape, weight: Shape, output: Shape, module: str) -> OpCost:
+    return _product(
+        path, OpKind.CONV, operator, output, convolution_work(x, weight, output), params=prod(weight), module=module
+    )
+
+
+def _product(
+    path: str, kind: OpKind, operator: str, output: Shape, work: Work, *, params: Any = 0, module: str = ""
+) -> OpCost:
+    macs, reads, reduction = work
+    return _operation(
+        path, kind, operator, output, macs=macs, reads=reads, params=params, reduction=reduction, module=module
     )
 
 
@@ -121,19 +111,10 @@ def linear_cost(path: str, x: Shape, out_features: Any, *, bias: bool = True, mo
     """
     *rows, in_features = x
     output = (*rows, out_features)
+    weights = in_features * out_features
     # [rows, out] = [rows, in] @ [in, out]
-    linear = OpCost(
-        path=path,
-        kind=OpKind.LINEAR,
-        operator="linear",
-        output=output,
-        macs=prod(output) * in_features,
-        reads=prod(x) + in_features * out_features,
-        writes=prod(output),
-        params=in_features * out_features,
-        reduction=in_features,
-        module=module,
-    )
+    work = product_work(output, in_features, prod(x) + weights)
+    linear = _product(path, OpKind.LINEAR, "linear", output, work, params=weights, module=module)
     return Cost((linear, _bias(linear, out_features))) if bias else Cost((linear,))
 
 
@@ -158,7 +139,7 @@ def matmul_cost(path: str, a: Shape, b: Shape, *, operator: str = "matmul") -> C
     j = b[-1]
     output = (*batch, i, j)
     # [..., i, j] = [..., i, k] @ [..., k, j]
-    return _single(path, OpKind.MATMUL, operator, output, reads=prod(a) + prod(b), macs=prod(output) * k, reduction=k)
+    return Cost((_product(path, OpKind.MATMUL, operator, output, product_work(output, k, prod(a) + prod(b))),))
 
 
 def batch_norm_cost(path: str, x: Shape, *, module: str = "BatchNorm2d") -> Cost:
@@ -335,7 +316,11 @@ def unused_cost(path: str, params: Any) -> Cost:
     return Cost((OpCost(path=path, kind=OpKind.UNUSED, operator="", output=(), params=params),))
 
 
-def _single(
+def _single(path: str, kind: OpKind, operator: str, output: Shape, **fields: Any) -> Cost:
+    return Cost((_operation(path, kind, operator, output, **fields),))
+
+
+def _operation(
     path: str,
     kind: OpKind,
     operator: str,
@@ -346,21 +331,17 @@ def _single(
     params: Any = 0,
     reduction: Any = 1,
     module: str = "",
-) -> Cost:
+) -> OpCost:
     writes = prod(output)
-    return Cost(
-        (
-            OpCost(
-                path=path,
-                kind=kind,
-                operator=operator,
-                output=output,
-                macs=macs,
-                reads=writes if reads is None else reads,
-                writes=writes,
-                params=params,
-                reduction=reduction,
-                module=module,
-            ),
-        )
+    return OpCost(
+        path=path,
+        kind=kind,
+        operator=operator,
+        output=output,
+        macs=macs,
+        reads=writes if reads is None else reads,
+        writes=writes,
+        params=params,
+        reduction=reduction,
+        module=module,
     )

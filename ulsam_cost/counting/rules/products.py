@@ -9,6 +9,7 @@ from torch import Tensor, broadcast_shapes
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules.registry import Record, ops, rule, rule_named
+from ulsam_cost.operations import Work, convolution_work, product_work
 from ulsam_cost.tensors import first_tensor
 
 
@@ -25,10 +26,12 @@ def convolution(
     transposed: bool,
     *_: Any,
 ) -> None:
-    # [n, out, ...] = [n, c, ...] * [out, c / groups, ...]; transposed: each input element meets every tap
-    elements, taps = (x.numel() if transposed else out.numel()), prod(weight.shape[1:])
-    reads = x.numel() + weight.numel()
-    record(OpKind.CONV, out.shape, macs=elements * taps, reads=reads, reduction=taps, params=(weight,))
+    _convolution(record, out, bias, convolution_work(x.shape, weight.shape, out.shape, transposed=transposed), weight)
+
+
+def _convolution(record: Record, out: Tensor, bias: Any, work: Work, weight: Tensor) -> None:
+    macs, reads, reduction = work
+    record(OpKind.CONV, out.shape, macs=macs, reads=reads, reduction=reduction, params=(weight,))
     record.bias(out.shape, bias)
 
 
@@ -41,8 +44,8 @@ def product(
     """
     learned = record.is_parameter(a) or record.is_parameter(b)
     kind = OpKind.LINEAR if learned else OpKind.MATMUL
-    reads, macs = a.numel() + b.numel(), prod(output) * length * batch
-    record(kind, output, macs=macs, reads=reads, reduction=length * batch, params=(a, b))
+    macs, reads, reduction = product_work(tuple(output), length * batch, a.numel() + b.numel())
+    record(kind, output, macs=macs, reads=reads, reduction=reduction, params=(a, b))
     record.bias(output, bias)
 
 
@@ -158,10 +161,8 @@ def outer_product(record: Record, out: Tensor, added: Tensor, a: Tensor, b: Tens
 
 @rule(ops("conv_tbc"))
 def time_major_convolution(record: Record, out: Tensor, x: Tensor, weight: Tensor, bias: Tensor, *_: Any) -> None:
-    taps = prod(weight.shape[:2])  # [t, n, out] = [t, n, c] * [k, c, out]
-    reads = x.numel() + weight.numel()
-    record(OpKind.CONV, out.shape, macs=out.numel() * taps, reads=reads, reduction=taps, params=(weight,))
-    record.bias(out.shape, bias)
+    *taps, filters = weight.shape  # [t, n, out] = [t, n, c] * [k, c, out]
+    _convolution(record, out, bias, convolution_work(x.shape, (filters, *taps), out.shape), weight)
 
 
 @rule(ops("addmm baddbmm addmv", in_place=True))

@@ -13,7 +13,6 @@ from ulsam_cost.formulas.attention.mechanism import (
 )
 from ulsam_cost.formulas.layers import (
     Pair,
-    Shape,
     adaptive_avg_pool2d_cost,
     add_cost,
     as_pair,
@@ -25,6 +24,7 @@ from ulsam_cost.formulas.layers import (
     sigmoid_cost,
     window_output,
 )
+from ulsam_cost.operations import Shape
 
 
 def aw_conv2d_cost(

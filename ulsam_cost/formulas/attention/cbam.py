@@ -12,7 +12,6 @@ from ulsam_cost.formulas.attention.mechanism import (
     require_odd_kernel,
 )
 from ulsam_cost.formulas.layers import (
-    Shape,
     add_cost,
     amax_cost,
     batch_norm_cost,
@@ -27,6 +26,7 @@ from ulsam_cost.formulas.layers import (
     run_again,
     sigmoid_cost,
 )
+from ulsam_cost.operations import Shape
 
 
 def cbam_cost(

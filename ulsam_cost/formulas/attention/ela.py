@@ -6,7 +6,6 @@ from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.attention.mechanism import Mechanism, Places, require_odd_kernel
 from ulsam_cost.formulas.layers import (
     Pair,
-    Shape,
     activation_cost,
     conv2d_cost,
     group_norm_cost,
@@ -14,6 +13,7 @@ from ulsam_cost.formulas.layers import (
     multiply_cost,
     sigmoid_cost,
 )
+from ulsam_cost.operations import Shape
 
 
 def ela_cost(*, channels: Any, height: Any, width: Any, batch: Any = 1, kernel: int = 7) -> Cost:

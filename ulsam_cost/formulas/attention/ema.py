@@ -6,7 +6,6 @@ from ulsam_cost.cost import Cost
 from ulsam_cost.errors import require_divides, require_size
 from ulsam_cost.formulas.attention.mechanism import Mechanism, Places
 from ulsam_cost.formulas.layers import (
-    Shape,
     adaptive_avg_pool2d_cost,
     add_cost,
     concatenate_cost,
@@ -18,6 +17,7 @@ from ulsam_cost.formulas.layers import (
     sigmoid_cost,
     softmax_cost,
 )
+from ulsam_cost.operations import Shape
 
 
 def ema_cost(*, channels: Any, height: Any, width: Any, batch: Any = 1, groups: Any = 32) -> Cost:

@@ -11,7 +11,6 @@ from ulsam_cost.formulas.attention.mechanism import (
     require_one_of,
 )
 from ulsam_cost.formulas.layers import (
-    Shape,
     as_pair,
     avg_pool2d_cost,
     batch_norm_cost,
@@ -22,6 +21,7 @@ from ulsam_cost.formulas.layers import (
     relu_cost,
     sigmoid_cost,
 )
+from ulsam_cost.operations import Shape
 
 STYLES = ("theta-minus", "theta", "theta-plus")
 GLOBAL = 0

@@ -7,7 +7,6 @@ from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.errors import SizeError, holds, require_divides, require_int, require_size
 from ulsam_cost.formulas.attention.mechanism import Mechanism, Places, convolution_cost
 from ulsam_cost.formulas.layers import (
-    Shape,
     add_cost,
     as_pair,
     avg_pool2d_cost,
@@ -16,6 +15,7 @@ from ulsam_cost.formulas.layers import (
     multiply_cost,
     softmax_cost,
 )
+from ulsam_cost.operations import Shape
 
 
 def mhsa_cost(

@@ -13,7 +13,6 @@ from ulsam_cost.formulas.attention.mechanism import (
     require_one_of,
 )
 from ulsam_cost.formulas.layers import (
-    Shape,
     add_cost,
     batch_norm_cost,
     conv2d_cost,
@@ -23,6 +22,7 @@ from ulsam_cost.formulas.layers import (
     relu_cost,
     softmax_cost,
 )
+from ulsam_cost.operations import Shape
 
 ACTIVATIONS = {"relu": relu_cost, "relu6": relu6_cost}
 

@@ -5,7 +5,6 @@ from typing import Any
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.attention.mechanism import Mechanism, Places, require_odd_kernel
 from ulsam_cost.formulas.layers import (
-    Shape,
     add_cost,
     amax_cost,
     batch_norm_cost,
@@ -16,6 +15,7 @@ from ulsam_cost.formulas.layers import (
     multiply_cost,
     sigmoid_cost,
 )
+from ulsam_cost.operations import Shape
 
 
 def triplet_cost(

@@ -13,7 +13,6 @@ from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.errors import CostError, UnknownNameError, require_size
 from ulsam_cost.formulas.attention.mechanism import hidden_width, require_one_of
 from ulsam_cost.formulas.layers import (
-    Shape,
     add_cost,
     batch_norm_cost,
     concatenate_cost,
@@ -26,6 +25,7 @@ from ulsam_cost.formulas.layers import (
     softmax_cost,
     unused_cost,
 )
+from ulsam_cost.operations import Shape
 from ulsam_cost.user_code import names_code
 
 MECHANISMS = ("se", "sk", "gc", "ge", "cbam")

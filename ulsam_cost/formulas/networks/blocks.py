@@ -6,8 +6,9 @@ from typing import Any
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.attention.aw import aw_conv2d_cost
 from ulsam_cost.formulas.connections.aw import aw_sizes
-from ulsam_cost.formulas.layers import Shape, batch_norm_cost, conv2d_cost
+from ulsam_cost.formulas.layers import batch_norm_cost, conv2d_cost
 from ulsam_cost.formulas.networks.spec import NetworkSpec
+from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution
 
 Activation = Callable[[str, Shape], Cost]

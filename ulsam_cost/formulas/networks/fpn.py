@@ -11,11 +11,12 @@ from itertools import product
 from ulsam_cost.cost import Cost
 from ulsam_cost.errors import PlacementError
 from ulsam_cost.formulas.attention import get_mechanism
-from ulsam_cost.formulas.layers import Shape, add_cost, interpolate_cost, max_pool2d_cost
+from ulsam_cost.formulas.layers import add_cost, interpolate_cost, max_pool2d_cost
 from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
 from ulsam_cost.formulas.networks.resnet import STAGES, VARIANTS, architecture_of, body_slots, resnet_body_layers
 from ulsam_cost.formulas.networks.sites import AttentionCosts, Site
 from ulsam_cost.formulas.networks.spec import NO_ATTENTION, LayerCost, Network, NetworkSpec
+from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Slot
 
 BODY = "body."

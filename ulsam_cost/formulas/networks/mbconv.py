@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.layers import (
-    Shape,
     activation_cost,
     add_cost,
     batch_norm_cost,
@@ -22,6 +21,7 @@ from ulsam_cost.formulas.networks.mv2 import scaled
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
 from ulsam_cost.formulas.networks.walk import body_layers
+from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution, Place, Slot
 
 MODULES = {"relu": "ReLU", "hardswish": "Hardswish", "silu": "SiLU", "hardsigmoid": "Hardsigmoid", "sigmoid": "Sigmoid"}

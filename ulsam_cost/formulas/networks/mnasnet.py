@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.layers import (
-    Shape,
     add_cost,
     batch_norm_cost,
     conv2d_cost,
@@ -19,6 +18,7 @@ from ulsam_cost.formulas.networks.blocks import dense_conv_cost, inverted_residu
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
 from ulsam_cost.formulas.networks.walk import body_layers
+from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution, Place, Slot
 
 STEM_CHANNELS, SEPARABLE_CHANNELS, HEAD_CHANNELS = 32, 16, 1280

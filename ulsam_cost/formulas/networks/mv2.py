@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.layers import (
-    Shape,
     add_cost,
     batch_norm_cost,
     global_avg_pool_cost,
@@ -19,6 +18,7 @@ from ulsam_cost.formulas.networks.blocks import conv_norm_cost, dense_conv_cost,
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
 from ulsam_cost.formulas.networks.walk import body_layers
+from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution, Place, Slot
 
 STEM_CHANNELS, HEAD_CHANNELS = 32, 1280

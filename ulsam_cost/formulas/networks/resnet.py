@@ -12,7 +12,6 @@ from typing import Any
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.layers import (
-    Shape,
     add_cost,
     batch_norm_cost,
     conv2d_cost,
@@ -25,6 +24,7 @@ from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
 from ulsam_cost.formulas.networks.walk import body_layers
+from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution, Place, Slot
 
 STEM_CHANNELS = 64

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from ulsam_cost.cost import Cost
 from ulsam_cost.formulas.layers import (
-    Shape,
     batch_norm_cost,
     concatenate_cost,
     conv2d_cost,
@@ -21,6 +20,7 @@ from ulsam_cost.formulas.networks.blocks import conv_norm_cost, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
 from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
 from ulsam_cost.formulas.networks.walk import body_layers
+from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution, Place, Slot
 
 STEM_CHANNELS = 24

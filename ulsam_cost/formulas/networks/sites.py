@@ -15,7 +15,6 @@ from ulsam_cost.errors import CostError, PlacementError
 from ulsam_cost.formulas.attention import attention_cost, get_mechanism
 from ulsam_cost.formulas.attention.mechanism import Places
 from ulsam_cost.formulas.connections.dca import Link, connected_cost
-from ulsam_cost.formulas.layers import Shape
 from ulsam_cost.formulas.networks.spec import (
     AROUND,
     LayerCost,
@@ -25,6 +24,7 @@ from ulsam_cost.formulas.networks.spec import (
     places_of,
     stands_for_unit,
 )
+from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution, Place, Slot, Standing, Step, arrange, standings
 
 

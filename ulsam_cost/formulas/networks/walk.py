@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from ulsam_cost.cost import Cost
-from ulsam_cost.formulas.layers import Shape
 from ulsam_cost.formulas.networks.blocks import window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts, DeriveBlock
 from ulsam_cost.formulas.networks.spec import LayerCost, NetworkSpec
+from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Slot, arrange
 
 DerivePlain = Callable[[Shape, Slot], Cost]
