@@ -147,3 +147,13 @@ def test_a_function_whose_out_is_none_runs_once(ran):
         ("elementwise", 2),
         ("multiply", 2 * (2 * 3)),
     ]
+
+
+@pytest.mark.parametrize("function", [torch.abs, torch.angle, lambda z: torch.atan2(z.imag, z.real)])
+def test_conjugates_are_copied_however_often_the_function_ran(function):
+    def forward(x):
+        z = torch.complex(x, x)
+        return function(z), function(z.conj()), function(z.conj())
+
+    ops = count_both_ways(Call(forward), zeros(2, 3)).cost.ops
+    assert [op.kind for op in ops].count("movement") == 1 + 2  # the complex number is made of its parts
