@@ -40,6 +40,32 @@ class Unknown(nn.Module):
 def unknown():
     return Unknown(), torch.randn(2, 3, 9, 8)
 
+class Counts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, x):
+        self.calls += 1
+        return x * self.calls
+
+def counts():
+    return Counts(), torch.randn(2, 3)
+
+class Returns(nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, x):
+        return self.function(x)
+
+def no_tensor():
+    return Returns(lambda x: None), torch.randn(2, 4)
+
+def complex_numbers():
+    return Returns(lambda x: torch.view_as_complex(x.reshape(4, 2))), torch.randn(2, 4)
+
 def data():
     return [torch.randn(2, 3, 9, 8) for _ in range(2)]
 """
@@ -376,3 +402,20 @@ def test_a_design_that_measures_nothing_has_no_runtime(folder):
     done = CliRunner().invoke(main, ["review", "design.toml", "--threads", "1"])
     assert done.exit_code == 2
     assert "nothing is measured: add a table [measure]" in done.stderr
+
+
+def test_an_export_begins_with_the_buffers_that_were_found(folder):
+    done = run("net.py:counts", "--runtime", "onnxruntime", "--threads", "1", "--format", "json")
+    assert done.exit_code == 0, done.stderr
+    [measured] = json.loads(done.stdout)["rows"]
+    assert measured["exported"]["network"]["agreement"]["difference"] < 1e-6  # it was a half, or a third
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("no_tensor", "the network returns no tensor"), ("complex_numbers", "the network returns complex numbers")],
+)
+def test_what_cannot_be_compared_is_said_in_a_sentence(folder, name, said):
+    done = run(f"net.py:{name}", "--runtime", "onnxruntime", "--threads", "1")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr

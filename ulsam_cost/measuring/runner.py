@@ -174,19 +174,28 @@ def prepare(model: nn.Module, inputs: Any, setting: Setting) -> Ready:
         CostError: if the model cannot be copied, or raises an error of its own, which is chained.
         DeviceError: if the device has not the memory, the number format or the compiler.
     """
-    try:
-        copy, args, kwargs = Twins(copy_of).of((model, *as_arguments(inputs)))
-    except (RuntimeError, TypeError) as error:
-        raise CostError(f"the model cannot be copied, and only a copy is measured: {error}") from error
     with refusals_in_a_sentence(setting.device, str(setting)):
-        copy.train(setting.train).to(device=setting.device, memory_format=MEMORY_FORMATS[setting.memory_format])
-        if setting.dtype is not None:
-            copy.to(dtype=setting.dtype)
-        placed, named = _placed(args, setting), _placed(kwargs, setting)
+        copy, placed, named = copied(model, inputs, setting)
         run = _step(copy, placed, named, setting) if setting.train else _forward(copy, placed, named, setting)
         with on_device(setting.device):
             run = _first_run(run, setting, lambda: how_to_wrap(copy.forward, placed, named))
     return Ready(model=copy, args=placed, kwargs=named, run=run)
+
+
+def copied(model: nn.Module, inputs: Any, setting: Setting) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
+    """Copies of a model and its arguments on their device, before any run; arguments as in `prepare`.
+
+    Raises:
+        CostError: if the model cannot be copied.
+    """
+    try:
+        copy, args, kwargs = Twins(copy_of).of((model, *as_arguments(inputs)))
+    except (RuntimeError, TypeError) as error:
+        raise CostError(f"the model cannot be copied, and only a copy is measured: {error}") from error
+    copy.train(setting.train).to(device=setting.device, memory_format=MEMORY_FORMATS[setting.memory_format])
+    if setting.dtype is not None:
+        copy.to(dtype=setting.dtype)
+    return copy, _placed(args, setting), _placed(kwargs, setting)
 
 
 def _first_run(run: Run, setting: Setting, way_out: Callable[[], str]) -> Run:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError, first_line
-from ulsam_cost.measuring.runner import Setting, prepare
+from ulsam_cost.measuring.runner import Setting, copied, prepare
 from ulsam_cost.measuring.runtimes.calibration import Calibration, fitting, random_calibration
 from ulsam_cost.measuring.runtimes.check import largest_difference
 from ulsam_cost.measuring.runtimes.files import ModelFolder
@@ -54,19 +54,21 @@ class Work:
         shows in the outputs.
 
         Raises:
-            CostError: if the model does not run, or cannot be exported.
+            CostError: if the model does not run, returns what cannot be compared, or cannot be exported.
         """
-        ready, place = prepare(model, inputs, REFERENCE), ModelFolder(self.folder / name)
+        results, place = _results(model, inputs, REFERENCE), ModelFolder(self.folder / name)
+        _require_comparable(name, results)
+        copy, args, kwargs = copied(model, inputs, REFERENCE)
         rmtree(place.path, ignore_errors=True)
         place.files.mkdir(parents=True)
-        place.write("inputs", _arrays(ready.args, ready.kwargs))
-        outputs = _arrays(ready.run())
+        place.write("inputs", _arrays(args, kwargs))
+        outputs = _arrays(results)
         place.write("outputs", outputs)
         place.write("own_difference", [_own_difference(model, inputs, self.job["dtype"], outputs)])
-        counted = count(ready.model, ready.kwargs or ready.args)
-        args, kwargs = mapped((ready.args, ready.kwargs), _in_another_order)
+        counted = count(copy, kwargs or args)
+        args, kwargs = mapped((args, kwargs), _in_another_order)
         with _exporting(f"the {name} cannot be exported to {self.runtime.title}"):
-            self.runtime.export(ready.model, args, kwargs, place.files, self.job["dtype"], shared)
+            self.runtime.export(copy, args, kwargs, place.files, self.job["dtype"], shared)
         return ModelFiles(self, name, counted.macs if counted.complete else None)
 
     def quantize(self, models: Mapping[str, Any], given: Calibration | None) -> str:
@@ -118,12 +120,32 @@ def _arrays(*values: Any) -> list[Any]:
     ]
 
 
+def _results(model: nn.Module, inputs: Any, setting: Setting) -> Any:
+    """What a copy returns in its first run: a model may change its buffers, and an export begins with those found.
+
+    Raises:
+        CostError: if the model does not run.
+    """
+    prepare(model, inputs, setting)
+    copy, args, kwargs = copied(model, inputs, setting)
+    with torch.no_grad():
+        return copy(*args, **kwargs)
+
+
+def _require_comparable(name: str, results: Any) -> None:
+    tensors = list(tensors_of(results))
+    if not tensors:
+        raise CostError(f"the {name} returns no tensor: a model that returns one is accepted")
+    if any(tensor.is_complex() for tensor in tensors):
+        raise CostError(f"the {name} returns complex numbers, and only real ones can be compared between runtimes")
+
+
 def _own_difference(model: nn.Module, inputs: Any, dtype: str, outputs: list[Any]) -> float:
     """By how much PyTorch's outputs in a number format differ from those in float32; 0 where it is not known."""
     if dtype not in ROUNDED:
         return 0.0
     try:
-        rounded = prepare(model, inputs, replace(REFERENCE, dtype=getattr(torch, dtype))).run()
+        rounded = _results(model, inputs, replace(REFERENCE, dtype=getattr(torch, dtype)))
     except CostError:  # PyTorch may lack a kernel that the runtime has
         return 0.0
     own = largest_difference(_arrays(rounded), outputs)
