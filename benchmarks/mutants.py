@@ -54,7 +54,7 @@ TESTS = {
     "counting/rules/sparse.py": ("counter_sparse", "counter_uncounted"),
     "counting/rules/vision.py": ("counter_libraries", "counter_uncounted"),
     "counting/rules/": (*COUNTER, "counter_sparse", "counter_quantized", "counter_uncounted", "counter_models"),
-    "counting/fast/": ("counter_kinds", "counter_products", "counter_attention", "counter_fast", "counter_models"),
+    "counting/fast/": ("counter_answered", "counter_kinds", "counter_products", "counter_attention", "counter_fast"),
     "counting/memo.py": ("counter_memo", "counter_kinds", "counter_calls", "counter_fast", "counter_models"),
     "measuring/samples.py": ("latency", "busy"),
 }

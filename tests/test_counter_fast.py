@@ -546,6 +546,14 @@ REFUSED = {
     "integers into an average pool": (nn.AvgPool2d(2), Operand((2, 4, 7, 8), BOOL)),
     "integers into a group norm": (nn.GroupNorm(2, 4), Operand((2, 4, 7, 8), INT)),
     "float64 into an LSTM": (nn.LSTM(4, 3), Operand((5, 2, 4), DOUBLE)),
+    "corners aligned by nearest neighbours": (
+        Call(lambda x: F.interpolate(x, 4, mode="nearest", align_corners=True)),
+        Operand((2, 4, 7, 8)),
+    ),
+    "nearest neighbours without aliases": (
+        Call(lambda x: F.interpolate(x, 4, mode="nearest", antialias=True)),
+        Operand((2, 4, 7, 8)),
+    ),
     "float64 into a bilinear layer": (Call(lambda x: nn.Bilinear(4, 4, 3)(x, x)), Operand((2, 4), DOUBLE)),
 }
 

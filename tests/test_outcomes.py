@@ -215,3 +215,8 @@ def test_the_report_counts_what_the_command_counts():
     audit = run_audit()
     assert count_outcomes(audit.cells) == count_outcomes(FINDINGS)
     assert count_outcomes(audit.claims) == count_outcomes(CLAIMS)
+
+
+def test_an_outcome_is_written_in_words():
+    assert Outcome.NETWORK_TRUNCATED.words == "network, truncated"
+    assert [Outcome.COUNTING_RULE.words, Outcome.NETWORK.words] == ["counting rule", "network"]

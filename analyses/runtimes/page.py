@@ -121,7 +121,7 @@ def _verdicts(rows: Sequence[Row]) -> list[str]:
         verdicts = ", ".join(f"{count} {verdict}" for verdict, count in Counter(saving).most_common())
         if saving:
             said.append(
-                f"{title}, {dtype}, {_threads(threads)}: of {len(saving)} placements that save MACs: {verdicts}."
+                f"{title}, {dtype}, {_threads(threads)}: placements that save MACs: {len(saving)} ({verdicts})."
             )
     return said
 

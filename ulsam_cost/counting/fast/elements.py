@@ -40,13 +40,16 @@ def into(x: Tensor) -> Result:
     return activation(x, inplace=True)
 
 
-def with_number(x: Tensor, number: Any = 1.0, inplace: bool = False) -> Result:
-    """An activation with a slope."""
-    return activation(x, inplace) if type(number) in _NUMBERS else None
+def elu(x: Tensor, alpha: Any = 1.0, inplace: bool = False) -> Result:
+    return activation(x, inplace) if type(alpha) in _NUMBERS else None
 
 
-def hardtanh(x: Tensor, low: Any = -1, high: Any = 1, inplace: bool = False) -> Result:
-    if type(low) not in _NUMBERS or type(high) not in _NUMBERS or low > high:
+def leaky_relu(x: Tensor, negative_slope: Any = 0.01, inplace: bool = False) -> Result:
+    return activation(x, inplace) if type(negative_slope) in _NUMBERS else None
+
+
+def hardtanh(x: Tensor, min_val: Any = -1, max_val: Any = 1, inplace: bool = False) -> Result:
+    if type(min_val) not in _NUMBERS or type(max_val) not in _NUMBERS or min_val > max_val:
         return None
     return activation(x, inplace)
 

@@ -28,8 +28,8 @@ def headline(rows: Sequence[Row], wanted: tuple[str, float, str, int]) -> str | 
     own = [row for row in timed if row["threads"] == threads]
     times = ", ".join(f"{format_ratio(**row['latency']['ratio'])} in {row['title']}" for row in own)
     return (
-        f"{network} x{width:g} with ULSAM at {positions} (g = {groups}), {own[0]['macs_pct']:+.2f}% MACs, takes these "
-        f"times the plain network's time, in {threads} thread{'s'[: threads != 1]}: {times}."
+        f"{network} x{width:g} with ULSAM at {positions} (g = {groups}), {own[0]['macs_pct']:+.2f}% MACs: its time "
+        f"relative to the plain network's, in {threads} thread{'s'[: threads != 1]}, is {times}."
     )
 
 
