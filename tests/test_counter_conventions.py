@@ -283,3 +283,9 @@ def test_a_tool_that_fails_is_a_reading_and_leaves_nothing_behind():
     assert functions == (F.relu, F.linear, torch.matmul, torch.Tensor.matmul, torch.Tensor.__dict__.get("matmul"))
     assert model.training
     assert not [name for name, _ in model.named_buffers()]
+
+
+def test_torchinfo_counts_the_weights_of_a_transposed_convolution_at_each_place_of_its_output():
+    layer = nn.Sequential(nn.ConvTranspose2d(4, 6, 3, bias=False))
+    # So says torchinfo 1.8.0, although each weight meets the places of the input alone, of which there are 5 * 7.
+    assert uc.count(layer, torch.zeros(2, 4, 5, 7)).number("torchinfo") == 2 * (7 * 9) * (4 * 6 * 3 * 3)

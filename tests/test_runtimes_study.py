@@ -17,6 +17,7 @@ from ulsam_cost.formulas.attention import REGISTERED
 from ulsam_cost.measuring.rounds import Effort
 from ulsam_cost.measuring.runtimes.process import KeptProcesses
 from ulsam_cost.report.site.build import report_files, timed_findings
+from ulsam_cost.report.site.runtimes import rows_of, saving_sentence
 
 RUNTIMES = {
     "torch": {"title": "PyTorch", "version": "2"},
@@ -181,8 +182,10 @@ def test_the_first_page_of_the_report_tells_it(tmp_path):
     (tmp_path / "runtimes_cpu.md").write_text("# Time where networks are deployed\n", encoding="utf-8")
     [finding] = timed_findings(tmp_path)
     assert "0.800 [0.790, 0.810] in ONNX Runtime" in str(finding)
+    assert "in 1 thread: 1 of 1 in ONNX Runtime" in str(finding)
     page = report_files(tmp_path, run_audit())["README.md"].decode()
-    assert "in ONNX Runtime ([measured](runtimes_cpu.md))." in page
+    assert "of 1 in ONNX Runtime ([measured](runtimes_cpu.md))." in page
+
     (tmp_path / "runtimes_cpu.json").write_text("{}", encoding="utf-8")
     with pytest.raises(CostError, match=r"is not a record of python -m analyses.runtimes: run it again"):
         timed_findings(tmp_path)
@@ -207,3 +210,21 @@ def test_what_is_installed_is_named_with_its_version():
     found = study.installed_runtimes()
     assert found["torch"] == {"title": "PyTorch", "version": torch.__version__}
     assert set(found) <= {"torch", *study.RUNTIMES}
+
+
+def test_the_placements_that_save_time_are_counted_where_threads_are_fewest():
+    saving, adding = {**PLACED, "positions": "14"}, {**PLACED, "positions": "15:1"}
+    told = record(
+        row(PLACED, macs=-25.34),
+        row(saving, macs=-12.0, verdict="slower"),
+        row(adding, macs=0.1),
+        row(PLACED, macs=-25.34, threads=2),
+        row(PLACED, macs=-25.34, dtype="int8", runtime="onnxruntime"),
+        row(PLACED, macs=-25.34, runtime="onnxruntime"),
+        row(saving, macs=-12.0, runtime="onnxruntime"),
+    )
+    said = saving_sentence(rows_of(told))
+    assert said == (
+        "Placements that save MACs and take less time, in 1 thread: 1 of 2 in PyTorch, 2 of 2 in ONNX Runtime."
+    )
+    assert saving_sentence(rows_of(record(row(adding, macs=0.1)))) is None
