@@ -285,6 +285,15 @@ def test_the_readme_says_what_the_study_of_the_runtimes_found():
         own = [row for row in rows if facts.items() <= row["facts"].items()]
         assert [row["facts"]["runtime"] for row in own] == ["torch", "onnxruntime", "openvino", "executorch"]
         assert told.format(*(f"{row['latency']['ratio']['median']:.3f}" for row in own)) in readme
+    alike = {"section": "placement", "dtype": "float32", "threads": 1}
+    saving = [row for row in rows if alike.items() <= row["facts"].items() and row["macs_pct"] < 0]
+    total, faster = (
+        Counter(row["facts"]["runtime"] for row in saving if row["latency"]["verdict"] in verdicts)
+        for verdicts in (("faster", "slower", "no difference shown"), ("faster",))
+    )
+    assert set(total.values()) == {27}
+    told = "Of 27 placements that save MACs, {torch} takes less time in PyTorch, {onnxruntime} in ONNX Runtime, "
+    assert (told + "{openvino} in OpenVINO and {executorch} in ExecuTorch").format(**faster) in readme
 
 
 def test_no_cell_of_the_tables_is_left_out(written):
