@@ -147,6 +147,19 @@ def test_qr_takes_what_its_reflectors_take(shape):
     assert count.macs / 3 == pytest.approx(householder(*shape), abs=3 * max(shape) ** 2 / 2)
 
 
+@pytest.mark.parametrize(
+    ("shape", "operations"),  # LAPACK Working Note 41, Appendix C, DGEQRF, in thirds
+    [
+        ((7, 4), 6 * 7 * 4**2 - 2 * 4**3 + 3 * 7 * 4 + 3 * 4**2 + 14 * 4),
+        ((4, 7), 6 * 7 * 4**2 - 2 * 4**3 + 9 * 7 * 4 - 3 * 4**2 + 14 * 4),
+        ((5, 5), 6 * 5 * 5**2 - 2 * 5**3 + 3 * 5 * 5 + 3 * 5**2 + 14 * 5),
+    ],
+)
+def test_qr_takes_the_operations_that_lapack_gives(shape, operations):
+    count = count_both_ways(Call(lambda a: linalg.qr(a, mode="r")), zeros(2, *shape))
+    assert 3 * count.number("strict") == 2 * operations
+
+
 def test_forming_q_costs_as_much_again():
     m, n = 64, 48
     factor, reduced, complete = (
