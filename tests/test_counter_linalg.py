@@ -270,9 +270,10 @@ def test_fourier_transforms(function, shape, dtype, operations):
     [
         (lambda x: torch.cdist(x, x), (5, 4), 25, 4 + 4 + 3 + 1),  # differences, squares, sums, a root
         (lambda x: torch.cdist(x, x, p=1), (5, 4), 25, 4 + 4 + 3),
+        (lambda x: torch.cdist(x, x), (2, 5, 4), 2 * 25, 4 + 4 + 3 + 1),
         (torch.pdist, (5, 4), 10, 4 + 4 + 3 + 1),
     ],
-    ids=["cdist", "by absolute values", "pdist"],
+    ids=["cdist", "by absolute values", "a batch", "pdist"],
 )
 def test_distances(function, shape, results, each):
     count = count_both_ways(Call(function), zeros(*shape))
