@@ -208,14 +208,29 @@ def test_least_squares_give_without_values_what_they_give_of_full_rank(left, rig
     [
         (linalg.svd, (6, 4), 4 * 6**2 * 4 + 8 * 6 * 4**2 + 9 * 4**3),
         (lambda a: linalg.svd(a, full_matrices=False), (4, 6), 6 * 6 * 4**2 + 20 * 4**3),
+        (linalg.svd, (60, 4), 4 * 60**2 * 4 + 22 * 4**3),
+        (lambda a: linalg.svd(a, full_matrices=False), (6, 6), 14 * 6 * 6**2 + 8 * 6**3),
         (linalg.svdvals, (60, 4), 2 * 60 * 4**2 + 2 * 4**3),
+        (linalg.svdvals, (6, 6), 4 * 6 * 6**2 - 4 * 6**3 // 3),
         (linalg.eigh, (2, 6, 6), 2 * 9 * 6**3),
         (linalg.eigvalsh, (6, 6), 4 * 6**3 // 3),
         (linalg.eig, (6, 6), 25 * 6**3),
         (linalg.eigvals, (6, 6), 10 * 6**3),
         (linalg.pinv, (6, 4), 6 * 6 * 4**2 + 20 * 4**3 + 4 * 4 + 2 * (4 * 4 * 6)),
     ],
-    ids=["svd", "thin svd", "svdvals", "eigh", "eigvalsh", "eig", "eigvals", "pinv"],
+    ids=[
+        "svd",
+        "thin svd",
+        "tall svd",
+        "square svd",
+        "svdvals",
+        "square svdvals",
+        "eigh",
+        "eigvalsh",
+        "eig",
+        "eigvals",
+        "pinv",
+    ],
 )
 def test_decompositions(function, shape, operations):
     count = count_both_ways(Call(function), zeros(*shape))

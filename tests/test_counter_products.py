@@ -278,3 +278,10 @@ def test_groups_that_the_meta_device_refuses(dtype):
     inputs = torch.zeros(32, 16, dtype=dtype), torch.zeros(4, 16, 24, dtype=dtype)
     count = count_both_ways(Call(lambda a, b: torch._grouped_mm(a, b, offs=ENDS)), inputs)
     assert (count.macs, count.real_run, count.uncounted) == (32 * 16 * 24, "", ())
+
+
+def test_a_product_with_its_activation_is_both():
+    count = count_both_ways(
+        Call(lambda bias, a, b: torch._addmm_activation(bias, a, b)), (zeros(6), zeros(5, 4), zeros(4, 6))
+    )
+    assert [(op.kind, op.macs) for op in count.cost.ops] == [("matmul", 5 * 4 * 6), ("bias", 0), ("activation", 0)]
