@@ -131,6 +131,12 @@ def test_units_are_part_of_the_rule():
     assert [rule.units for rule in mixed] == ["M=2^20, G=2^30"]  # 25,557,032 / 1024 ** 3 = 0.023802
 
 
+def test_what_a_network_has_none_of_is_not_among_its_rules(monkeypatch):
+    monkeypatch.setattr(solve, "CONVENTIONS", {})
+    cost = network_cost("mv1")  # without sums, products or softmax beside its layers
+    assert [rule.words for rule in solve.solve([cost], [parse_printed(f"{2 * cost.macs}")])] == ["2 per MAC"]
+
+
 def test_a_number_that_no_rule_gives_has_none():
     cost = spec_cost(cell_spec(cost_cells("ulsam", tables=("Table 7",))[0]))
     assert solve.solve([cost], [parse_printed("7M")]) == []
