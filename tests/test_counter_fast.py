@@ -554,6 +554,10 @@ REFUSED = {
         Call(lambda x: F.interpolate(x, 4, mode="nearest", antialias=True)),
         Operand((2, 4, 7, 8)),
     ),
+    "padding outside of a table": (
+        Call(lambda rows: F.embedding(rows, torch.zeros(5, 4), padding_idx=7)),
+        Operand((2, 3), INT),
+    ),
     "float64 into a bilinear layer": (Call(lambda x: nn.Bilinear(4, 4, 3)(x, x)), Operand((2, 4), DOUBLE)),
 }
 

@@ -157,3 +157,21 @@ def test_conjugates_are_copied_however_often_the_function_ran(function):
 
     ops = count_both_ways(Call(forward), zeros(2, 3)).cost.ops
     assert [op.kind for op in ops].count("movement") == 1 + 2  # the complex number is made of its parts
+
+
+@pytest.mark.parametrize(
+    ("function", "size_of"),
+    [
+        (lambda x, n: x.repeat_interleave(n, 1), lambda n: (6, 6 * n)),
+        (lambda x, n: x.repeat(1, n), lambda n: (6, 6 * n)),
+        (lambda x, n: F.pad(x, (n, n)), lambda n: (6, 6 + 2 * n)),
+        (lambda x, n: torch.topk(x, n, 1)[0], lambda n: (6, n)),
+        (lambda x, n: F.interpolate(x[None, None], size=(n, n)), lambda n: (1, 1, n, n)),
+    ],
+    ids=["repeat_interleave", "repeat", "pad", "topk", "interpolate"],
+)
+def test_a_number_that_stands_for_a_size_is_looked_at_each_time(function, size_of):
+    def forward(x):
+        return tuple(function(x, torch.tensor(n)) for n in (2, 3, 2))
+
+    assert count_both_ways(Call(forward), zeros(6, 6)).outputs == (size_of(2), size_of(3), size_of(2))
