@@ -166,3 +166,11 @@ def test_the_rule_of_cudnns_kernel_which_runs_on_cuda_alone(shape, ends, macs):
     [q] = kernel_inputs(shape)
     RULES[torch.ops.aten._cudnn_attention_forward](record, None, q, q, q, None, ends, ends, 7, 7, True)
     assert sum(taken) == macs
+
+
+def test_each_product_of_attention_reads_its_own_operands():
+    query, key, value = zeros(2, 3, 4, 5), zeros(2, 3, 6, 5), zeros(2, 3, 6, 7)
+    count = count_both_ways(Call(F.scaled_dot_product_attention), (query, key, value))
+    scores = 2 * 3 * 4 * 6
+    reads = [2 * 3 * (4 * 5 + 6 * 5), scores, scores + 2 * 3 * 6 * 7]
+    assert [op.reads for op in count.cost.ops] == reads

@@ -289,3 +289,9 @@ def test_torchinfo_counts_the_weights_of_a_transposed_convolution_at_each_place_
     layer = nn.Sequential(nn.ConvTranspose2d(4, 6, 3, bias=False))
     # So says torchinfo 1.8.0, although each weight meets the places of the input alone, of which there are 5 * 7.
     assert uc.count(layer, torch.zeros(2, 4, 5, 7)).number("torchinfo") == 2 * (7 * 9) * (4 * 6 * 3 * 3)
+
+
+@pytest.mark.parametrize("release", ["thop_2019_06", "thop_2019_08"])
+def test_thop_of_2019_knows_no_norm_but_batch_norm(release):
+    assert uc.count(nn.Sequential(nn.LayerNorm(8)), zeros(2, 5, 8)).number(release) == 0
+    assert uc.count(nn.Sequential(nn.BatchNorm2d(3).eval()), zeros(2, 3, 4, 5)).number(release) == 4 * (2 * 3 * 4 * 5)

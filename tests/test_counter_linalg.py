@@ -148,16 +148,34 @@ def test_qr_takes_what_its_reflectors_take(shape):
 
 
 @pytest.mark.parametrize(
-    ("shape", "operations"),  # LAPACK Working Note 41, Appendix C, DGEQRF, in thirds
+    ("shape", "operations", "additions"),  # LAPACK Working Note 41, Appendix C, DGEQRF: in thirds, and in sixths
     [
-        ((7, 4), 6 * 7 * 4**2 - 2 * 4**3 + 3 * 7 * 4 + 3 * 4**2 + 14 * 4),
-        ((4, 7), 6 * 7 * 4**2 - 2 * 4**3 + 9 * 7 * 4 - 3 * 4**2 + 14 * 4),
-        ((5, 5), 6 * 5 * 5**2 - 2 * 5**3 + 3 * 5 * 5 + 3 * 5**2 + 14 * 5),
+        ((7, 4), 6 * 7 * 4**2 - 2 * 4**3 + 3 * 7 * 4 + 3 * 4**2 + 14 * 4, 6 * 7 * 4**2 - 2 * 4**3 + 3 * 4**2 + 5 * 4),
+        (
+            (4, 7),
+            6 * 7 * 4**2 - 2 * 4**3 + 9 * 7 * 4 - 3 * 4**2 + 14 * 4,
+            6 * 7 * 4**2 - 2 * 4**3 - 3 * 4**2 + 6 * 7 * 4 + 5 * 4,
+        ),
+        ((5, 5), 6 * 5 * 5**2 - 2 * 5**3 + 3 * 5 * 5 + 3 * 5**2 + 14 * 5, 6 * 5 * 5**2 - 2 * 5**3 + 3 * 5**2 + 5 * 5),
     ],
 )
-def test_qr_takes_the_operations_that_lapack_gives(shape, operations):
+def test_qr_takes_the_operations_that_lapack_gives(shape, operations, additions):
     count = count_both_ways(Call(lambda a: linalg.qr(a, mode="r")), zeros(2, *shape))
     assert 3 * count.number("strict") == 2 * operations
+    assert 6 * count.macs == 2 * additions
+
+
+@pytest.mark.parametrize("n", [2, 5, 6])
+def test_an_inverse_from_a_cholesky_factor_takes_what_lapack_gives(n):
+    [op] = count_both_ways(Call(torch.cholesky_inverse), zeros(3, n, n)).cost.ops
+    # LAPACK Working Note 41, Appendix C, DPOTRI
+    assert 6 * op.operations == 3 * (4 * n**3 + 3 * n**2 + 5 * n)
+    assert 6 * op.macs == 3 * (2 * n**3 - 3 * n**2 + n)
+
+
+def test_a_batch_of_triangular_systems():
+    solve = Call(lambda a, b: torch.triangular_solve(b, a)[0])
+    assert count_both_ways(solve, (zeros(2, 5, 5), zeros(2, 5, 3))).macs == 2 * 3 * sum(range(5))
 
 
 def test_forming_q_costs_as_much_again():
