@@ -26,6 +26,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from typing import TypeGuard
 
 import click
 
@@ -63,7 +64,7 @@ SWAPPED = {
     ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in", ast.Add: "-", ast.Sub: "+", ast.Mult: "+", ast.Div: "*",
     ast.FloorDiv: "*", ast.Mod: "*", ast.Pow: "*", ast.And: "or", ast.Or: "and",
 }  # fmt: skip
-SYMMETRIC = ("max", "min", "broadcast_shapes", "gcd")  # the order of their arguments is no fault
+SYMMETRIC = ("max", "min", "Max", "broadcast_shapes", "gcd")  # the order of their arguments is no fault
 SKIPPED_KEYWORDS = ("strict", "maxsize", "source", "counts")  # of zip and lru_cache; texts
 KINDS = ("CONV", "LINEAR", "MATMUL", "BIAS", "NORM", "ACTIVATION", "SOFTMAX", "POOL_MAX", "POOL_AVG", "MULTIPLY", "ADD")
 
@@ -125,7 +126,15 @@ def _nodes(node: ast.AST) -> Iterator[ast.AST]:
         for child in value if isinstance(value, list) else [value]:
             skipped = isinstance(child, ast.keyword) and child.arg in SKIPPED_KEYWORDS
             if isinstance(child, ast.AST) and not isinstance(child, ast.JoinedStr) and not skipped:
-                yield from _nodes(child)
+                parts = child.elts if _is_unordered(child, node) else [child]
+                for part in parts:
+                    yield from _nodes(part)
+
+
+def _is_unordered(node: ast.AST, parent: ast.AST) -> TypeGuard[ast.Tuple]:
+    """Whether a tuple lists what is looked for or caught, whose order is no fault."""
+    looks = isinstance(parent, ast.Compare) and isinstance(parent.ops[-1], ast.In | ast.NotIn)
+    return isinstance(node, ast.Tuple) and (looks or isinstance(parent, ast.ExceptHandler))
 
 
 def _texts(node: ast.expr) -> Iterator[str]:
@@ -147,7 +156,7 @@ def _texts(node: ast.expr) -> Iterator[str]:
             yield str(value + 1)
         case ast.Attribute(ast.Name("OpKind"), kind, ast.Load()) if kind in KINDS:
             yield f"OpKind.{KINDS[(KINDS.index(kind) + 1) % len(KINDS)]}"
-        case ast.Call(ast.Name(name), _) if name in SYMMETRIC:
+        case ast.Call(ast.Name(name) | ast.Attribute(_, name), _) if name in SYMMETRIC:
             return
         case ast.Call(function, [first, second, *rest]) if not _same_or_starred(first, second):
             words = [*rest, *(ast.arg(f"{word.arg}={ast.unparse(word.value)}") for word in node.keywords if word.arg)]
