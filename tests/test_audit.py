@@ -12,6 +12,7 @@ from ulsam_cost.audit.claims import check_claim, claim_expressions
 from ulsam_cost.audit.explanations import explanations, key_of
 from ulsam_cost.audit.expressions import evaluate
 from ulsam_cost.audit.readings import cell_spec, spec_cost
+from ulsam_cost.cost import OpKind
 from ulsam_cost.formulas.networks import network_cost
 from ulsam_cost.published import COST_METRICS, cost_cells, field_cells, published_cells, published_claims
 from ulsam_cost.units import parse_printed
@@ -135,6 +136,15 @@ def test_what_a_network_has_none_of_is_not_among_its_rules(monkeypatch):
     monkeypatch.setattr(solve, "CONVENTIONS", {})
     cost = network_cost("mv1")  # without sums, products or softmax beside its layers
     assert [rule.words for rule in solve.solve([cost], [parse_printed(f"{2 * cost.macs}")])] == ["2 per MAC"]
+
+
+def test_biases_of_convolutions_are_among_the_rules(monkeypatch):
+    monkeypatch.setattr(solve, "CONVENTIONS", {})
+    cost = network_cost("resnet50", attention="gc")  # whose classifier has a bias, too
+    biases = sum(op.elements for op in cost.of_kind(OpKind.BIAS) if op.operator == "conv2d")
+    printed = parse_printed(f"{cost.macs + biases}")
+    assert biases
+    assert solve.solve([cost], [printed])[0].words == "1 per MAC, biases of convolutions 1 per element"
 
 
 def test_a_number_that_no_rule_gives_has_none():
