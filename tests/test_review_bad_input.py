@@ -70,7 +70,7 @@ def test_an_error_names_the_line(tmp_path, old, new, line, said):
         (b"\xff", "is not text in UTF-8"),
         (b"", "baseline is missing"),
         (b'title = "a"\nbaseline = "b"', "no candidate: one table [[candidate]] or more"),
-        (b'title = "a"\nbaseline = "b"\n[candidate]\n', "candidate is no list of tables: [[candidate]] is accepted"),
+        (b'title = "a"\nbaseline = "b"\n[candidate]\n', "candidate is not a list of tables: [[candidate]] is accepted"),
         (b'title = "a"\nbaseline = "b"\nbudget = 3', "budget = 3: a table is accepted"),
     ],
 )
