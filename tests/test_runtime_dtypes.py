@@ -115,6 +115,7 @@ def test_profile_in_data_types_of_pytorch(folder):
     [
         ("--dtype int8", "the runtime torch measures float32, float16, bfloat16, float64, not int8: choose another"),
         ("--dtype int4", "unknown dtype 'int4': did you mean 'int8'?"),
+        ("--dtype float32,float16 --calibration net.py:data", "calibration with dtype float32, float16: dtype int8 alone"),
         ("--dtype int8 --calibration gone.py:data", "there is no file gone.py"),
         ("--dtype int8 --calibration net.py:date", "unknown name of net.py 'date': did you mean 'data'?"),
         ("--dtype int8 --calibration net.py", "calibration 'net.py': FILE.py:NAME or package.module:NAME is accepted"),
@@ -126,6 +127,11 @@ def test_bad_data_types_and_data_are_one_sentence(folder, words, said):
     assert (done.exit_code, done.stdout) == (2, "")
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_what_is_not_int8_is_not_calibrated():
+    with pytest.raises(CostError, match=r"^calibration with dtype the model's own: dtype int8 alone is calibrated$"):
+        uc.measure(torch.nn.ReLU(), torch.ones(1), calibration=[torch.ones(1)])
 
 
 def test_calibration_data_of_another_shape_are_refused(folder):

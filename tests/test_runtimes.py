@@ -177,7 +177,7 @@ def test_a_random_model_says_so_in_its_row_and_torch_is_measured(folder):
     done = run("net.py:noisy", "--runtime", "onnxruntime,torch", "--threads", "1")
     assert done.exit_code == 0, done.output
     assert "batch 2, float32, onnxruntime: ONNX Runtime, network: the outputs differ from PyTorch's by" in done.stdout
-    assert "of the largest, and 0.001 is accepted" in done.stdout
+    assert "of the largest value: up to 0.001 is accepted" in done.stdout
 
 
 def test_a_runtime_that_is_not_installed(folder, monkeypatch):
@@ -206,8 +206,12 @@ def test_a_runtime_that_is_not_installed(folder, monkeypatch):
         (["--runtime", "onnxruntime", "--kernels"], "a roofline and kernels are given with runtime torch alone"),
         (["--dtype", "int8"], "the runtime torch measures float32, float16, bfloat16, float64, not int8"),
         (["--threads", "0"], "'0' is not a positive whole number"),
-        (["--calibration", "net.py:nothing"], "unknown name of net.py 'nothing'"),
-        (["--calibration", "net.py:MACS"], "calibration net.py:MACS: int is not accepted, a list of inputs is"),
+        (["--dtype", "int8", "--calibration", "net.py:nothing"], "unknown name of net.py 'nothing'"),
+        (
+            ["--dtype", "int8", "--calibration", "net.py:MACS"],
+            "calibration net.py:MACS: int is not accepted, a list of inputs is",
+        ),
+        (["--calibration", "net.py:nothing"], "calibration with dtype float32: dtype int8 alone is calibrated"),
     ],
 )
 def test_bad_input_is_one_sentence(folder, words, said):
@@ -272,7 +276,7 @@ def test_agreement_is_a_share_of_the_largest_output():
     found = agreement([np.array([1.0, -4.0, 2.002])], wanted, "float32")
     assert found.difference == pytest.approx(0.002 / 4)
     assert found.note is None
-    with pytest.raises(CostError, match=r"differ from PyTorch's by 0\.0025 of the largest, and 0\.001 is accepted"):
+    with pytest.raises(CostError, match=r"differ from PyTorch's by 0\.0025 of the largest value: up to 0\.001 is accepted"):
         agreement([np.array([1.0, -4.0, 2.01])], wanted, "float32")
     assert agreement([np.array([1.0, -4.0, 2.01])], wanted, "int8").tolerance is None
     with pytest.raises(CostError, match="the outputs have shapes 3x1, and PyTorch's 3"):
@@ -287,7 +291,7 @@ def test_agreement_is_a_share_of_the_largest_output():
 
 def test_twice_what_pytorch_itself_loses_is_accepted():
     wanted, given = [np.array([1.0, -4.0, 2.0])], [np.array([1.0, -4.0, 2.36])]  # 0.09 of the largest
-    with pytest.raises(CostError, match=r"by 0\.09 of the largest, and 0\.08 is accepted"):
+    with pytest.raises(CostError, match=r"by 0\.09 of the largest value: up to 0\.08 is accepted"):
         agreement(given, wanted, "float16", own=0.04)
     assert agreement(given, wanted, "float16", own=0.05).tolerance == 0.1
     assert agreement(wanted, wanted, "float16", own=0.001).tolerance == 0.02

@@ -135,7 +135,7 @@ def command(
     """
     from ulsam_cost.measuring import sweep as measure
     from ulsam_cost.measuring.rounds import make_effort
-    from ulsam_cost.measuring.runtimes.calibration import load_calibration
+    from ulsam_cost.measuring.runtimes.calibration import asked_calibration
 
     subject, other = _subjects(model, baseline, inputs, given_options(network))
     wanted = measure.Wanted(
@@ -158,7 +158,7 @@ def command(
         wanted=wanted,
         runtimes=runtimes,
         threads=threads,
-        calibration=load_calibration(calibration) if calibration else None,
+        calibration=asked_calibration(calibration, dtypes),
     )
     _require_writable(output, picture)
     done: list[Measurements] = []

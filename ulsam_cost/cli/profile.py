@@ -58,12 +58,12 @@ def command(
     spec = None if inserts(network) else spec_of(network, given)
     from ulsam_cost.measuring.device import resolve_device
     from ulsam_cost.measuring.profile import profile_inserted, profile_network
-    from ulsam_cost.measuring.runtimes.calibration import load_calibration
+    from ulsam_cost.measuring.runtimes.calibration import asked_calibration
 
     how: dict[str, Any] = {"device": device, "repeats": repeats, "runtimes": runtimes, "dtypes": dtypes}
     if not no_latency:
         resolve_device(device)
-        how |= {"threads": threads, "calibration": load_calibration(calibration) if calibration else None}
+        how |= {"threads": threads, "calibration": asked_calibration(calibration, dtypes)}
     if spec is None:
         profile = profile_inserted(_inserted(network, given, measured=not no_latency))
     else:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     click.option(
         "--check", is_flag=True, help="Write nothing; exit with status 1 if a cost changed or is over the budget."
     ),
-    click.option("--accept", is_flag=True, help="As --check, and write the costs of now as those to check against."),
+    click.option("--accept", is_flag=True, help="As --check, and then accept the new costs: later checks compare with them."),
     click.option(
         "--keep-going", is_flag=True, help="Review the candidates that work, and exit with status 1 if one fails."
     ),
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
         "--runtime",
         "runtimes",
         type=Listed(click.STRING),
-        help="What runs the models, one or more runtimes as of `measure`, instead of what the design says.",
+        help="What runs the models, in place of what the design says; values as for `measure --runtime`.",
     ),
     click.option(
         "--dtype",
         "dtypes",
         type=Listed(click.STRING),
-        help="Data types, one or more as of `measure`, instead of what the design says.",
+        help="Data types, in place of what the design says; values as for `measure --dtype`.",
     ),
     click.option(
         "--calibration",

@@ -282,7 +282,7 @@ def overhead_rows(
     """
     count = len(chosen) * len(channels) * len(sizes)
     if count > MOST_ROWS:
-        raise SizeError(f"a sweep of {count:,} rows: {MOST_ROWS:,} or fewer are accepted, with a larger step")
+        raise SizeError(f"a sweep of {count:,} rows: at most {MOST_ROWS:,} are accepted; choose a larger step")
     rows = tuple(
         _point(mechanism, table1_letters(m, *size, t=t, r=r, g=g), style)
         for m, size, mechanism in product(channels, sizes, chosen)

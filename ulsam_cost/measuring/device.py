@@ -34,7 +34,7 @@ def resolve_device(name: str) -> torch.device:
     if name == "cpu":
         return torch.device("cpu")
     if kind != "cuda" or (name != "cuda" and not (index.isascii() and index.isdigit())):
-        raise DeviceError(f"device {name!r}: accepted here are {accepted}")
+        raise DeviceError(f"device {name!r}: accepted values on this machine are {accepted}")
     if int(index or 0) >= found:
         there = f"{found} CUDA devices" if found else "no CUDA device"
         raise DeviceError(

@@ -9,7 +9,7 @@ from torch import nn
 from ulsam_cost.errors import CostError
 from ulsam_cost.measuring.rounds import Progress, make_effort
 from ulsam_cost.measuring.runner import make_setting
-from ulsam_cost.measuring.runtimes.calibration import make_calibration
+from ulsam_cost.measuring.runtimes.calibration import make_calibration, require_int8
 from ulsam_cost.measuring.runtimes.measured import measure_models
 from ulsam_cost.measuring.runtimes.registry import TORCH
 from ulsam_cost.measuring.timing import ModelTiming, PairTiming
@@ -79,6 +79,8 @@ def measure(
     for each in (model, baseline):
         if not isinstance(each, nn.Module | None):
             raise CostError(f"{type(each).__name__} is not a torch.nn.Module: a module is accepted")
+    if calibration is not None:
+        require_int8([dtype])
     setting = make_setting(
         device=device,
         dtype=dtype,

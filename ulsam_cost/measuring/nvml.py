@@ -28,7 +28,7 @@ def nvml_handle(device: torch.device, nvml: Any = None) -> Iterator[tuple[Any, A
     try:
         found.nvmlInit()
     except found.NVMLError as error:
-        raise DeviceError(f"NVIDIA's driver does not answer ({error})") from None
+        raise DeviceError(f"NVIDIA's driver cannot be queried ({error})") from None
     try:
         yield found, _handle(found, device)
     finally:

@@ -89,7 +89,7 @@ def branch_widths(
     """
     require_int("stride", stride)
     if len(kernels) != len(groups):
-        raise SizeError(f"kernels = {kernels} and groups = {groups}: as many of the one as of the other are accepted")
+        raise SizeError(f"kernels = {kernels} and groups = {groups}: the same number of both is accepted")
     require_divides("branches", len(kernels), "channels", channels)
     q = channels // len(kernels)
     for kernel, share in zip(kernels, groups, strict=True):

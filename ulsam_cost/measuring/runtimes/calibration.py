@@ -1,6 +1,6 @@
 """The inputs that int8 is calibrated with: the caller's, or random ones."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ulsam_cost.errors import CostError
+from ulsam_cost.measuring.device import INT8
 from ulsam_cost.tensors import as_arguments, batch_size, mapped, tensors_of
 from ulsam_cost.user_code import load_object, names_code, raised_in_a_sentence
 
@@ -25,6 +26,18 @@ class Calibration:
     inputs: tuple[Any, ...]
 
 
+def asked_calibration(text: str | None, dtypes: Sequence[str]) -> Calibration | None:
+    """What is given for some data types, loaded as by `load_calibration`; None where nothing is given.
+
+    Raises:
+        CostError: for code that does not give inputs, and where no data type is int8.
+    """
+    if text is None:
+        return None
+    require_int8(dtypes)
+    return load_calibration(text)
+
+
 def load_calibration(text: str) -> Calibration:
     """The inputs that `FILE.py:NAME` gives: an iterable of them, or a callable without arguments that returns one.
 
@@ -38,6 +51,17 @@ def load_calibration(text: str) -> Calibration:
         given = found() if callable(found) else found
         given = list(islice(given, MOST_SAMPLES + 1)) if isinstance(given, Iterator) else given
     return make_calibration(given, name=text)
+
+
+def require_int8(dtypes: Sequence[str | None]) -> None:
+    """Refuse calibration where no data type is int8.
+
+    Raises:
+        CostError: naming the data types.
+    """
+    if INT8 not in dtypes:
+        named = ", ".join(each or "the model's own" for each in dtypes)
+        raise CostError(f"calibration with dtype {named}: dtype {INT8} alone is calibrated")
 
 
 def make_calibration(inputs: Iterable[Any], *, name: str = "given data") -> Calibration:

@@ -32,8 +32,8 @@ def agreement(outputs: Arrays, references: Arrays, dtype: str, *, own: float = 0
     tolerance = max(TOLERANCES[dtype], 2 * own) if dtype in TOLERANCES else None
     difference = largest_difference(given, wanted)
     if not difference <= (float("inf") if tolerance is None else tolerance) or not np.isfinite(difference):
-        accepted = "" if tolerance is None else f", and {tolerance:g} is accepted"
-        raise CostError(f"the outputs differ from PyTorch's by {difference:.2g} of the largest{accepted}")
+        accepted = "" if tolerance is None else f": up to {tolerance:g} is accepted"
+        raise CostError(f"the outputs differ from PyTorch's by {difference:.2g} of the largest value{accepted}")
     equal = all(each.size > 1 and np.ptp(_wide(each)) <= NEARLY_EQUAL * _largest(each) for each in wanted)
     return Agreement(difference=difference, tolerance=tolerance, note=NEARLY_EQUAL_NOTE if equal else None)
 

@@ -68,7 +68,7 @@ def load(folder: Path, inputs: Arrays, *, threads: int, dtype: str) -> Session:
     method = program.load_method("forward")
     assert method is not None
     if method.metadata.num_inputs() != len(inputs):
-        raise CostError(f"the exported graph takes {method.metadata.num_inputs()} inputs, and the model {len(inputs)}")
+        raise CostError(f"the exported graph takes {method.metadata.num_inputs()} inputs, but the model takes {len(inputs)}")
     tensors = [torch.from_numpy(each) for each in inputs]
     if dtype == "float16":
         tensors = [each.half() if each.is_floating_point() else each for each in tensors]

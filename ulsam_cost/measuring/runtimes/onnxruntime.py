@@ -57,7 +57,7 @@ def _open(folder: Path, inputs: Arrays, threads: int, profile: str | None = None
     session = onnxruntime.InferenceSession(folder / FILE, options, providers=_PROVIDERS)
     taken = session.get_inputs()
     if len(taken) != len(inputs):
-        raise CostError(f"the exported graph takes {len(taken)} inputs, and the model {len(inputs)}")
+        raise CostError(f"the exported graph takes {len(taken)} inputs, but the model takes {len(inputs)}")
     feeds = {
         each.name: array.astype(_NUMPY.get(each.type, array.dtype)) for each, array in zip(taken, inputs, strict=True)
     }

@@ -76,7 +76,7 @@ def _open(folder: Path, inputs: Arrays, threads: int, dtype: str, *, profile: bo
     if computed != precision:
         raise CostError(f"this processor computes {computed} in place of {precision}")
     if len(compiled.inputs) != len(inputs):
-        raise CostError(f"the exported graph takes {len(compiled.inputs)} inputs, and the model {len(inputs)}")
+        raise CostError(f"the exported graph takes {len(compiled.inputs)} inputs, but the model takes {len(inputs)}")
     request = compiled.create_infer_request()
     for place, (port, array) in enumerate(zip(compiled.inputs, inputs, strict=True)):
         request.set_input_tensor(place, openvino.Tensor(array.astype(port.element_type.to_dtype())))
