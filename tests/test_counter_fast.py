@@ -558,6 +558,13 @@ REFUSED = {
         Call(lambda rows: F.embedding(rows, torch.zeros(5, 4), padding_idx=7)),
         Operand((2, 3), INT),
     ),
+    "a word to pad with": (Call(lambda x: F.pad(x, (1, 1), value="none")), Operand((2, 4))),
+    "one value in each channel": (Call(lambda x: F.batch_norm(x, None, None, training=True)), Operand((1, 4))),
+    "no statistics": (Call(lambda x: F.batch_norm(x, None, None)), Operand((2, 4))),
+    "a number for a mask": (
+        Call(lambda x: F.scaled_dot_product_attention(x, x, x, is_causal=1)),
+        Operand((2, 2, 4, 8)),
+    ),
     "float64 into a bilinear layer": (Call(lambda x: nn.Bilinear(4, 4, 3)(x, x)), Operand((2, 4), DOUBLE)),
 }
 
@@ -571,6 +578,25 @@ def test_refused(name):
     layer.to("meta")
     _, error = outcome(lambda: uc.count(layer, make(x).to("meta")))
     assert error is not None
+
+
+QUERY = Operand((2, 2, 4, 8))
+RARE = {
+    "attention with dropout": (F.scaled_dot_product_attention, (QUERY, QUERY, QUERY), {"dropout_p": 0.5}),
+    "an empty map, padded": (F.pad, (Operand((0, 4)), (1, 1)), {}),
+    "an empty map, normalised": (F.batch_norm, (Operand((0, 4)), Operand((4,)), Operand((4,))), {}),
+    "a product with its own transpose": (
+        lambda x: torch.matmul(x, x.t()) + torch.matmul(x, x.t()),
+        (Operand((3, 4)),),
+        {},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_what_is_rare_is_counted_as_it_runs(name):
+    function, args, kwargs = RARE[name]
+    hold_against_the_real_run(function, Call(function), args, kwargs)
 
 
 def test_a_valid_call_after_a_refused_one_with_equal_numbers():

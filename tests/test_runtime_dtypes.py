@@ -115,7 +115,10 @@ def test_profile_in_data_types_of_pytorch(folder):
     [
         ("--dtype int8", "the runtime torch measures float32, float16, bfloat16, float64, not int8: choose another"),
         ("--dtype int4", "unknown dtype 'int4': did you mean 'int8'?"),
-        ("--dtype float32,float16 --calibration net.py:data", "calibration with dtype float32, float16: dtype int8 alone"),
+        (
+            "--dtype float32,float16 --calibration net.py:data",
+            "calibration with dtype float32, float16: dtype int8 alone",
+        ),
         ("--dtype int8 --calibration gone.py:data", "there is no file gone.py"),
         ("--dtype int8 --calibration net.py:date", "unknown name of net.py 'date': did you mean 'data'?"),
         ("--dtype int8 --calibration net.py", "calibration 'net.py': FILE.py:NAME or package.module:NAME is accepted"),

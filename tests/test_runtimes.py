@@ -276,7 +276,9 @@ def test_agreement_is_a_share_of_the_largest_output():
     found = agreement([np.array([1.0, -4.0, 2.002])], wanted, "float32")
     assert found.difference == pytest.approx(0.002 / 4)
     assert found.note is None
-    with pytest.raises(CostError, match=r"differ from PyTorch's by 0\.0025 of the largest value: up to 0\.001 is accepted"):
+    with pytest.raises(
+        CostError, match=r"differ from PyTorch's by 0\.0025 of the largest value: up to 0\.001 is accepted"
+    ):
         agreement([np.array([1.0, -4.0, 2.01])], wanted, "float32")
     assert agreement([np.array([1.0, -4.0, 2.01])], wanted, "int8").tolerance is None
     with pytest.raises(CostError, match="the outputs have shapes 3x1, and PyTorch's 3"):

@@ -57,7 +57,9 @@ def read_cells(path: Path) -> list[UserCell]:
     rows = _rows(path, text)
     line, header = next(rows, (1, []))
     if missing := [name for name in REQUIRED if name not in header]:
-        raise CostError(f"{path} line {line}: no column {', '.join(missing)}; required columns are {', '.join(REQUIRED)}")
+        raise CostError(
+            f"{path} line {line}: no column {', '.join(missing)}; required columns are {', '.join(REQUIRED)}"
+        )
     if repeated := [name for name in REQUIRED if header.count(name) > 1]:
         raise CostError(f"{path} line {line}: column {repeated[0]} is given twice")
     return list(_checked(path, header, rows))

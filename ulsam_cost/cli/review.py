@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     click.option(
         "--check", is_flag=True, help="Write nothing; exit with status 1 if a cost changed or is over the budget."
     ),
-    click.option("--accept", is_flag=True, help="As --check, and then accept the new costs: later checks compare with them."),
+    click.option(
+        "--accept", is_flag=True, help="As --check, and then accept the new costs: later checks compare with them."
+    ),
     click.option(
         "--keep-going", is_flag=True, help="Review the candidates that work, and exit with status 1 if one fails."
     ),

@@ -6,13 +6,15 @@ removes some of them. Grouped queries: each query head meets one key head, so th
 
 from collections.abc import Iterator
 from itertools import pairwise
+from math import prod
 from typing import Any
 
 from torch import Tensor
 
 from ulsam_cost.cost import OpKind
-from ulsam_cost.counting.rules.products import product
+from ulsam_cost.counting.rules.products import product, record_work
 from ulsam_cost.counting.rules.registry import Record, ops, rule, rule_named
+from ulsam_cost.operations import product_work
 
 
 @rule(
@@ -33,15 +35,13 @@ def pairs(
 ) -> None:
     """Both products of attention and the softmax between them."""
     query, key, value = (operand.numel() for operand in operands)
-    scores = (*batch, queries, keys)
-    count = queries * keys
-    for size in batch:
-        count *= size
+    scores, output = (*batch, queries, keys), (*batch, queries, out_width)
+    count = prod(scores)
     # [..., l, s] = [..., l, d] @ [..., d, s]
-    record(OpKind.MATMUL, scores, macs=count * width, reads=query + key, reduction=width)
+    record_work(record, OpKind.MATMUL, scores, product_work(scores, width, query + key))
     record(OpKind.SOFTMAX, scores, reads=count, reduction=keys)
     # [..., l, v] = [..., l, s] @ [..., s, v]
-    record(OpKind.MATMUL, (*batch, queries, out_width), macs=count * out_width, reads=count + value, reduction=keys)
+    record_work(record, OpKind.MATMUL, output, product_work(output, keys, count + value))
 
 
 @rule(ops("_flash_attention_forward"))
@@ -170,10 +170,8 @@ def encoder_layer(
     # [n, l, f] = [n, l, d] @ [d, f], and back
     product(record, (n, length, hidden), x, ffn_weight_1, ffn_bias_1, length=embed_dim)
     record(OpKind.ACTIVATION, (n, length, hidden), reads=n * length * hidden)
-    record(
-        OpKind.LINEAR, x.shape, macs=x.numel() * hidden, reads=n * length * hidden + ffn_weight_2.numel(),
-        reduction=hidden, params=(ffn_weight_2,),
-    )  # fmt: skip
+    work = product_work(x.shape, hidden, n * length * hidden + ffn_weight_2.numel())
+    record_work(record, OpKind.LINEAR, x.shape, work, (ffn_weight_2,))
     record.bias(x.shape, ffn_bias_2)
     for norm in ((norm_weight_1, norm_bias_1), (norm_weight_2, norm_bias_2)):
         record(OpKind.ADD, x.shape, reads=2 * x.numel())

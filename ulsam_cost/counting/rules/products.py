@@ -30,9 +30,14 @@ def convolution(
 
 
 def _convolution(record: Record, out: Tensor, bias: Any, work: Work, weight: Tensor) -> None:
-    macs, reads, reduction = work
-    record(OpKind.CONV, out.shape, macs=macs, reads=reads, reduction=reduction, params=(weight,))
+    record_work(record, OpKind.CONV, out.shape, work, (weight,))
     record.bias(out.shape, bias)
+
+
+def record_work(record: Record, kind: OpKind, output: Sequence[int], work: Work, params: Iterable[Any] = ()) -> None:
+    """Record a product of a kind, by what it costs."""
+    macs, reads, reduction = work
+    record(kind, output, macs=macs, reads=reads, reduction=reduction, params=params)
 
 
 def product(
@@ -44,8 +49,7 @@ def product(
     """
     learned = record.is_parameter(a) or record.is_parameter(b)
     kind = OpKind.LINEAR if learned else OpKind.MATMUL
-    macs, reads, reduction = product_work(tuple(output), length * batch, a.numel() + b.numel())
-    record(kind, output, macs=macs, reads=reads, reduction=reduction, params=(a, b))
+    record_work(record, kind, output, product_work(tuple(output), length * batch, a.numel() + b.numel()), (a, b))
     record.bias(output, bias)
 
 
@@ -229,7 +233,6 @@ def _spread(x: Tensor, lacking: Sequence[int]) -> list[int]:
 def recurrent_layer(
     record: Record, out: Any, x: Tensor, w_x: Tensor, w_h: Tensor, b_x: Tensor, b_h: Tensor, *_: Any
 ) -> None:
-    # [t, n, gates] = [t, n, in] @ [in, gates] + [t, n, hidden] @ [hidden, gates]
     recurrence(record, x, (w_x, w_h, b_x, b_h), steps=prod(x.shape[:2]))
 
 
@@ -242,11 +245,13 @@ def recurrence(record: Record, x: Tensor, weights: Iterable[Tensor], *, steps: i
     """Every matrix of a recurrent layer meets one vector at each of `steps` steps; biases are added as often."""
     for weight in weights:
         if weight.dim() == 2:
-            gates, length = weight.shape
-            reads = steps * length + weight.numel()
-            record(
-                OpKind.LINEAR, (steps, gates), macs=steps * weight.numel(), reads=reads, reduction=length,
-                params=(weight,),
-            )  # fmt: skip
+            recurrent_product(record, steps, weight, (weight,))
         elif weight.numel():
             record.bias((steps, weight.numel()), weight)
+
+
+def recurrent_product(record: Record, steps: int, weight: Tensor, params: Iterable[Any]) -> None:
+    """One matrix of a recurrent layer: [steps, gates] = [steps, in] @ [in, gates]."""
+    gates, length = weight.shape
+    work = product_work((steps, gates), length, steps * length + weight.numel())
+    record_work(record, OpKind.LINEAR, (steps, gates), work, params)

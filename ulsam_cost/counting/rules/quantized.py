@@ -10,7 +10,9 @@ from torch import Tensor
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.packed import unpacked
 from ulsam_cost.counting.rules.elements import elementwise
+from ulsam_cost.counting.rules.products import record_work, recurrent_product
 from ulsam_cost.counting.rules.registry import Record, Rule, ops, rule, rule_named
+from ulsam_cost.operations import convolution_work
 
 
 def _quantized(names: str) -> list[Any]:
@@ -35,9 +37,8 @@ def _layer(kind: OpKind, *, transposed: bool = False, activated: bool = False) -
         content = unpacked(packed)
         [weight] = content.weights
         # [..., out] = [..., in] @ [in, out]; [n, out, ...] = [n, c, ...] * [out, c / groups, ...]
-        taps = prod(weight.shape[1:])
-        macs = (x.numel() if transposed else out.numel()) * taps
-        record(kind, out.shape, macs=macs, reads=x.numel() + weight.numel(), reduction=taps, params=(packed,))
+        work = convolution_work(x.shape, weight.shape, out.shape, transposed=transposed)
+        record_work(record, kind, out.shape, work, (packed,))
         for bias in content.biases:
             record.bias(out.shape, bias)
         if activated:
@@ -92,9 +93,7 @@ def recurrent_cell(record: Record, out: Any, x: Tensor, state: Any, *others: Any
 
 def _recurrence(record: Record, steps: int, weights: tuple[Tensor, ...], params: Any) -> None:
     for weight in weights:
-        gates, length = weight.shape
-        reads = steps * length + weight.numel()
-        record(OpKind.LINEAR, (steps, gates), macs=steps * weight.numel(), reads=reads, reduction=length, params=params)
+        recurrent_product(record, steps, weight, params)
 
 
 @rule(

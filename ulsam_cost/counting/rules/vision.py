@@ -6,7 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from ulsam_cost.cost import OpKind
+from ulsam_cost.counting.rules.products import record_work
 from ulsam_cost.counting.rules.registry import Record, Rule, rule_named
+from ulsam_cost.operations import convolution_work
 
 TAPS = 4  # of a bilinear sample
 # Of two boxes: the four sides of their intersection, its two lengths, which are at least 0, and its area; the union;
@@ -28,9 +30,7 @@ def deformable_convolution(
     if is_masked:
         record(OpKind.MULTIPLY, samples, reads=prod(samples) + mask.numel())
     # [n, out, ho, wo] = [n, c, h, w] * [out, c / groups, kh, kw]
-    summed = prod(weight.shape[1:])
-    reads = prod(samples) + weight.numel()
-    record(OpKind.CONV, out.shape, macs=out.numel() * summed, reads=reads, reduction=summed, params=(weight,))
+    record_work(record, OpKind.CONV, out.shape, convolution_work(samples, weight.shape, out.shape), (weight,))
     record.bias(out.shape, bias)
 
 

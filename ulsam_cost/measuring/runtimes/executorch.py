@@ -8,8 +8,7 @@ from operator import getitem
 from pathlib import Path
 from typing import Any
 
-from ulsam_cost.errors import CostError
-from ulsam_cost.measuring.runtimes.runtime import Arrays, Runtime, Session
+from ulsam_cost.measuring.runtimes.runtime import Arrays, Runtime, Session, require_inputs
 
 FILE, PROGRAM = "model.pte", "model.pt2"
 # methods of the file that give constants: what is known of the graph when it is written, and not from the file
@@ -67,8 +66,7 @@ def load(folder: Path, inputs: Arrays, *, threads: int, dtype: str) -> Session:
     program = _program(folder)
     method = program.load_method("forward")
     assert method is not None
-    if method.metadata.num_inputs() != len(inputs):
-        raise CostError(f"the exported graph takes {method.metadata.num_inputs()} inputs, but the model takes {len(inputs)}")
+    require_inputs(method.metadata.num_inputs(), len(inputs))
     tensors = [torch.from_numpy(each) for each in inputs]
     if dtype == "float16":
         tensors = [each.half() if each.is_floating_point() else each for each in tensors]

@@ -9,8 +9,7 @@ from shutil import copy
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ulsam_cost.errors import CostError
-from ulsam_cost.measuring.runtimes.runtime import Arrays, NodeTime, Profiled, Runtime, Session, mean_ms
+from ulsam_cost.measuring.runtimes.runtime import Arrays, NodeTime, Profiled, Runtime, Session, mean_ms, require_inputs
 
 FILE = "model.onnx"
 _PROVIDERS = ["CPUExecutionProvider"]
@@ -56,8 +55,7 @@ def _open(folder: Path, inputs: Arrays, threads: int, profile: str | None = None
     options.log_severity_level = 3  # errors; its warnings are about single nodes
     session = onnxruntime.InferenceSession(folder / FILE, options, providers=_PROVIDERS)
     taken = session.get_inputs()
-    if len(taken) != len(inputs):
-        raise CostError(f"the exported graph takes {len(taken)} inputs, but the model takes {len(inputs)}")
+    require_inputs(len(taken), len(inputs))
     feeds = {
         each.name: array.astype(_NUMPY.get(each.type, array.dtype)) for each, array in zip(taken, inputs, strict=True)
     }

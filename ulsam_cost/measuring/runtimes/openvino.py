@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from ulsam_cost.errors import CostError
-from ulsam_cost.measuring.runtimes.runtime import WARM_UP, Arrays, NodeTime, Profiled, Runtime, Session, mean_ms
+from ulsam_cost.measuring.runtimes.runtime import (
+    WARM_UP,
+    Arrays,
+    NodeTime,
+    Profiled,
+    Runtime,
+    Session,
+    mean_ms,
+    require_inputs,
+)
 
 FILE = "model.xml"  # the weights are in model.bin beside it
 _PRECISION = {"float32": "f32", "int8": "f32", "float16": "f16", "bfloat16": "bf16"}  # of what is not quantized
@@ -75,8 +84,7 @@ def _open(folder: Path, inputs: Arrays, threads: int, dtype: str, *, profile: bo
     computed = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if computed != precision:
         raise CostError(f"this processor computes {computed} in place of {precision}")
-    if len(compiled.inputs) != len(inputs):
-        raise CostError(f"the exported graph takes {len(compiled.inputs)} inputs, but the model takes {len(inputs)}")
+    require_inputs(len(compiled.inputs), len(inputs))
     request = compiled.create_infer_request()
     for place, (port, array) in enumerate(zip(compiled.inputs, inputs, strict=True)):
         request.set_input_tensor(place, openvino.Tensor(array.astype(port.element_type.to_dtype())))

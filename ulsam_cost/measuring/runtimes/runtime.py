@@ -9,6 +9,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from ulsam_cost.errors import CostError
+
 Arrays = Sequence[Any]  # numpy.ndarray, one a tensor
 WARM_UP = 3
 
@@ -79,6 +81,16 @@ class Runtime:
     quantize: Callable[[Path, Sequence[Arrays]], None] | None
     macs: Callable[[Path], int | None]
     profile: Callable[..., Profiled] | None = None
+
+
+def require_inputs(taken: int, given: int) -> None:
+    """Refuse an exported graph that takes another number of inputs than the model.
+
+    Raises:
+        CostError: naming both.
+    """
+    if taken != given:
+        raise CostError(f"the exported graph takes {taken} inputs, but the model takes {given}")
 
 
 def mean_ms(run: Callable[[], object], runs: int, *, warm_up: int = WARM_UP) -> float:
