@@ -211,7 +211,7 @@ class TestPicture:
         (("--m", "1:2:3:4"), "'1:2:3:4' is not a range"),
         (("--m", ""), "'' is not a positive whole number"),
         (("--m", "1:999999999"), "has more than 20,000 values: a larger step is accepted"),
-        (("--m", "16:5000", "--hw", "7,14,28,56"), "a sweep of 119,640 rows: 20,000 or fewer are accepted"),
+        (("--m", "16:5000", "--hw", "7,14,28,56"), "a sweep of 119,640 rows: at most 20,000 are accepted"),
         (("--hw", "14x"), "'14x' is not a size"),
         (("--hw", "4", "--mechanisms", "ge"), "ge on 512 x 4 x 4: extent = 8 on a map of 4 x 4"),
         (("--mechanisms", "cbm"), "unknown attention mechanism 'cbm': did you mean 'cbam'?"),
