@@ -180,7 +180,7 @@ def aw(module, x):
         ({"groups": (1, 1, 1, 1), "reduction": 6}, "r = 6 leaves no channel of m = 5"),
         ({}, "groups = 4 does not divide channels of a branch = 5"),
         ({"kernels": (1, 2), "groups": (1, 1)}, "kernel = 2: an odd one is accepted"),
-        ({"kernels": (1, 3)}, r"kernels = \(1, 3\) and groups = \(1, 4, 8, 16\): as many"),
+        ({"kernels": (1, 3)}, r"kernels = \(1, 3\) and groups = \(1, 4, 8, 16\): the same number"),
         ({"kernels": (1, 3, 5), "groups": (1, 1, 1)}, "branches = 3 does not divide channels = 20"),
         ({"stride": 0}, "stride = 0"),
     ],
