@@ -47,7 +47,7 @@ TESTS = {
     "formulas/connections/": ("printed_networks", "network_attention"),
     "formulas/networks/": ("printed_networks", "networks", "places", "backbones", "network_attention"),
     "formulas/networks/text.py": ("cells_file", "compare", "cli_sizes", "count_cli"),
-    "conventions/": ("counter_kinds", "counter_conventions", "counter_activations", "printed_networks"),
+    "conventions/": ("counter_kinds", "counter_conventions", "counter_activations", "printed_networks", "field"),
     "audit/": ("audit_expressions", "audit", "outcomes", "cells_file", "crosscheck_cli"),
     "counting/rules/fourier.py": ("counter_linalg", "counter_uncounted"),
     "counting/rules/linalg.py": ("counter_linalg", "counter_uncounted", "counter_kinds", "counter_fast"),

@@ -1,6 +1,7 @@
 """The cross-check: the printed digits decide, nothing is unexplained, and no explanation outlives its arithmetic."""
 
 from collections import Counter
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -9,11 +10,12 @@ from hypothesis import strategies as st
 
 from ulsam_cost.audit import DIGIT_VERDICTS, READINGS, Reading, Verdict, check_cell, meets, register_reading, solve
 from ulsam_cost.audit.claims import check_claim, claim_expressions
+from ulsam_cost.audit.evidence import network_cost as network_evidence
 from ulsam_cost.audit.explanations import explanations, key_of
 from ulsam_cost.audit.expressions import evaluate
 from ulsam_cost.audit.readings import cell_spec, spec_cost
-from ulsam_cost.cost import OpKind
-from ulsam_cost.formulas.networks import network_cost
+from ulsam_cost.cost import Cost, OpKind
+from ulsam_cost.formulas.networks import network_cost, network_spec
 from ulsam_cost.published import COST_METRICS, cost_cells, field_cells, published_cells, published_claims
 from ulsam_cost.units import parse_printed
 
@@ -177,3 +179,12 @@ def test_claims_that_the_papers_tables_do_not_bear_out_are_found():
     off = {finding.subject.id for finding in CLAIMS if finding.verdict is Verdict.EXPLAINED}
     assert off == {"c06", "c15", "c20", "c31", "c39", "c42", "c61", "c66"}
     assert all(finding.explanation for finding in CLAIMS if finding.verdict is Verdict.EXPLAINED)
+
+
+def test_a_derived_cost_agrees_with_the_counted_one_where_each_kind_does():
+    evidence = network_evidence(network_spec("mv1"))
+    assert evidence.agrees
+    first, *others = evidence.derived
+    for changed in (first._replace(macs=first.macs + 1), first._replace(params=first.params - 1)):
+        assert not replace(evidence, derived=Cost((changed, *others))).agrees
+    assert not replace(evidence, derived=Cost(tuple(others[1:]))).agrees

@@ -134,6 +134,11 @@ def test_kernels_whose_heads_stand_behind_the_sequence():
     ):
         count = uc.count(Call(lambda *x, operator=operator, more=more: operator(*x, *more)), inputs)
         assert (count.macs, count.uncounted) == (macs, ())
+        assert [op.output for op in count.cost.ops] == [
+            (n, heads, queries, keys),
+            (n, heads, queries, keys),
+            (n, heads, queries, width),
+        ]
 
 
 def packed(heads=4, width=8):

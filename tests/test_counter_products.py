@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import ulsam_cost as uc
+from ulsam_cost.counting.rules.registry import RULES
 
 # name: (function, shapes of its inputs, MACs)
 FUNCTIONS = {
@@ -283,3 +284,26 @@ def test_groups_that_the_meta_device_refuses(dtype):
 def test_a_product_with_its_activation_is_both():
     count = count_both_ways(Call(torch._addmm_activation), (zeros(6), zeros(5, 4), zeros(4, 6)))
     assert [(op.kind, op.macs) for op in count.cost.ops] == [("matmul", 5 * 4 * 6), ("bias", 0), ("activation", 0)]
+
+
+def test_the_rule_of_cudnns_recurrent_layers_which_run_on_cuda_alone():
+    taken = []
+
+    class Record:
+        def __call__(self, kind, output, *, macs, reads, reduction, params):
+            taken.append((output, macs, reads, reduction))
+
+        def bias(self, output, bias):
+            taken.append((output, bias.numel()))
+
+    steps, n, length, hidden = 5, 2, 3, 7
+    gates = 4 * hidden
+    weights = [zeros(gates, length), zeros(gates, hidden), zeros(gates), zeros(gates), zeros(0)]
+    RULES[torch.ops.aten._cudnn_rnn](Record(), None, zeros(steps, n, length), weights)
+    rows = steps * n
+    assert taken == [
+        ((rows, gates), rows * length * gates, rows * length + length * gates, length),
+        ((rows, gates), rows * hidden * gates, rows * hidden + hidden * gates, hidden),
+        ((rows, gates), gates),
+        ((rows, gates), gates),
+    ]

@@ -52,6 +52,19 @@ def test_any_mechanism_in_any_backbone(network, mechanism):
         network_spec(network, attention=mechanism, resolution=(227, 161), batch=2)
 
 
+def test_several_mechanisms_have_a_position_each():
+    def params(**how):
+        return network_cost("mv2", **how).params
+
+    assert_derived_is_counted(network_spec("mv2", attention="se,eca", positions="16:1,17:1"))
+    alone = params(attention="se", positions="16:1") + params(attention="eca", positions="17:1")
+    assert params(attention="se,eca", positions="16:1,17:1") == alone - params()
+    with pytest.raises(
+        CostError, match=r"^attention 'se,eca' at positions 15:1,16:1,17:1: 2 mechanisms and 3 positions"
+    ):
+        network_spec("mv2", attention="se,eca", positions="15:1,16:1,17:1")
+
+
 @settings(max_examples=40)
 @given(data=st.data())
 def test_connected_networks_derived_is_counted(data):
