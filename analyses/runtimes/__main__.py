@@ -11,8 +11,9 @@ what `python -m analyses.latency` needs, the runtimes: pip install 'ulsam-cost[o
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager, suppress
 from functools import lru_cache, partial
 from itertools import product
 from pathlib import Path
@@ -34,7 +35,7 @@ from ulsam_cost.formulas.attention import REGISTERED, get_mechanism
 from ulsam_cost.formulas.networks import NetworkSpec, network_spec
 from ulsam_cost.measuring.device import INT8, dtype_name, machine_state, resolve_dtype
 from ulsam_cost.measuring.rounds import Effort
-from ulsam_cost.measuring.runner import Setting, calibrate_batch_norm
+from ulsam_cost.measuring.runner import Setting, calibrate_batch_norm, in_force
 from ulsam_cost.measuring.runtimes.files import BASELINE, NETWORK
 from ulsam_cost.measuring.runtimes.measured import Exports, measure_models
 from ulsam_cost.measuring.runtimes.process import KeptProcesses
@@ -47,6 +48,7 @@ from ulsam_cost.report.files import write_files
 GROUPS = (4, 1, 16)  # most wanted first
 FLOAT32 = "float32"
 CPU = torch.device("cpu")
+ONE_THREAD = Setting(device=CPU, threads=1)
 Model = NetworkSpec | str  # a network, or a mechanism by itself
 SAMPLING_SHARE = 0.3  # of a task's time; exporting and starting a process take the rest
 MOST_SECONDS = 1.5
@@ -54,12 +56,25 @@ SAME = ("name", "torch", "cpus")  # of the machine, where a record is taken up
 
 
 class Study:
-    """The tasks. What was exported last is kept, for the next number of threads and the next placement."""
+    """The tasks. What was exported last is kept, for the next number of threads and the next placement.
+
+    Args:
+        folder: an empty one, for the exports.
+        runtimes: their names, PyTorch's among them.
+        threads: in how many each is measured.
+        processes: the runtimes' own, which stay for the next job.
+        kept: the keys of tasks that will not be run: nothing is exported for them.
+    """
 
     def __init__(
-        self, folder: Path, runtimes: Sequence[str], threads: Sequence[int], processes: KeptProcesses | None = None
+        self,
+        folder: Path,
+        runtimes: Sequence[str],
+        threads: Sequence[int],
+        processes: KeptProcesses | None = None,
+        kept: Collection[str] = (),
     ) -> None:
-        self.runtimes, self.threads, self._processes = runtimes, threads, processes
+        self.runtimes, self.threads, self._processes, self._kept = runtimes, threads, processes, kept
         self.built = lru_cache(maxsize=2)(self._built)
         self._folder = folder
         self._exports: dict[str, Exports] = {}
@@ -77,47 +92,75 @@ class Study:
             for name in REGISTERED if groups == GROUPS[:1] else ():
                 yield from self._everywhere({"section": "mechanism", "mechanism": name}, name)
 
-    def _everywhere(self, facts: dict[str, Any], model: Model) -> Iterator[Task]:
+    def _everywhere(self, facts: dict[str, Any], model: Model) -> list[Task]:
+        exported: list[Setting] = []  # those of the tasks that will be run
+        tasks = []
         for dtype, runtime, threads in product((FLOAT32, INT8), self.runtimes, self.threads):
             if runtime == TORCH and dtype == INT8:  # PyTorch's eager mode has none
                 continue
             setting = Setting(device=CPU, dtype=resolve_dtype(dtype), runtime=runtime, threads=threads)
             where = {"runtime": runtime, "dtype": dtype, "threads": threads}
-            yield Task(facts=facts | where, run=partial(self._measure, model, setting))
+            tasks.append(Task(facts=facts | where, run=partial(self._measure, model, setting, exported)))
+            if not setting.in_torch and tasks[-1].key not in self._kept:
+                exported.append(setting)
+        return tasks
 
-    def _measure(self, model: Model, setting: Setting, effort: Effort) -> dict[str, Any]:
+    def _measure(self, model: Model, setting: Setting, exported: Sequence[Setting], effort: Effort) -> dict[str, Any]:
         models: dict[str, Model] = (
             {NETWORK: model} if isinstance(model, str) else {BASELINE: model.plain(), NETWORK: model}
         )
-        if not setting.in_torch:
-            exports = self._exports_of(models, setting)
-            return {"latency": exports.measure(setting, effort, lambda share: None).to_dict()}
-        *baseline, (network, inputs) = map(self.built, models.values())
-        pair = measure_models(baseline[0][0] if baseline else None, network, inputs, setting=setting, effort=effort)
-        return {"latency": pair.to_dict()}
+        if setting.in_torch:
+            *baseline, (network, inputs) = map(self.built, models.values())
+            pair = measure_models(baseline[0][0] if baseline else None, network, inputs, setting=setting, effort=effort)
+            return {"latency": pair.to_dict()}
+        self._export(models, exported)
+        where = _where(models, setting)
+        for name in models:
+            _, error = self._exported[where, name]
+            if error is not None:
+                raise CostError(str(error))
+        return {"latency": self._exports[where].measure(setting, effort, lambda share: None).to_dict()}
 
-    def _exports_of(self, models: dict[str, Model], setting: Setting) -> Exports:
-        """The models exported, each once; what cannot be is not tried again."""
-        assert setting.dtype is not None
-        dtype = dtype_name(setting.dtype)
-        where = f"{setting.runtime}_{dtype}_{len(models)}"
+    def _export(self, models: Mapping[str, Model], settings: Sequence[Setting]) -> None:
+        """Export the models for all settings, each once; what cannot be exported is not tried again.
+
+        Processes of the runtimes quantize, which takes longest, beside the exports of this one; nothing is timed
+        meanwhile.
+        """
+        quantized: dict[tuple[str, str], Future[None]] = {}
+        beside = ThreadPoolExecutor(max_workers=1)
+        try:
+            with in_force(ONE_THREAD):  # two that want all processors wait for each other
+                for setting, (name, model) in product(reversed(settings), models.items()):  # int8 first
+                    where = _where(models, setting)
+                    if self._exported.get((where, name), (None, None))[0] != model:
+                        self._exported[where, name] = model, None
+                        with self._noted(where, name):
+                            exports = self._exports_for(where, setting)
+                            exports.add(name, *self.built(model), self._shared_by_exports_of(name, model))
+                            quantized[where, name] = beside.submit(exports.quantize, name)
+            for key, future in quantized.items():
+                with self._noted(*key):
+                    future.result()
+        finally:
+            beside.shutdown(cancel_futures=True)
+
+    @contextmanager
+    def _noted(self, where: str, name: str) -> Iterator[None]:
+        """Keep an error of an export, for all who measure it."""
+        try:
+            yield
+        except CostError as error:
+            self._exported[where, name] = self._exported[where, name][0], error
+
+    def _exports_for(self, where: str, setting: Setting) -> Exports:
         if where not in self._exports:
+            assert setting.dtype is not None
             folder = self._folder / where
             folder.mkdir()
             self._exports[where] = Exports(
-                folder, setting.runtime, dtype, measures_memory=False, processes=self._processes
+                folder, setting.runtime, dtype_name(setting.dtype), measures_memory=False, processes=self._processes
             )
-        for name, model in models.items():
-            before, error = self._exported.get((where, name), (None, None))
-            if before != model:
-                error = None
-                try:
-                    self._exports[where].add(name, *self.built(model), self._shared_by_exports_of(name, model))
-                except CostError as raised:
-                    error = raised
-                self._exported[where, name] = model, error
-            if error is not None:
-                raise CostError(str(error))
         return self._exports[where]
 
     def _shared_by_exports_of(self, name: str, model: Model) -> Path:
@@ -138,6 +181,12 @@ class Study:
             return module, torch.randn(1, CHANNELS, SIZE, SIZE, generator=generator)
         inputs = torch.randn(2, 3, *model.resolution, generator=generator)
         return calibrate_batch_norm(build_network(model), inputs), inputs[:1]
+
+
+def _where(models: Mapping[str, Model], setting: Setting) -> str:
+    """The name of the exports that models of a setting are among."""
+    assert setting.dtype is not None
+    return f"{setting.runtime}_{dtype_name(setting.dtype)}_{len(models)}"
 
 
 def installed_runtimes() -> dict[str, dict[str, str]]:
@@ -169,9 +218,9 @@ def main(minutes: float, out: Path, fresh: bool) -> None:
         closing(KeptProcesses()) as processes,
     ):
         threads = sorted({1, torch.get_num_threads()})
-        tasks = list(Study(Path(folder), list(runtimes), threads, processes).tasks())
-        record["tasks"] = len(tasks)
         kept = {key_of(row["facts"]) for row in record["rows"] if not is_wanting(row)}
+        tasks = list(Study(Path(folder), list(runtimes), threads, processes, kept).tasks())
+        record["tasks"] = len(tasks)
         try:
             take(
                 tasks, record, 60 * minutes, save,

@@ -131,14 +131,25 @@ class Exports:
     def add(self, name: str, model: nn.Module, inputs: Any, shared: Path) -> None:
         """Export a model under a name, in place of the one that had it; `shared` as in `Runtime`.
 
+        For int8, `quantize` has to follow before it is measured.
+
         Raises:
-            CostError: if it cannot be exported, or quantized.
+            CostError: if it cannot be exported.
         """
         self._files.pop(name, None)
         self._files[name] = preserves_state(self._work.export)(name, model, inputs, shared)
         self._batches[name] = batch_size(*as_arguments(inputs))
         if self._dtype == INT8:
-            self._calibrated_with = self._work.quantize({name: inputs}, self._calibration)
+            self._calibrated_with = self._work.calibrate(name, inputs, self._calibration)
+
+    def quantize(self, name: str) -> None:
+        """Make the files of a model int8 where that is the number format; any thread may call it.
+
+        Raises:
+            CostError: if the runtime does not quantize it.
+        """
+        if self._dtype == INT8:
+            self._work.quantize(name)
 
     def layers(self, setting: Setting, effort: Effort, progress: Progress) -> LayerTiming:
         """Time the network's modules; errors as in `measure_models`."""
@@ -220,6 +231,7 @@ def _exported(models: Mapping[str, tuple[nn.Module, Any]], setting: Setting) -> 
         for each, pair in models.items():
             with TemporaryDirectory() as shared:
                 exports.add(each, *pair, Path(shared))
+            exports.quantize(each)
         yield exports
 
 

@@ -71,16 +71,16 @@ class Work:
             self.runtime.export(copy, args, kwargs, place.files, self.job["dtype"], shared)
         return ModelFiles(self, name, counted.macs if counted.complete else None)
 
-    def quantize(self, models: Mapping[str, Any], given: Calibration | None) -> str:
-        """Make the files of every model int8, by its own inputs' shapes or given data; what the data are called."""
-        name = ""
-        for each, inputs in models.items():
-            data = given or random_calibration(inputs)
-            ModelFolder(self.folder / each).write_samples([_arrays(sample) for sample in fitting(data, inputs)])
-            name = data.name
-        for _ in self.messages(task="quantize", models=list(models)):
+    def calibrate(self, name: str, inputs: Any, given: Calibration | None) -> str:
+        """Put given data, or random ones shaped like its inputs, beside a model's files; what the data are called."""
+        data = given or random_calibration(inputs)
+        ModelFolder(self.folder / name).write_samples([_arrays(sample) for sample in fitting(data, inputs)])
+        return data.name
+
+    def quantize(self, name: str) -> None:
+        """Make a model's files int8, by the data beside them."""
+        for _ in self.messages(task="quantize", models=[name]):
             pass
-        return name
 
 
 @dataclass(frozen=True)
