@@ -73,46 +73,84 @@ def test_every_placement_and_every_mechanism_everywhere(tmp_path):
     assert study.add_macs(first)["macs_pct"] < 0
 
 
-def test_a_model_is_exported_once_and_what_fails_is_not_tried_again(tmp_path, monkeypatch):
-    added, measured = [], []
+def chosen_tasks(chosen, folder, runtimes, threads, processes=None):
+    """The tasks of a study whose facts are chosen; the others are kept, and nothing is exported for them."""
+    kept = {task.key for task in Study(folder, runtimes, threads).tasks() if not chosen(task.facts)}
+    return [task for task in Study(folder, runtimes, threads, processes, kept).tasks() if chosen(task.facts)]
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """What is done with the exports: nn.Identity cannot be exported, and int8 not be made."""
+    done = []
 
     class Exports:
         def __init__(self, folder, runtime, dtype, *, measures_memory, processes):
             assert not measures_memory
+            self._dtype = dtype
 
         def add(self, name, model, inputs, shared):
-            added.append(name)
+            done.append(("add", self._dtype, name))
             if isinstance(model, study.nn.Identity):
                 raise CostError("no such operator")
 
+        def quantize(self, name):
+            done.append(("quantize", self._dtype, name))
+            if self._dtype == "int8":
+                raise CostError("no such quantizer")
+
         def measure(self, setting, effort, progress):
-            measured.append(setting.threads)
+            done.append(("measure", self._dtype, setting.threads))
             raise CostError("enough")
 
     monkeypatch.setattr(study, "Exports", Exports)
     made = {"ulsam": study.nn.Identity(), "se": study.nn.ReLU()}
     monkeypatch.setattr(Study, "_built", lambda self, model: (made.get(model, study.nn.ReLU()), torch.ones(1)))
-    everything = list(Study(tmp_path, ["onnxruntime"], (1, 2)).tasks())
-    for name, said in (("ulsam", "no such operator"), ("se", "enough")):
-        for task in everything:
-            if task.facts.get("mechanism") == name and task.facts["dtype"] == "float32":
-                with pytest.raises(CostError, match=said):
-                    task.run(EFFORT)
-    assert (added, measured) == (["network", "network"], [1, 2])
-    float32 = (task for task in everything if task.facts["dtype"] == "float32")
-    placed = [task for task in float32 if task.facts.get("network") == "mv2"][:4]
-    for task in placed:  # two placements of one network, each in one thread and in two
-        with pytest.raises(CostError, match="enough"):
+    return done
+
+
+def errors_of(chosen):
+    errors = []
+    for task in chosen:
+        with pytest.raises(CostError) as caught:
             task.run(EFFORT)
+        errors.append(str(caught.value))
+    return errors
+
+
+def test_a_model_is_exported_once_and_what_fails_is_not_tried_again(tmp_path, events):
+    everything = chosen_tasks(lambda facts: facts["dtype"] == "float32", tmp_path, ["onnxruntime"], (1, 2))
+    for name, said in (("ulsam", "no such operator"), ("se", "enough")):
+        assert errors_of(task for task in everything if task.facts.get("mechanism") == name) == [said, said]
+    assert [event for event in events if event[0] != "quantize"] == [
+        ("add", "float32", "network"),
+        ("add", "float32", "network"),
+        ("measure", "float32", 1),
+        ("measure", "float32", 2),
+    ]
+    events.clear()
+    placed = [task for task in everything if task.facts.get("network") == "mv2"][:4]
+    assert errors_of(placed) == ["enough"] * 4  # two placements of one network, each in one thread and in two
     assert len({(task.facts["network"], task.facts["width"]) for task in placed}) == 1
-    assert added[2:] == ["baseline", "network", "network"]
+    assert [name for what, _, name in events if what == "add"] == ["baseline", "network", "network"]
+
+
+def test_all_formats_of_a_model_are_exported_before_one_is_timed(tmp_path, events):
+    of_se = chosen_tasks(lambda facts: facts.get("mechanism") == "se", tmp_path, ["onnxruntime"], (1,))
+    assert [task.facts["dtype"] for task in of_se] == ["float32", "int8"]
+    assert errors_of(of_se) == ["enough", "no such quantizer"]
+    assert [event for event in events if event[0] == "add"] == [
+        ("add", "int8", "network"),  # the longest first
+        ("add", "float32", "network"),
+    ]
+    assert events[-1] == ("measure", "float32", 1)
 
 
 def test_it_measures_what_it_exports(tmp_path):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
-    everything = Study(tmp_path, list(RUNTIMES), (1,)).tasks()
-    own = [task for task in everything if task.facts.get("mechanism") == "se" and task.facts["dtype"] == "float32"]
+    wanted = {"mechanism": "se", "dtype": "float32"}
+    own = chosen_tasks(lambda facts: facts == facts | wanted, tmp_path, list(RUNTIMES), (1,))
     taken = record()
     kept = {"kept": set(), "known": lambda facts: {}, "share": 0.1, "most_seconds": 0.05}
     tasks.take(own, taken, 60, lambda: None, **kept)
@@ -131,8 +169,8 @@ def test_the_number_formats_share_an_export(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.onnx, "export", lambda *words, **names: exported.append(1) or export(*words, **names))
     kept = {"kept": set(), "known": lambda facts: {}, "share": 0.1, "most_seconds": 0.05}
     with closing(KeptProcesses()) as processes:
-        everything = Study(tmp_path, ["onnxruntime"], (1,), processes).tasks()
-        chosen = [task for task in everything if task.facts.get("mechanism") in ("se", "eca")]
+        two = ("se", "eca")
+        chosen = chosen_tasks(lambda facts: facts.get("mechanism") in two, tmp_path, ["onnxruntime"], (1,), processes)
         tasks.take(chosen, taken, 60, lambda: None, **kept)
     assert len(exported) == 2
     models = [each["latency"]["exported"]["network"] for each in taken["rows"]]

@@ -50,7 +50,7 @@ FLOAT32 = "float32"
 CPU = torch.device("cpu")
 ONE_THREAD = Setting(device=CPU, threads=1)
 Model = NetworkSpec | str  # a network, or a mechanism by itself
-SAMPLING_SHARE = 0.3  # of a task's time; exporting and starting a process take the rest
+SAMPLING_SHARE = 0.2  # of a task's time; exporting takes the rest
 MOST_SECONDS = 1.5
 SAME = ("name", "torch", "cpus")  # of the machine, where a record is taken up
 
@@ -128,7 +128,7 @@ class Study:
         meanwhile.
         """
         quantized: dict[tuple[str, str], Future[None]] = {}
-        beside = ThreadPoolExecutor(max_workers=1)
+        beside = ThreadPoolExecutor(max_workers=2)
         try:
             with in_force(ONE_THREAD):  # two that want all processors wait for each other
                 for setting, (name, model) in product(reversed(settings), models.items()):  # int8 first
