@@ -1,6 +1,8 @@
 """`analyses/runtimes`: what it measures, that it exports a model once, and what its page says."""
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -9,7 +11,9 @@ from click.testing import CliRunner
 
 from analyses.latency import tasks
 from analyses.runtimes import __main__ as study
+from analyses.runtimes import exporter as exporting
 from analyses.runtimes.__main__ import Study
+from analyses.runtimes.exporter import Exporter, Job, pinned_processes
 from analyses.runtimes.page import runtime_files
 from ulsam_cost.audit.evidence import run_audit
 from ulsam_cost.errors import CostError
@@ -25,6 +29,7 @@ RUNTIMES = {
 }
 PLACED = {"section": "placement", "network": "mv2", "width": 1.0, "positions": "13,14,16,17", "groups": 4}
 EFFORT = Effort(repeats=3)
+FORM = ("onnxruntime", "float32")
 
 
 def times(median):
@@ -63,8 +68,15 @@ def record(*rows):
     return {"machine": machine, "runtimes": RUNTIMES, "rows": list(rows), "tasks": 7}
 
 
-def test_every_placement_and_every_mechanism_everywhere(tmp_path):
-    facts = [task.facts for task in Study(tmp_path, list(RUNTIMES), (1, 2)).tasks()]
+@pytest.fixture
+def exporter(tmp_path):
+    """Exports two at a time, in this process."""
+    with ThreadPoolExecutor(1) as executor:
+        yield Exporter(tmp_path / "exported", executor, ahead=2)
+
+
+def test_every_placement_and_every_mechanism_everywhere(tmp_path, exporter):
+    facts = [task.facts for task in Study(tmp_path, list(RUNTIMES), (1, 2), exporter).tasks()]
     placements = len(study.published_placements())
     float_rows = 2 * 2 * (3 * placements + len(REGISTERED))  # runtimes, threads, subspaces
     int8_rows = 1 * 2 * (3 * placements + len(REGISTERED))  # PyTorch's eager mode has none
@@ -73,39 +85,41 @@ def test_every_placement_and_every_mechanism_everywhere(tmp_path):
     assert study.add_macs(first)["macs_pct"] < 0
 
 
-def chosen_tasks(chosen, folder, runtimes, threads, processes=None):
+def chosen_tasks(chosen, folder, exporter, runtimes, threads, processes=None):
     """The tasks of a study whose facts are chosen; the others are kept, and nothing is exported for them."""
-    kept = {task.key for task in Study(folder, runtimes, threads).tasks() if not chosen(task.facts)}
-    return [task for task in Study(folder, runtimes, threads, processes, kept).tasks() if chosen(task.facts)]
+    other = Exporter(folder, exporter.executor, ahead=1)
+    kept = {task.key for task in Study(folder, runtimes, threads, other).tasks() if not chosen(task.facts)}
+    return [task for task in Study(folder, runtimes, threads, exporter, processes, kept).tasks() if chosen(task.facts)]
 
 
 @pytest.fixture
 def events(monkeypatch):
-    """What is done with the exports: nn.Identity cannot be exported, and int8 not be made."""
+    """What is exported and measured: GC cannot be exported, and SE not in int8."""
     done = []
+
+    def export(job, folder):
+        model = job.model if isinstance(job.model, str) else ",".join(map(str, job.model.placement.replaced))
+        done.append((job.name, model, [dtype for _, dtype in job.formats]))
+        return {
+            form: "no such operator"
+            for form in job.formats
+            if model == "gc" or (model == "se" and form == ("onnxruntime", "int8"))
+        }
 
     class Exports:
         def __init__(self, folder, runtime, dtype, *, measures_memory, processes):
             assert not measures_memory
             self._dtype = dtype
 
-        def add(self, name, model, inputs, shared):
-            done.append(("add", self._dtype, name))
-            if isinstance(model, study.nn.Identity):
-                raise CostError("no such operator")
-
-        def quantize(self, name):
-            done.append(("quantize", self._dtype, name))
-            if self._dtype == "int8":
-                raise CostError("no such quantizer")
+        def take(self, name, folder):
+            assert folder.parts[-2:] == (f"onnxruntime_{self._dtype}", name)
 
         def measure(self, setting, effort, progress):
-            done.append(("measure", self._dtype, setting.threads))
+            done.append((self._dtype, setting.threads))
             raise CostError("enough")
 
+    monkeypatch.setattr(exporting, "export", export)
     monkeypatch.setattr(study, "Exports", Exports)
-    made = {"ulsam": study.nn.Identity(), "se": study.nn.ReLU()}
-    monkeypatch.setattr(Study, "_built", lambda self, model: (made.get(model, study.nn.ReLU()), torch.ones(1)))
     return done
 
 
@@ -118,39 +132,67 @@ def errors_of(chosen):
     return errors
 
 
-def test_a_model_is_exported_once_and_what_fails_is_not_tried_again(tmp_path, events):
-    everything = chosen_tasks(lambda facts: facts["dtype"] == "float32", tmp_path, ["onnxruntime"], (1, 2))
-    for name, said in (("ulsam", "no such operator"), ("se", "enough")):
-        assert errors_of(task for task in everything if task.facts.get("mechanism") == name) == [said, said]
-    assert [event for event in events if event[0] != "quantize"] == [
-        ("add", "float32", "network"),
-        ("add", "float32", "network"),
-        ("measure", "float32", 1),
-        ("measure", "float32", 2),
+def test_a_model_is_exported_once_and_what_fails_is_not_tried_again(tmp_path, exporter, events):
+    names = ("se", "gc", "eca")
+    three = chosen_tasks(lambda facts: facts.get("mechanism") in names, tmp_path, exporter, ["onnxruntime"], (1, 2))
+    order = [task.facts["mechanism"] for task in three[::4]]
+    assert sorted(order) == sorted(names)
+    said = {"se": ["enough", "enough", "no such operator", "no such operator"], "gc": ["no such operator"] * 4}
+    assert errors_of(three) == [error for name in order for error in said.get(name, ["enough"] * 4)]
+    assert [event for event in events if event[0] == "network"] == [
+        ("network", name, ["float32", "int8"]) for name in order
     ]
-    events.clear()
-    placed = [task for task in everything if task.facts.get("network") == "mv2"][:4]
-    assert errors_of(placed) == ["enough"] * 4  # two placements of one network, each in one thread and in two
-    assert len({(task.facts["network"], task.facts["width"]) for task in placed}) == 1
-    assert [name for what, _, name in events if what == "add"] == ["baseline", "network", "network"]
 
 
-def test_all_formats_of_a_model_are_exported_before_one_is_timed(tmp_path, events):
-    of_se = chosen_tasks(lambda facts: facts.get("mechanism") == "se", tmp_path, ["onnxruntime"], (1,))
-    assert [task.facts["dtype"] for task in of_se] == ["float32", "int8"]
-    assert errors_of(of_se) == ["enough", "no such quantizer"]
-    assert [event for event in events if event[0] == "add"] == [
-        ("add", "int8", "network"),  # the longest first
-        ("add", "float32", "network"),
+def test_two_are_exported_before_the_first_is_measured(tmp_path, exporter, events):
+    def chosen(facts):
+        return (facts.get("network"), facts.get("groups"), facts["dtype"]) == ("mv2", 4, "float32")
+
+    placed = chosen_tasks(chosen, tmp_path, exporter, ["onnxruntime"], (1,))[:3]
+    positions = [task.facts["positions"] for task in placed]
+    assert errors_of(placed) == ["enough"] * 3
+    assert [event[:2] for event in events] == [
+        ("baseline", ""),
+        ("network", positions[0]),
+        ("float32", 1),
+        ("network", positions[1]),
+        ("network", positions[2]),
+        ("float32", 1),
+        ("float32", 1),
     ]
-    assert events[-1] == ("measure", "float32", 1)
 
 
-def test_it_measures_what_it_exports(tmp_path):
+def test_what_was_measured_is_deleted_but_not_a_baseline(tmp_path, exporter):
+    jobs = [Job("se", "baseline", ()), *(Job(name, "network", ()) for name in ("se", "gc", "eca", "bam"))]
+    exporter.plan(jobs)
+    exporter.plan(jobs[:2])
+    for job in jobs:
+        assert exporter.exported(job, FORM).parts[-2:] == ("onnxruntime_float32", job.name)
+    assert sorted(each.name for each in (tmp_path / "exported").iterdir()) == ["0", "4"]
+
+
+def test_an_export_whose_process_ends_is_an_error(tmp_path):
+    with pinned_processes() as (executor, number):
+        assert number >= 1
+        exporter = Exporter(tmp_path, executor, ahead=1)
+        [job] = jobs = [Job(Ends(), "network", ())]
+        exporter.plan(jobs)
+        with pytest.raises(CostError, match=r"^a process that exports has ended$"):
+            exporter.exported(job, FORM)
+
+
+class Ends:
+    """Ends the process in which it is unpickled."""
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
+def test_it_measures_what_it_exports(tmp_path, exporter):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     wanted = {"mechanism": "se", "dtype": "float32"}
-    own = chosen_tasks(lambda facts: facts == facts | wanted, tmp_path, list(RUNTIMES), (1,))
+    own = chosen_tasks(lambda facts: facts == facts | wanted, tmp_path, exporter, list(RUNTIMES), (1,))
     taken = record()
     kept = {"kept": set(), "known": lambda facts: {}, "share": 0.1, "most_seconds": 0.05}
     tasks.take(own, taken, 60, lambda: None, **kept)
@@ -162,7 +204,7 @@ def test_it_measures_what_it_exports(tmp_path):
     assert "PyTorch, float32, ms | ONNX Runtime, float32, ms" in text
 
 
-def test_the_number_formats_share_an_export(tmp_path, monkeypatch):
+def test_the_number_formats_share_an_export(tmp_path, exporter, monkeypatch):
     pytest.importorskip("onnxruntime")
     pytest.importorskip("onnxscript")
     export, exported, taken = torch.onnx.export, [], record()
@@ -170,7 +212,9 @@ def test_the_number_formats_share_an_export(tmp_path, monkeypatch):
     kept = {"kept": set(), "known": lambda facts: {}, "share": 0.1, "most_seconds": 0.05}
     with closing(KeptProcesses()) as processes:
         two = ("se", "eca")
-        chosen = chosen_tasks(lambda facts: facts.get("mechanism") in two, tmp_path, ["onnxruntime"], (1,), processes)
+        chosen = chosen_tasks(
+            lambda facts: facts.get("mechanism") in two, tmp_path, exporter, ["onnxruntime"], (1,), processes
+        )
         tasks.take(chosen, taken, 60, lambda: None, **kept)
     assert len(exported) == 2
     models = [each["latency"]["exported"]["network"] for each in taken["rows"]]

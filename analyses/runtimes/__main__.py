@@ -11,13 +11,11 @@ what `python -m analyses.latency` needs, the runtimes: pip install 'ulsam-cost[o
 
 import signal
 import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager, suppress
-from functools import lru_cache, partial
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, suppress
+from functools import partial
 from itertools import product
 from pathlib import Path
-from shutil import rmtree
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -25,43 +23,40 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # a checkout that is not ins
 
 import click
 import torch
-from torch import Tensor, nn
 
-from analyses.latency.__main__ import CHANNELS, SIZE, add_macs, published_placements
+from analyses.latency.__main__ import add_macs, published_placements
 from analyses.latency.tasks import Task, is_wanting, key_of, resumed, save_record, take
+from analyses.runtimes.exporter import Exporter, Format, Job, Model, built, pinned_processes
 from analyses.runtimes.page import NAME, runtime_files
 from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.attention import REGISTERED, get_mechanism
-from ulsam_cost.formulas.networks import NetworkSpec, network_spec
+from ulsam_cost.formulas.attention import REGISTERED
+from ulsam_cost.formulas.networks import network_spec
 from ulsam_cost.measuring.device import INT8, dtype_name, machine_state, resolve_dtype
 from ulsam_cost.measuring.rounds import Effort
-from ulsam_cost.measuring.runner import Setting, calibrate_batch_norm, in_force
+from ulsam_cost.measuring.runner import Setting
 from ulsam_cost.measuring.runtimes.files import BASELINE, NETWORK
 from ulsam_cost.measuring.runtimes.measured import Exports, measure_models
 from ulsam_cost.measuring.runtimes.process import KeptProcesses
 from ulsam_cost.measuring.runtimes.registry import REGISTERED as RUNTIMES
 from ulsam_cost.measuring.runtimes.registry import TORCH, get_runtime, require_installed, version_of
-from ulsam_cost.nn.attention import build_attention
-from ulsam_cost.nn.networks import build_network
 from ulsam_cost.report.files import write_files
 
 GROUPS = (4, 1, 16)  # most wanted first
 FLOAT32 = "float32"
 CPU = torch.device("cpu")
-ONE_THREAD = Setting(device=CPU, threads=1)
-Model = NetworkSpec | str  # a network, or a mechanism by itself
 SAMPLING_SHARE = 0.2  # of a task's time; exporting takes the rest
 MOST_SECONDS = 1.5
 SAME = ("name", "torch", "cpus")  # of the machine, where a record is taken up
 
 
 class Study:
-    """The tasks. What was exported last is kept, for the next number of threads and the next placement.
+    """The tasks: each measures exported models, or the models themselves in PyTorch.
 
     Args:
-        folder: an empty one, for the exports.
+        folder: an empty one.
         runtimes: their names, PyTorch's among them.
         threads: in how many each is measured.
+        exporter: exports the models.
         processes: the runtimes' own, which stay for the next job.
         kept: the keys of tasks that will not be run: nothing is exported for them.
     """
@@ -71,122 +66,70 @@ class Study:
         folder: Path,
         runtimes: Sequence[str],
         threads: Sequence[int],
+        exporter: Exporter,
         processes: KeptProcesses | None = None,
         kept: Collection[str] = (),
     ) -> None:
-        self.runtimes, self.threads, self._processes, self._kept = runtimes, threads, processes, kept
-        self.built = lru_cache(maxsize=2)(self._built)
-        self._folder = folder
-        self._exports: dict[str, Exports] = {}
-        self._exported: dict[tuple[str, str], tuple[Model, CostError | None]] = {}
-        self._shared: dict[str, Model] = {}
+        self.runtimes, self.threads = runtimes, threads
+        self._folder, self._exporter, self._processes, self._kept = folder, exporter, processes, kept
+        self._exports: dict[tuple[Format, int], Exports] = {}
 
-    def tasks(self) -> Iterator[Task]:
+    def tasks(self) -> list[Task]:
         """All tasks, few subspaces first; those of one model, and of one plain network, follow each other."""
-        placements = sorted(published_placements())
-        for groups in (GROUPS[:1], GROUPS[1:]):
-            for (network, width, positions), count in product(placements, groups):
-                spec = network_spec(network, width=width, positions=positions, groups=count)
-                placement = {"network": network, "width": width, "positions": positions, "groups": count}
-                yield from self._everywhere({"section": "placement", **placement}, spec)
-            for name in REGISTERED if groups == GROUPS[:1] else ():
-                yield from self._everywhere({"section": "mechanism", "mechanism": name}, name)
+        return [task for facts, model in _subjects() for task in self._everywhere(facts, model)]
 
     def _everywhere(self, facts: dict[str, Any], model: Model) -> list[Task]:
-        exported: list[Setting] = []  # those of the tasks that will be run
-        tasks = []
+        tasks, wanted = [], []
+        jobs: list[Job] = []
         for dtype, runtime, threads in product((FLOAT32, INT8), self.runtimes, self.threads):
             if runtime == TORCH and dtype == INT8:  # PyTorch's eager mode has none
                 continue
             setting = Setting(device=CPU, dtype=resolve_dtype(dtype), runtime=runtime, threads=threads)
             where = {"runtime": runtime, "dtype": dtype, "threads": threads}
-            tasks.append(Task(facts=facts | where, run=partial(self._measure, model, setting, exported)))
-            if not setting.in_torch and tasks[-1].key not in self._kept:
-                exported.append(setting)
+            tasks.append(Task(facts=facts | where, run=partial(self._measure, model, setting, jobs)))
+            if runtime != TORCH and tasks[-1].key not in self._kept:
+                wanted.append((runtime, dtype))
+        formats = tuple(dict.fromkeys(wanted))
+        jobs += [Job(each, name, formats) for name, each in _models(model).items()]
+        if formats:
+            self._exporter.plan(jobs)
         return tasks
 
-    def _measure(self, model: Model, setting: Setting, exported: Sequence[Setting], effort: Effort) -> dict[str, Any]:
-        models: dict[str, Model] = (
-            {NETWORK: model} if isinstance(model, str) else {BASELINE: model.plain(), NETWORK: model}
-        )
+    def _measure(self, model: Model, setting: Setting, jobs: Sequence[Job], effort: Effort) -> dict[str, Any]:
         if setting.in_torch:
-            *baseline, (network, inputs) = map(self.built, models.values())
+            *baseline, (network, inputs) = map(built, _models(model).values())
             pair = measure_models(baseline[0][0] if baseline else None, network, inputs, setting=setting, effort=effort)
             return {"latency": pair.to_dict()}
-        self._export(models, exported)
-        where = _where(models, setting)
-        for name in models:
-            _, error = self._exported[where, name]
-            if error is not None:
-                raise CostError(str(error))
-        return {"latency": self._exports[where].measure(setting, effort, lambda share: None).to_dict()}
+        assert setting.dtype is not None
+        form = setting.runtime, dtype_name(setting.dtype)
+        exports = self._exports_of(form, len(jobs))
+        for job in jobs:
+            exports.take(job.name, self._exporter.exported(job, form))
+        return {"latency": exports.measure(setting, effort, lambda share: None).to_dict()}
 
-    def _export(self, models: Mapping[str, Model], settings: Sequence[Setting]) -> None:
-        """Export the models for all settings, each once; what cannot be exported is not tried again.
-
-        Processes of the runtimes quantize, which takes longest, beside the exports of this one; nothing is timed
-        meanwhile.
-        """
-        quantized: dict[tuple[str, str], Future[None]] = {}
-        beside = ThreadPoolExecutor(max_workers=2)
-        try:
-            with in_force(ONE_THREAD):  # two that want all processors wait for each other
-                for setting, (name, model) in product(reversed(settings), models.items()):  # int8 first
-                    where = _where(models, setting)
-                    if self._exported.get((where, name), (None, None))[0] != model:
-                        self._exported[where, name] = model, None
-                        with self._noted(where, name):
-                            exports = self._exports_for(where, setting)
-                            exports.add(name, *self.built(model), self._shared_by_exports_of(name, model))
-                            quantized[where, name] = beside.submit(exports.quantize, name)
-            for key, future in quantized.items():
-                with self._noted(*key):
-                    future.result()
-        finally:
-            beside.shutdown(cancel_futures=True)
-
-    @contextmanager
-    def _noted(self, where: str, name: str) -> Iterator[None]:
-        """Keep an error of an export, for all who measure it."""
-        try:
-            yield
-        except CostError as error:
-            self._exported[where, name] = self._exported[where, name][0], error
-
-    def _exports_for(self, where: str, setting: Setting) -> Exports:
-        if where not in self._exports:
-            assert setting.dtype is not None
-            folder = self._folder / where
+    def _exports_of(self, form: Format, models: int) -> Exports:
+        if (form, models) not in self._exports:
+            folder = self._folder / f"{'_'.join(form)}_{models}"
             folder.mkdir()
-            self._exports[where] = Exports(
-                folder, setting.runtime, dtype_name(setting.dtype), measures_memory=False, processes=self._processes
-            )
-        return self._exports[where]
-
-    def _shared_by_exports_of(self, name: str, model: Model) -> Path:
-        """The folder that the exports of a model share; those of the model before it under this name are deleted."""
-        folder = self._folder / f"shared_{name}"
-        if self._shared.get(name) != model:
-            rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            self._shared[name] = model
-        return folder
-
-    def _built(self, model: Model) -> tuple[nn.Module, Tensor]:
-        generator = torch.Generator().manual_seed(0)
-        torch.manual_seed(0)
-        if isinstance(model, str):
-            options = get_mechanism(model).built_for((SIZE, SIZE))
-            module = build_attention(model, CHANNELS, **options).eval()
-            return module, torch.randn(1, CHANNELS, SIZE, SIZE, generator=generator)
-        inputs = torch.randn(2, 3, *model.resolution, generator=generator)
-        return calibrate_batch_norm(build_network(model), inputs), inputs[:1]
+            self._exports[form, models] = Exports(folder, *form, measures_memory=False, processes=self._processes)
+        return self._exports[form, models]
 
 
-def _where(models: Mapping[str, Model], setting: Setting) -> str:
-    """The name of the exports that models of a setting are among."""
-    assert setting.dtype is not None
-    return f"{setting.runtime}_{dtype_name(setting.dtype)}_{len(models)}"
+def _subjects() -> Iterator[tuple[dict[str, Any], Model]]:
+    """The facts of each model that is measured, and the model."""
+    placements = sorted(published_placements())
+    for groups in (GROUPS[:1], GROUPS[1:]):
+        for (network, width, positions), count in product(placements, groups):
+            spec = network_spec(network, width=width, positions=positions, groups=count)
+            placement = {"network": network, "width": width, "positions": positions, "groups": count}
+            yield {"section": "placement", **placement}, spec
+        for name in REGISTERED if groups == GROUPS[:1] else ():
+            yield {"section": "mechanism", "mechanism": name}, name
+
+
+def _models(model: Model) -> dict[str, Model]:
+    """The models that are measured in turn: a network beside the plain one, a mechanism by itself."""
+    return {NETWORK: model} if isinstance(model, str) else {BASELINE: model.plain(), NETWORK: model}
 
 
 def installed_runtimes() -> dict[str, dict[str, str]]:
@@ -216,10 +159,12 @@ def main(minutes: float, out: Path, fresh: bool) -> None:
     with (
         TemporaryDirectory(prefix="ulsam-cost-", ignore_cleanup_errors=True) as folder,
         closing(KeptProcesses()) as processes,
+        pinned_processes() as (executor, number),
     ):
         threads = sorted({1, torch.get_num_threads()})
         kept = {key_of(row["facts"]) for row in record["rows"] if not is_wanting(row)}
-        tasks = list(Study(Path(folder), list(runtimes), threads, processes, kept).tasks())
+        exporter = Exporter(Path(folder, "exported"), executor, ahead=number)
+        tasks = Study(Path(folder), list(runtimes), threads, exporter, processes, kept).tasks()
         record["tasks"] = len(tasks)
         try:
             take(

@@ -1,6 +1,7 @@
 """The folder that a model is exported to: what a runtime's process finds there."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from ulsam_cost.measuring.runtimes.runtime import Arrays
 
 BASELINE, NETWORK = "baseline", "network"
+FACTS = "facts.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,16 @@ class ModelFolder:
     def file_bytes(self) -> int:
         """Their size."""
         return sum(file.stat().st_size for file in self.files.rglob("*") if file.is_file())
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What was noted of the model."""
+        facts: dict[str, Any] = json.loads((self.path / FACTS).read_text(encoding="utf-8"))
+        return facts
+
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Keep what is known of the model, in place of what was noted."""
+        (self.path / FACTS).write_text(json.dumps(dict(facts)), encoding="utf-8")
 
     def write(self, name: str, arrays: Arrays) -> None:
         """Keep arrays under a name, in their order."""

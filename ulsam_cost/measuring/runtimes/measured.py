@@ -33,7 +33,7 @@ from ulsam_cost.measuring.timing import (
     measure_alone,
     measure_in_turn,
 )
-from ulsam_cost.tensors import as_arguments, batch_size, tensors_of
+from ulsam_cost.tensors import tensors_of
 
 
 def measure_models(
@@ -125,8 +125,6 @@ class Exports:
         self._measures_memory = measures_memory
         self._work = Work(folder, self._runtime, {"runtime": runtime, "dtype": dtype}, processes)
         self._files: dict[str, ModelFiles] = {}
-        self._batches: dict[str, int] = {}
-        self._calibrated_with: str | None = None
 
     def add(self, name: str, model: nn.Module, inputs: Any, shared: Path) -> None:
         """Export a model under a name, in place of the one that had it; `shared` as in `Runtime`.
@@ -138,12 +136,18 @@ class Exports:
         """
         self._files.pop(name, None)
         self._files[name] = preserves_state(self._work.export)(name, model, inputs, shared)
-        self._batches[name] = batch_size(*as_arguments(inputs))
         if self._dtype == INT8:
-            self._calibrated_with = self._work.calibrate(name, inputs, self._calibration)
+            self._work.calibrate(name, inputs, self._calibration)
+
+    def take(self, name: str, folder: Path) -> None:
+        """Have a model that another process exported into that folder under a name, in place of the one that had it."""
+        link = self._work.folder / name
+        link.unlink(missing_ok=True)
+        link.symlink_to(folder, target_is_directory=True)
+        self._files[name] = ModelFiles(self._work, name)
 
     def quantize(self, name: str) -> None:
-        """Make the files of a model int8 where that is the number format; any thread may call it.
+        """Make the files of a model int8 where that is the number format.
 
         Raises:
             CostError: if the runtime does not quantize it.
@@ -172,12 +176,12 @@ class Exports:
             exported = Exported(
                 version=version_of(self._runtime),
                 settings=heard.settings,
-                calibration=self._calibrated_with,
+                calibration=self._files[NETWORK].facts["calibration"],
                 **{name: self._model(name, heard.agreements[name]) for name in self._files},
             )
             timed = ModelTiming(
                 setting=setting,
-                batch=self._batches[NETWORK],
+                batch=self._files[NETWORK].facts["batch"],
                 dtype=getattr(torch, self._dtype),
                 network=timings[-1],
                 load=heard.load,
@@ -201,7 +205,7 @@ class Exports:
             file_bytes=files.file_bytes,
             resident_bytes=files.resident_bytes if self._measures_memory else None,
             macs=files.macs,
-            counted_macs=files.counted_macs,
+            counted_macs=files.facts["counted_macs"],
             agreement=agreement,
         )
 

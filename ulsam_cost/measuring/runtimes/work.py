@@ -23,7 +23,7 @@ from ulsam_cost.measuring.runtimes.check import largest_difference
 from ulsam_cost.measuring.runtimes.files import ModelFolder
 from ulsam_cost.measuring.runtimes.process import KeptProcesses, messages_of
 from ulsam_cost.measuring.runtimes.runtime import Runtime
-from ulsam_cost.tensors import mapped, tensors_of
+from ulsam_cost.tensors import batch_size, mapped, tensors_of
 
 ROUNDED = ("float16", "bfloat16")
 REFERENCE = Setting(device=torch.device("cpu"), dtype=torch.float32)
@@ -69,13 +69,15 @@ class Work:
         args, kwargs = mapped((args, kwargs), _in_another_order)
         with _exporting(f"the {name} cannot be exported to {self.runtime.title}"):
             self.runtime.export(copy, args, kwargs, place.files, self.job["dtype"], shared)
-        return ModelFiles(self, name, counted.macs if counted.complete else None)
+        facts = {"counted_macs": counted.macs if counted.complete else None, "batch": batch_size(args, kwargs)}
+        place.note(facts | {"calibration": None})
+        return ModelFiles(self, name)
 
-    def calibrate(self, name: str, inputs: Any, given: Calibration | None) -> str:
-        """Put given data, or random ones shaped like its inputs, beside a model's files; what the data are called."""
-        data = given or random_calibration(inputs)
-        ModelFolder(self.folder / name).write_samples([_arrays(sample) for sample in fitting(data, inputs)])
-        return data.name
+    def calibrate(self, name: str, inputs: Any, given: Calibration | None) -> None:
+        """Put given data, or random ones shaped like its inputs, beside a model's files."""
+        data, place = given or random_calibration(inputs), ModelFolder(self.folder / name)
+        place.write_samples([_arrays(sample) for sample in fitting(data, inputs)])
+        place.note(place.facts | {"calibration": data.name})
 
     def quantize(self, name: str) -> None:
         """Make a model's files int8, by the data beside them."""
@@ -89,7 +91,11 @@ class ModelFiles:
 
     work: Work
     name: str
-    counted_macs: int | None
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What was known when they were written: `counted_macs`, `batch`, `calibration`."""
+        return self._place.facts
 
     @property
     def file_bytes(self) -> int:
