@@ -44,7 +44,7 @@ from ulsam_cost.report.files import write_files
 GROUPS = (4, 1, 16)  # most wanted first
 FLOAT32 = "float32"
 CPU = torch.device("cpu")
-SAMPLING_SHARE = 0.2  # of a task's time; exporting takes the rest
+SAMPLING_SHARE = 0.25  # of a task's time; exporting takes the rest
 MOST_SECONDS = 1.5
 SAME = ("name", "torch", "cpus")  # of the machine, where a record is taken up
 
