@@ -132,13 +132,15 @@ def pinned_processes() -> Iterator[tuple[Executor, int]]:
     queue: Any = context.SimpleQueue()
     for processor in processors:
         queue.put(processor)
+    others = multiprocessing.active_children()
     executor = ProcessPoolExecutor(number, context, _pin, (queue,))
     try:
         yield executor, number
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
-            process.kill()
+            if process not in others:
+                process.kill()
 
 
 def _pin(processors: Any) -> None:
