@@ -117,7 +117,7 @@ def test_profile_in_data_types_of_pytorch(folder):
         ("--dtype int4", "unknown dtype 'int4': did you mean 'int8'?"),
         (
             "--dtype float32,float16 --calibration net.py:data",
-            "calibration with dtype float32, float16: dtype int8 alone",
+            "calibration is used with dtype int8 only, and dtype float32, float16 is given",
         ),
         ("--dtype int8 --calibration gone.py:data", "there is no file gone.py"),
         ("--dtype int8 --calibration net.py:date", "unknown name of net.py 'date': did you mean 'data'?"),
@@ -133,7 +133,9 @@ def test_bad_data_types_and_data_are_one_sentence(folder, words, said):
 
 
 def test_what_is_not_int8_is_not_calibrated():
-    with pytest.raises(CostError, match=r"^calibration with dtype the model's own: dtype int8 alone is calibrated$"):
+    with pytest.raises(
+        CostError, match=r"^calibration is used with dtype int8 only, and dtype the model's own is given$"
+    ):
         uc.measure(torch.nn.ReLU(), torch.ones(1), calibration=[torch.ones(1)])
 
 
@@ -207,6 +209,7 @@ def test_the_data_types_of_the_command_line_replace_those_of_the_design(folder, 
         ('dtype = "int8"\ncalibration = "gone.py:x"', "", "line 10: there is no file gone.py"),
         ('dtype = "float32"', "--dtype int4", "unknown dtype 'int4'"),
         ('dtype = "float32"', "--calibration gone.py:x", "there is no file gone.py"),
+        ('dtype = "float32"', "--calibration net.py:data", "used with dtype int8 only, and dtype float32 is given"),
         ('runtime = "torch"\ndtype = "int8"', "", "SE: the runtime torch measures float32, float16, bfloat16, float64"),
     ],
 )

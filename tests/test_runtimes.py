@@ -211,7 +211,7 @@ def test_a_runtime_that_is_not_installed(folder, monkeypatch):
             ["--dtype", "int8", "--calibration", "net.py:MACS"],
             "calibration net.py:MACS: int is not accepted, a list of inputs is",
         ),
-        (["--calibration", "net.py:nothing"], "calibration with dtype float32: dtype int8 alone is calibrated"),
+        (["--calibration", "net.py:nothing"], "calibration is used with dtype int8 only, and dtype float32 is given"),
     ],
 )
 def test_bad_input_is_one_sentence(folder, words, said):

@@ -30,6 +30,7 @@ from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.nn.networks import build_network
 
 Model = NetworkSpec | str  # a network, or a mechanism by itself
+MOST_PROCESSES = 8  # each takes up to 1.5 GB
 Format = tuple[str, str]  # a runtime, and one of its number formats
 
 
@@ -128,7 +129,7 @@ def pinned_processes() -> Iterator[tuple[Executor, int]]:
     """Processes that each have one of this process's processors for themselves, and their number; ended in any case."""
     context = multiprocessing.get_context("spawn")
     processors = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-    number = len(processors) or os.cpu_count() or 1
+    number = min(len(processors) or os.cpu_count() or 1, MOST_PROCESSES)
     queue: Any = context.SimpleQueue()
     for processor in processors:
         queue.put(processor)
@@ -137,10 +138,10 @@ def pinned_processes() -> Iterator[tuple[Executor, int]]:
     try:
         yield executor, number
     finally:
-        executor.shutdown(wait=False, cancel_futures=True)
         for process in multiprocessing.active_children():
             if process not in others:
                 process.kill()
+        executor.shutdown(cancel_futures=True)
 
 
 def _pin(processors: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.measuring.device import resolve_dtype
-from ulsam_cost.measuring.runtimes.calibration import Calibration
+from ulsam_cost.measuring.runtimes.calibration import Calibration, require_int8
 from ulsam_cost.measuring.runtimes.registry import TORCH, require_runtime
 from ulsam_cost.plain_text import visible_line
 from ulsam_cost.reviewing.budget import LATENCY, UNITS, Budget, parse_limit
@@ -136,7 +136,8 @@ def measured_as(
     """The design, measured in these runtimes and data types, with so many threads; None leaves what it says.
 
     Raises:
-        CostError: for a design that has no table [measure], and for a runtime or data type that does not exist.
+        CostError: for a design that has no table [measure], for a runtime or data type that does not exist, and for
+            calibration where no data type is int8.
     """
     for runtime in runtimes or ():
         require_runtime(runtime)
@@ -148,7 +149,10 @@ def measured_as(
         return design
     if design.wish is None:
         raise design.file.error((), "nothing is measured: add a table [measure]")
-    return replace(design, wish=replace(design.wish, **given))
+    wish = replace(design.wish, **given)
+    if calibration is not None:
+        require_int8(wish.dtypes)
+    return replace(design, wish=wish)
 
 
 class _Table:

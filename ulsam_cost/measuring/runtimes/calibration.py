@@ -61,7 +61,7 @@ def require_int8(dtypes: Sequence[str | None]) -> None:
     """
     if INT8 not in dtypes:
         named = ", ".join(each or "the model's own" for each in dtypes)
-        raise CostError(f"calibration with dtype {named}: dtype {INT8} alone is calibrated")
+        raise CostError(f"calibration is used with dtype {INT8} only, and dtype {named} is given")
 
 
 def make_calibration(inputs: Iterable[Any], *, name: str = "given data") -> Calibration:
