@@ -137,10 +137,12 @@ def pinned_processes() -> Iterator[tuple[Executor, int]]:
     executor = ProcessPoolExecutor(number, context, _pin, (queue,))
     try:
         yield executor, number
-    finally:
+    except BaseException:  # also an interrupt, for which nobody waits until an export ends
         for process in multiprocessing.active_children():
             if process not in others:
                 process.kill()
+        raise
+    finally:
         executor.shutdown(cancel_futures=True)
 
 
