@@ -12,7 +12,16 @@ import ulsam_cost as uc
 from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.counting.count import count
 from ulsam_cost.errors import CostError
-from ulsam_cost.formulas.networks import LayerCost, layers_cost, network_layers, network_spec, split_by_layer
+from ulsam_cost.formulas.networks import (
+    REGISTERED,
+    LayerCost,
+    get_network,
+    layers_cost,
+    network_layers,
+    network_spec,
+    slots_of,
+    split_by_layer,
+)
 from ulsam_cost.formulas.networks.text import input_options
 from ulsam_cost.nn.attention.ulsam import ULSAM
 from ulsam_cost.nn.networks import build_network
@@ -219,3 +228,18 @@ def test_layers_carry_their_output():
     assert outputs["9"] == outputs["9:1"] == (2, 64, 7, 4)
     assert outputs["20"] == (2, 1000)
     assert replace(spec, batch=1).input_shape == (1, 3, 100, 60)
+
+
+@pytest.mark.parametrize("network", REGISTERED)
+def test_the_numbered_layers_do_not_depend_on_what_attends_in_them(network):
+    plain = network_spec(network, batch=2, resolution=256)
+    attended = replace(plain, placement=Placement(inserted=((4, 1),)), attention="se", sites="block", connection="dca")
+    for spec in (plain, attended, replace(attended, attention="ulsam", batch=3, resolution=(320, 288))):
+        assert get_network(network).slots(spec) == slots_of(spec)
+
+
+def test_the_numbered_layers_are_those_of_the_width_and_the_classes():
+    for width, classes in ((1.0, 1000), (0.5, 1000), (0.5, 10)):
+        spec = network_spec("mv2", width=width, classes=classes)
+        assert slots_of(spec)[-1].out_channels == classes
+        assert slots_of(spec)[1].out_channels == 16 * width

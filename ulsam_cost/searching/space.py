@@ -19,11 +19,11 @@ from ulsam_cost.formulas.networks import (
     MIX,
     NO_ATTENTION,
     NetworkSpec,
-    get_network,
     layer_parts,
     layers_cost,
     network_layers,
     network_spec,
+    slots_of,
     split_by_layer,
 )
 from ulsam_cost.placement import Placement, Slot
@@ -213,7 +213,7 @@ def _counts_of(slot: Slot) -> tuple[int, ...]:
 
 def _chosen_slots(plain: NetworkSpec, layers: Sequence[int] | None) -> list[Slot]:
     """The layers that are searched, all that attention may follow where none are named."""
-    free = [slot for slot in get_network(plain.network).slots(plain) if not slot.fixed]
+    free = [slot for slot in slots_of(plain) if not slot.fixed]
     numbers = [slot.layer for slot in free]
     wanted = numbers if layers is None else sorted(set(layers))
     if not wanted:

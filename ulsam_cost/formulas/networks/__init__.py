@@ -24,6 +24,7 @@ from ulsam_cost.formulas.networks.spec import LayerCost as LayerCost
 from ulsam_cost.formulas.networks.spec import Network as Network
 from ulsam_cost.formulas.networks.spec import NetworkSpec as NetworkSpec
 from ulsam_cost.formulas.networks.spec import get_network as get_network
+from ulsam_cost.formulas.networks.spec import slots_of as slots_of
 from ulsam_cost.placement import EMPTY, Placement, parse_placement
 
 MOST_WIDTH = 64.0
@@ -92,7 +93,7 @@ def network_spec(
             options=options,
         ),
     )
-    _require_input_holds(known, spec)
+    _require_input_holds(spec)
     layer_parts(spec)
     return spec
 
@@ -122,9 +123,9 @@ def _checked_classes(network: Network, classes: int) -> int:
     return checked
 
 
-def _require_input_holds(network: Network, spec: NetworkSpec) -> None:
+def _require_input_holds(spec: NetworkSpec) -> None:
     height, width = spec.resolution
-    numbered, stride = network.slots(spec), 1
+    numbered, stride = slots_of(spec), 1
     for slot in numbered:
         stride *= slot.stride
         if stride > min(height, width):
@@ -237,7 +238,7 @@ def numbered_layers(spec: NetworkSpec) -> tuple[NumberedLayer, ...]:
     standing = attention_by_layer(spec)
     outputs = {layer.layer: layer.output for layer in network_layers(plain)}
     rows, x = [], plain.input_shape
-    for slot in get_network(spec.network).slots(plain):
+    for slot in slots_of(plain):
         output = outputs[str(slot.layer)]
         rows.append(
             NumberedLayer(

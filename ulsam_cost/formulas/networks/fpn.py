@@ -15,7 +15,7 @@ from ulsam_cost.formulas.layers import add_cost, interpolate_cost, max_pool2d_co
 from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
 from ulsam_cost.formulas.networks.resnet import STAGES, VARIANTS, architecture_of, body_slots, resnet_body_layers
 from ulsam_cost.formulas.networks.sites import AttentionCosts, Site
-from ulsam_cost.formulas.networks.spec import NO_ATTENTION, LayerCost, Network, NetworkSpec
+from ulsam_cost.formulas.networks.spec import NO_ATTENTION, LayerCost, Network, NetworkSpec, slots_of
 from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Slot
 
@@ -73,7 +73,7 @@ def pyramid_sites(spec: NetworkSpec) -> Mapping[str, Site]:
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The body's layers, the pyramid's from the coarsest level down, and the pool on top of it."""
     maps: dict[int, Shape] = {}
-    for layer in resnet_body_layers(body_spec(spec), slots(spec), BODY):
+    for layer in resnet_body_layers(body_spec(spec), slots_of(spec), BODY):
         maps[layer.output[1]] = layer.output
         yield layer
     attention, coarsest = AttentionCosts(spec), LEVELS[-1]

@@ -19,7 +19,7 @@ from ulsam_cost.formulas.layers import (
 from ulsam_cost.formulas.networks.blocks import Activation, conv_norm_cost, inverted_residual, window_shape
 from ulsam_cost.formulas.networks.mv2 import scaled
 from ulsam_cost.formulas.networks.sites import AttentionCosts
-from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
+from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec, slots_of
 from ulsam_cost.formulas.networks.walk import body_layers
 from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution, Place, Slot
@@ -173,7 +173,7 @@ def _conv_slot(layer: int, kind: str, path: str, into: int, out: int, *, stride:
 
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: the numbered ones, `pool`, and the classifier."""
-    architecture, numbered = ARCHITECTURES[spec.network], slots(spec)
+    architecture, numbered = ARCHITECTURES[spec.network], slots_of(spec)
     activation, x = _activation(architecture.activation), spec.input_shape
 
     def plain(x: Shape, slot: Slot) -> Cost:

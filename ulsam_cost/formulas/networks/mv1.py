@@ -10,7 +10,7 @@ from ulsam_cost.errors import SizeError
 from ulsam_cost.formulas.layers import batch_norm_cost, global_avg_pool_cost, linear_cost, relu_cost
 from ulsam_cost.formulas.networks.blocks import conv_norm_cost, dense_conv_cost, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
-from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
+from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec, slots_of
 from ulsam_cost.formulas.networks.walk import body_layers
 from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution, Place, Slot
@@ -87,7 +87,7 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: the numbered ones, then `pool` and `fc`."""
     x: Shape = spec.input_shape
-    for layer in body_layers(spec, slots(spec), block=_block_cost, plain=_stem_cost):
+    for layer in body_layers(spec, slots_of(spec), block=_block_cost, plain=_stem_cost):
         x = layer.output
         yield layer
     pool = global_avg_pool_cost("pool", x)

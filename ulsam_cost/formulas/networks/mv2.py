@@ -16,7 +16,7 @@ from ulsam_cost.formulas.layers import (
 )
 from ulsam_cost.formulas.networks.blocks import conv_norm_cost, dense_conv_cost, inverted_residual, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
-from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
+from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec, slots_of
 from ulsam_cost.formulas.networks.walk import body_layers
 from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution, Place, Slot
@@ -103,7 +103,7 @@ def slots(spec: NetworkSpec) -> tuple[Slot, ...]:
 
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: 1 to 19, `pool`, and 20."""
-    x, numbered = spec.input_shape, slots(spec)
+    x, numbered = spec.input_shape, slots_of(spec)
     for layer in body_layers(spec, numbered, block=_residual_block_cost, plain=_conv_layer_cost):
         x = layer.output
         yield layer

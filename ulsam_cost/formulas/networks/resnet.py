@@ -22,7 +22,7 @@ from ulsam_cost.formulas.layers import (
 )
 from ulsam_cost.formulas.networks.blocks import dense_conv_cost, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
-from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
+from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec, slots_of
 from ulsam_cost.formulas.networks.walk import body_layers
 from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution, Place, Slot
@@ -155,7 +155,7 @@ def strides(stride: int, variant: str) -> tuple[int, int]:
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: the numbered ones, then `pool` and `fc`."""
     x: Shape = spec.input_shape
-    for layer in resnet_body_layers(spec, slots(spec), ""):
+    for layer in resnet_body_layers(spec, slots_of(spec), ""):
         x = layer.output
         yield layer
     pool = global_avg_pool_cost("avgpool", x)

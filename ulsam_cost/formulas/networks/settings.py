@@ -22,6 +22,7 @@ from ulsam_cost.formulas.networks.spec import (
     NetworkSpec,
     chooses,
     may_stand_as,
+    slots_of,
 )
 from ulsam_cost.placement import Placement, standings
 
@@ -166,7 +167,7 @@ def _placed(
 
 def _after_layers(network: Network, places: Places) -> Placement:
     """One module after each of the layers that its paper chooses."""
-    standing = standings(network.slots(NetworkSpec(network=network.name)))
+    standing = standings(slots_of(NetworkSpec(network=network.name)))
     chosen = [layer for layer, at in standing.items() if chooses(places, network.name, at)]
     return Placement(inserted=tuple((layer, 1) for layer in chosen))
 

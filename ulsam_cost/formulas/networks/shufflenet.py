@@ -18,7 +18,7 @@ from ulsam_cost.formulas.layers import (
 )
 from ulsam_cost.formulas.networks.blocks import conv_norm_cost, window_shape
 from ulsam_cost.formulas.networks.sites import AttentionCosts
-from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec
+from ulsam_cost.formulas.networks.spec import LayerCost, Network, NetworkSpec, slots_of
 from ulsam_cost.formulas.networks.walk import body_layers
 from ulsam_cost.operations import Shape
 from ulsam_cost.placement import Convolution, Place, Slot
@@ -94,7 +94,7 @@ def _convolutions(path: str, into: int, half: int, stride: int) -> tuple[Convolu
 
 def layers(spec: NetworkSpec) -> Iterator[LayerCost]:
     """The layers' costs: the numbered ones, `pool`, and the classifier."""
-    x, numbered = spec.input_shape, slots(spec)
+    x, numbered = spec.input_shape, slots_of(spec)
     for layer in body_layers(spec, numbered, block=_unit_cost, plain=_conv_layer_cost):
         x = layer.output
         yield layer

@@ -22,6 +22,7 @@ from ulsam_cost.formulas.networks.spec import (
     chooses,
     get_network,
     places_of,
+    slots_of,
     stands_for_unit,
 )
 from ulsam_cost.operations import Shape
@@ -62,7 +63,7 @@ def sites(spec: NetworkSpec) -> dict[str, Site]:
         return _sites_around(spec)
     stride, before = 1, (0, 0)
     network = get_network(spec.network)
-    slots = network.slots(spec)
+    slots = slots_of(spec)
     standing = standings(slots)
     for step in arrange(spec.network, slots, spec.placement):
         slot = step.slot
@@ -94,8 +95,8 @@ def _is_around(spec: NetworkSpec) -> bool:
 
 def _sites_around(spec: NetworkSpec) -> dict[str, Site]:
     """The sites at convolutions, by label."""
-    places, network = places_of(spec) or Places(), get_network(spec.network)
-    slots, found, stride = network.slots(spec), {}, 1
+    places, slots = places_of(spec) or Places(), slots_of(spec)
+    found, stride = {}, 1
     standing = standings(slots)
     for slot in slots:
         at = standing.get(slot.layer)

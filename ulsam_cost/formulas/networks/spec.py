@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -176,3 +177,14 @@ def get_network(name: str) -> Network:
         raise UnknownNameError.among("network", name, REGISTERED)
     network: Network = import_module(f"{__package__}.{REGISTERED[name]}").NETWORKS[name]
     return network
+
+
+def slots_of(spec: NetworkSpec) -> tuple[Slot, ...]:
+    """The numbered layers of a network, whatever attends in it: they are kept, since every placement asks for them."""
+    return _slots(spec.network, spec.variant, spec.width, spec.classes)
+
+
+@lru_cache(maxsize=64)
+def _slots(network: str, variant: str, width: float, classes: int) -> tuple[Slot, ...]:
+    plain = NetworkSpec(network=network, variant=variant, width=width, classes=classes)
+    return get_network(network).slots(plain)

@@ -5,8 +5,8 @@ from collections import OrderedDict
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ulsam_cost.formulas.networks import NetworkSpec
-from ulsam_cost.formulas.networks.fpn import BODY, CHANNELS, LEVELS, body_spec, level_channels, site_label, slots
+from ulsam_cost.formulas.networks import NetworkSpec, slots_of
+from ulsam_cost.formulas.networks.fpn import BODY, CHANNELS, LEVELS, body_spec, level_channels, site_label
 from ulsam_cost.nn.networks.blocks import initialize
 from ulsam_cost.nn.networks.resnet import Body
 from ulsam_cost.nn.networks.sites import AttentionModules, dense_conv
@@ -62,7 +62,7 @@ class ResNetFPN(nn.Module):
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        self.body = Body(body_spec(spec), slots(spec), BODY)
+        self.body = Body(body_spec(spec), slots_of(spec), BODY)
         self.fpn = Pyramid(spec)
         initialize(self, spec)
 

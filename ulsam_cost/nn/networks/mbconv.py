@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ulsam_cost.formulas.networks import NetworkSpec
-from ulsam_cost.formulas.networks.mbconv import ARCHITECTURES, MODULES, Block, slots
+from ulsam_cost.formulas.networks import NetworkSpec, slots_of
+from ulsam_cost.formulas.networks.mbconv import ARCHITECTURES, MODULES, Block
 from ulsam_cost.nn.connections.dca import Passed
 from ulsam_cost.nn.networks.blocks import conv_norm, initialize, place
 from ulsam_cost.nn.networks.sites import AttentionModules, attend, is_connected, run, run_one
@@ -76,7 +76,7 @@ class MobileNetV3(nn.Module):
         super().__init__()
         architecture, attention = ARCHITECTURES[spec.network], AttentionModules(spec)
         activation = _activation(architecture.activation)
-        *body, _ = arrange(spec.network, slots(spec), spec.placement)
+        *body, _ = arrange(spec.network, slots_of(spec), spec.placement)
         for step in body:
             slot = step.slot
             if step.attends:

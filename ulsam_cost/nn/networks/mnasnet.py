@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ulsam_cost.formulas.networks import NetworkSpec
-from ulsam_cost.formulas.networks.mnasnet import slots, stack_of
+from ulsam_cost.formulas.networks import NetworkSpec, slots_of
+from ulsam_cost.formulas.networks.mnasnet import stack_of
 from ulsam_cost.nn.connections.dca import Passed
 from ulsam_cost.nn.networks.blocks import initialize, place
 from ulsam_cost.nn.networks.sites import AttentionModules, attend, dense_conv, is_connected, run, run_one
@@ -70,7 +70,7 @@ class MnasNet(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         attention = AttentionModules(spec)
-        *body, classifier = arrange(spec.network, slots(spec), spec.placement)
+        *body, classifier = arrange(spec.network, slots_of(spec), spec.placement)
         for step in body:
             container, _, name = step.path(spec.at(step.label).attention).rpartition(".")
             if step.attends:

@@ -4,8 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ulsam_cost.formulas.networks import NetworkSpec
-from ulsam_cost.formulas.networks.mv1 import slots
+from ulsam_cost.formulas.networks import NetworkSpec, slots_of
 from ulsam_cost.nn.connections.dca import Passed
 from ulsam_cost.nn.networks.blocks import conv_norm, initialize, place
 from ulsam_cost.nn.networks.sites import AttentionModules, attend, dense_conv, is_connected, run
@@ -44,7 +43,7 @@ class MobileNetV1(nn.Module):
 
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
-        numbered, attention = slots(spec), AttentionModules(spec)
+        numbered, attention = slots_of(spec), AttentionModules(spec)
         for step in arrange(spec.network, numbered, spec.placement):
             slot = step.slot
             if step.attends:

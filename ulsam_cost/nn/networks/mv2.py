@@ -5,8 +5,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ulsam_cost.formulas.networks import NetworkSpec
-from ulsam_cost.formulas.networks.mv2 import expansion, slots
+from ulsam_cost.formulas.networks import NetworkSpec, slots_of
+from ulsam_cost.formulas.networks.mv2 import expansion
 from ulsam_cost.nn.connections.dca import Passed
 from ulsam_cost.nn.networks.blocks import conv_norm, initialize, place
 from ulsam_cost.nn.networks.sites import AttentionModules, attend, dense_conv, is_connected, run, run_one
@@ -51,7 +51,7 @@ class MobileNetV2(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         attention = AttentionModules(spec)
-        *body, classifier = arrange(spec.network, slots(spec), spec.placement)
+        *body, classifier = arrange(spec.network, slots_of(spec), spec.placement)
         for step in body:
             slot = step.slot
             if step.attends:

@@ -4,8 +4,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ulsam_cost.formulas.networks import NetworkSpec
-from ulsam_cost.formulas.networks.resnet import STEM_CHANNELS, architecture_of, slots, stem_of, strides
+from ulsam_cost.formulas.networks import NetworkSpec, slots_of
+from ulsam_cost.formulas.networks.resnet import STEM_CHANNELS, architecture_of, stem_of, strides
 from ulsam_cost.nn.connections.dca import Passed
 from ulsam_cost.nn.networks.blocks import initialize, place
 from ulsam_cost.nn.networks.sites import AttentionModules, attend, dense_conv, is_connected, run_one
@@ -113,7 +113,7 @@ class ResNet(Body):
     """
 
     def __init__(self, spec: NetworkSpec) -> None:
-        numbered = slots(spec)
+        numbered = slots_of(spec)
         super().__init__(spec, numbered, "")
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = nn.Linear(numbered[-1].out_channels, spec.classes)

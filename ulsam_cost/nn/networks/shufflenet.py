@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from ulsam_cost.formulas.networks import NetworkSpec
-from ulsam_cost.formulas.networks.shufflenet import STEM_CHANNELS, slots
+from ulsam_cost.formulas.networks import NetworkSpec, slots_of
+from ulsam_cost.formulas.networks.shufflenet import STEM_CHANNELS
 from ulsam_cost.nn.networks.blocks import conv_norm, initialize, place
 from ulsam_cost.nn.networks.sites import AttentionModules
 from ulsam_cost.placement import Slot, arrange
@@ -62,7 +62,7 @@ class ShuffleNetV2(nn.Module):
         attention = AttentionModules(spec)
         self.conv1 = conv_norm(3, STEM_CHANNELS, nn.ReLU, kernel=3, stride=2)
         self.maxpool = nn.MaxPool2d(3, 2, 1)
-        *body, classifier = arrange(spec.network, slots(spec), spec.placement)
+        *body, classifier = arrange(spec.network, slots_of(spec), spec.placement)
         self.after_head: list[str] = []
         for step in body[1:]:
             slot = step.slot
