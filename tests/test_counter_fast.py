@@ -459,6 +459,7 @@ def test_a_copy_is_recorded_where_a_view_will_not_do(call):
 
 # The leaves: how each is made, and an input of which it makes sense.
 MODULES = {
+    nn.Identity: (nn.Identity, Operand((2, 3))),
     nn.Conv1d: (lambda: nn.Conv1d(4, 6, 3, padding=1), Operand((2, 4, 7))),
     nn.Conv3d: (lambda: nn.Conv3d(4, 6, 2), Operand((2, 4, 3, 4, 5))),
     nn.GroupNorm: (lambda: nn.GroupNorm(2, 4), Operand((2, 4, 3, 2))),

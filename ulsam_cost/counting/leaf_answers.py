@@ -51,6 +51,8 @@ class LeafAnswers:
         place = self._scope.names.get(id(module))
         if place is None or is_grad_enabled() or current_transform() is not None:
             return UNANSWERED
+        if leaf.function is None:
+            return x
         with self._no_functions:
             return self._answer(leaf, state, x, place)
 

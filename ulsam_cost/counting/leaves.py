@@ -24,7 +24,8 @@ class Leaf(NamedTuple):
 
     `tensors` gives the parameters and the buffers that are there, None where it is not certain which they are; `names`
     are the options, and `options` gives them together. `arrange` makes operands of the input, the tensors and the
-    options, which are all that it sees; it gives None where the module does more than call the function.
+    options, which are all that it sees; it gives None where the module does more than call the function. A module
+    without a function gives its input back.
     """
 
     function: Any
@@ -97,6 +98,7 @@ _MAX_POOL = ("kernel_size", "stride", "padding", "dilation", "ceil_mode", "retur
 _AVG_POOL = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override")
 
 LEAVES: dict[type[nn.Module], Leaf] = {
+    nn.Identity: _leaf(None),
     nn.Conv1d: _leaf(F.conv1d, *_SIZES, tensors=_taps, arrange=_convolution),
     nn.Conv2d: _leaf(F.conv2d, *_SIZES, tensors=_taps, arrange=_convolution),
     nn.Conv3d: _leaf(F.conv3d, *_SIZES, tensors=_taps, arrange=_convolution),

@@ -103,7 +103,7 @@ def may_be_small(operator: Any, rule: Rule | None, args: tuple[Any, ...]) -> boo
     if operator.overloadpacket in VIEWS:
         return True
     elements = [operand.numel() for operand in tensors_of(args)]
-    if not elements:
+    if not elements and any(type(value) is float for value in args):  # it may be a step
         return False
     if rule is not None and rule.__module__ in _LONG and sum(elements) > MOST_CONSTANT:
         return False
