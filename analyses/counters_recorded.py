@@ -9,6 +9,7 @@ import json
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -21,12 +22,13 @@ from ulsam_cost.nn.attention import build_attention
 from ulsam_cost.peers import run_peer
 
 TOOLS = ("ptflops", "torchinfo", "torchprofile", "calflops")
+Case = tuple[nn.Module, torch.Tensor | tuple[torch.Tensor, ...]]
 TARGET = Path(__file__).parents[1] / "ulsam_cost" / "published" / "counters.json"
 
 
-def cases() -> dict[str, tuple[nn.Module, torch.Tensor]]:
+def cases() -> dict[str, Case]:
     """Everything in the registries, by name."""
-    found: dict[str, tuple[nn.Module, torch.Tensor]] = {}
+    found: dict[str, Case] = {}
     for mechanism in mechanisms():
         channels = -(-32 // mechanism.multiple) * mechanism.multiple
         module = build_attention(mechanism.name, channels, **mechanism.built_for((14, 14)))
@@ -35,10 +37,10 @@ def cases() -> dict[str, tuple[nn.Module, torch.Tensor]]:
     found |= {name: (uc.build(name), image) for name in NETWORKS}
     found["mv1 at 8:1,9:1,11"] = (uc.build("mv1", positions="8:1,9:1,11"), image)
     found["mv2 at 14,17"] = (uc.build("mv2", positions="14,17", style="release"), image)
-    return found | {f"layer {name}": case for name, case in layers().items()}
+    return found | {f"layer {name}": case for name, case in (layers() | attention_layers()).items()}
 
 
-def layers() -> dict[str, tuple[nn.Module, torch.Tensor]]:
+def layers() -> dict[str, Case]:
     """Layers that no network of the project has, and that tools count as a whole."""
     steps, rows, words = torch.zeros(7, 2, 3), torch.zeros(2, 3), torch.zeros(3, 5, dtype=torch.int64)
     return {
@@ -55,7 +57,44 @@ def layers() -> dict[str, tuple[nn.Module, torch.Tensor]]:
     }
 
 
-def said(model: nn.Module, x: torch.Tensor) -> dict[str, int]:
+class Attends(nn.Module):
+    """Two sequences, the first of which attends to the second; the weights are dropped."""
+
+    def __init__(self, *, masked: bool = False, need_weights: bool = True, **options: Any) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(12, 4, batch_first=True, **options)
+        self.masked, self.need_weights = masked, need_weights
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """[n, l, d], [n, s, d] -> [n, l, d]."""
+        mask = x.new_zeros(x.shape[1], y.shape[1]) if self.masked else None
+        attended: torch.Tensor = self.attention(x, y, y, attn_mask=mask, need_weights=self.need_weights)[0]
+        return attended
+
+
+def attention_layers() -> dict[str, Case]:
+    """Layers of torch.nn that have attention: 2 sequences of 5, or of 5 and 7, with 4 heads and 12 features."""
+    x, y, k, v = (torch.zeros(2, *shape) for shape in ((5, 12), (7, 12), (7, 6), (7, 8)))
+    steps, attention = x.transpose(0, 1), nn.MultiheadAttention
+    widths: dict[str, Any] = {"kdim": 6, "vdim": 8, "batch_first": True}
+    return {
+        "attention": (attention(12, 4, batch_first=True), (x, x, x)),
+        "attention, time first, without bias": (attention(12, 4, bias=False), (steps, steps, steps)),
+        "attention to another sequence": (attention(12, 4, batch_first=True), (x, y, y)),
+        "attention to other widths": (attention(12, 4, **widths), (x, k, v)),
+        "attention to other widths, without bias": (attention(12, 4, bias=False, **widths), (x, k, v)),
+        "attention with a key of its own": (attention(12, 4, add_bias_kv=True, **widths), (x, k, v)),
+        "attention with a zero key": (attention(12, 4, add_zero_attn=True, batch_first=True), (x, x, x)),
+        "attention in a model": (Attends(), (x, y)),
+        "attention in a model, without weights": (Attends(need_weights=False, bias=False), (x, y)),
+        "attention in a model, masked": (Attends(masked=True), (x, y)),
+        "encoder layer": (nn.TransformerEncoderLayer(12, 4, 20, batch_first=True), x),
+        "encoder layer, time first": (nn.TransformerEncoderLayer(12, 4, 20, activation="gelu"), steps),
+        "decoder layer": (nn.TransformerDecoderLayer(12, 4, 20, batch_first=True), (x, y)),
+    }
+
+
+def said(model: nn.Module, x: torch.Tensor | tuple[torch.Tensor, ...]) -> dict[str, int]:
     """What the tools say of a model; one that fails says nothing."""
     found = {}
     for tool in TOOLS:

@@ -44,6 +44,8 @@ class OpKind(StrEnum):
 
 REAL_MACS = 4  # of a complex MAC: (a + bi)(c + di) is ac - bd and ad + bc
 PRODUCT_KINDS = frozenset({OpKind.CONV, OpKind.LINEAR, OpKind.MATMUL})
+# Layers of torch.nn that compute something themselves although they have modules of their own.
+LAYERS_OF_PARTS = frozenset({"MultiheadAttention", "TransformerEncoderLayer", "TransformerDecoderLayer"})
 
 
 class OpCost(NamedTuple):
@@ -82,6 +84,11 @@ class OpCost(NamedTuple):
     def own_macs(self) -> int:
         """MACs of the numbers that are multiplied: a complex one counts once, as tools count it."""
         return self.macs // REAL_MACS if self.is_complex else self.macs
+
+    @property
+    def leaf(self) -> str:
+        """`module` if that has no modules of its own: most tools look at no others."""
+        return "" if self.module in LAYERS_OF_PARTS else self.module
 
     @property
     def elements(self) -> int:

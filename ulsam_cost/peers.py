@@ -74,11 +74,6 @@ def peer_number(name: str, model: nn.Module, inputs: Any, cost: Cost) -> PeerNum
         number = run_peer(name, model, inputs)
     except (Exception, SystemExit) as raised:
         error = f"{type(raised).__name__}: {str(raised).strip().split(chr(10))[0]}"
-    by_kind = {
-        kind: extra
-        for kind, part in cost.by_kind().items()
-        if (extra := convention.number(part) - convention.per_mac * part.macs)
-    }
     return PeerNumber(
         tool=name,
         version=version(name),
@@ -86,7 +81,7 @@ def peer_number(name: str, model: nn.Module, inputs: Any, cost: Cost) -> PeerNum
         number=number,
         ours=convention.number(cost),
         plain=convention.per_mac * cost.macs,
-        by_kind=by_kind,
+        by_kind=convention.beyond_macs(cost),
         error=error,
     )
 
@@ -98,7 +93,7 @@ def run_peer(name: str, model: nn.Module, inputs: Any) -> int:
         Exception: whatever the tool raises.
     """
     value = (model, *as_arguments(inputs))
-    with preserve_state(Twins(copy_of), value) as (twin, args, kwargs), _nothing_left_behind(), torch.no_grad():
+    with preserve_state(Twins(copy_of), value) as (twin, args, kwargs), _nothing_left_behind(), torch.enable_grad():
         only_tensors = not kwargs and all(isinstance(arg, Tensor) for arg in args)
         subject = twin if only_tensors else _OnTensors(twin, args, kwargs)
         return PEERS[name](subject.eval(), tuple(tensors_of(args, kwargs)))
@@ -182,11 +177,12 @@ def _ptflops(model: nn.Module, inputs: Inputs) -> int:
     # By their names: it takes no more than one by position, and divides what that one costs by its first dimension.
     named = {f"input_{place}": tensor for place, tensor in enumerate(inputs)}
     model = model if isinstance(model, _OnTensors) else _OnTensors(model, inputs, {})
-    number, _ = get_model_complexity_info(
-        model, (1,), print_per_layer_stat=False, as_strings=False, input_constructor=lambda _: named
-    )
-    if number is None:
-        raise CostError("the tool could not run the model")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        number, _ = get_model_complexity_info(
+            model, (1,), print_per_layer_stat=False, as_strings=False, input_constructor=lambda _: named
+        )
+    if number is None:  # it prints what was raised as the last line
+        raise CostError(f"the tool could not run the model: {printed.getvalue().strip().rpartition('>: ')[2]}")
     return int(number)
 
 

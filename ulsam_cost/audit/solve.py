@@ -51,12 +51,12 @@ class CountingRule:
 
 def _elements(*kinds: OpKind, times: int = 1, modules: bool = False) -> Callable[[OpCost], int]:
     """So many for each element that is put out; of torch.nn modules alone, if `modules`."""
-    return lambda op: times * op.elements if op.kind in kinds and (op.module or not modules) else 0
+    return lambda op: times * op.elements if op.kind in kinds and (op.leaf or not modules) else 0
 
 
 def _inputs(*kinds: OpKind, modules: bool = False) -> Callable[[OpCost], int]:
     """One for each element that is read."""
-    return lambda op: op.reads if op.kind in kinds and (op.module or not modules) else 0
+    return lambda op: op.reads if op.kind in kinds and (op.leaf or not modules) else 0
 
 
 def _operators(kind: OpKind, *operators: str, times: int = 1) -> Callable[[OpCost], int]:
@@ -65,7 +65,7 @@ def _operators(kind: OpKind, *operators: str, times: int = 1) -> Callable[[OpCos
 
 
 def _rectified(op: OpCost) -> int:
-    return op.elements if op.kind is OpKind.ACTIVATION and op.module and op.operator != "sigmoid" else 0
+    return op.elements if op.kind is OpKind.ACTIVATION and op.leaf and op.operator != "sigmoid" else 0
 
 
 CONVOLUTIONS = ("conv1d", "conv2d", "conv3d")
@@ -73,7 +73,7 @@ NOTHING = Choice(words="", weigh=lambda op: 0, effort=0)
 CHOICES: tuple[tuple[Choice, ...], ...] = (
     (
         Choice(words="1 per MAC", weigh=lambda op: op.macs, effort=0),
-        Choice(words="1 per MAC of modules", weigh=lambda op: op.macs if op.module else 0),
+        Choice(words="1 per MAC of modules", weigh=lambda op: op.macs if op.leaf else 0),
         Choice(words="2 per MAC", weigh=lambda op: 2 * op.macs),
     ),
     (

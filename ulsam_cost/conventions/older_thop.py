@@ -17,7 +17,7 @@ RECTIFIERS = ("ReLU", "ReLU6", "LeakyReLU")
 
 def _last_calls(cost: Cost) -> Iterable[OpCost]:
     """What a counter keeps that writes a module's number anew each time that the module is called."""
-    return {(op.path, op.kind): op for op in cost if op.module}.values()
+    return {(op.path, op.kind): op for op in cost if op.leaf}.values()
 
 
 def _products(op: OpCost, linear: Callable[[OpCost], int]) -> int:
@@ -42,7 +42,7 @@ def _in_august_2019(op: OpCost) -> int:
         return _products(op, _both_operations)
     if op.kind is OpKind.NORM:
         return 4 * op.elements if op.module in BATCH_NORMS else 0
-    return _average_pool(op) if op.kind is OpKind.POOL_AVG and op.module else 0
+    return _average_pool(op) if op.kind is OpKind.POOL_AVG and op.leaf else 0
 
 
 def _in_june_2019(op: OpCost) -> int:

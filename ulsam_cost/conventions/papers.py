@@ -11,13 +11,13 @@ def _dcanet(op: OpCost) -> int:
     if op.kind is OpKind.NORM:
         return 2 * op.elements if op.module.startswith("BatchNorm") else 0
     if op.kind in POOLS:
-        return op.reads if op.module else 0
+        return op.reads if op.leaf else 0
     counts = (
         (op.kind is OpKind.BIAS and op.module.startswith("Conv"))
         or (op.kind is OpKind.ACTIVATION and op.module in RECTIFIERS)
-        or (op.kind is OpKind.UPSAMPLE and op.module)
+        or (op.kind is OpKind.UPSAMPLE and op.leaf)
     )
-    return op.elements if counts else op.macs if op.module else 0
+    return op.elements if counts else op.macs if op.leaf else 0
 
 
 DCANET = register(

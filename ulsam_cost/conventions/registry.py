@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from ulsam_cost.cost import Cost, OpCost
+from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.errors import UnknownNameError
 
 FUSED_ATTENTION = "scaled_dot_product_attention"
@@ -43,6 +43,19 @@ class Convention:
     def number(self, cost: Cost) -> int:
         """The number that this convention gives for a cost."""
         return sum(self.weigh(op) for op in self.takes(cost))
+
+    def beyond_macs(self, cost: Cost) -> dict[OpKind, int]:
+        """By kind, what the number holds more or less than `per_mac` for each MAC; kinds of which it is 0 are left out.
+
+        Example:
+            >>> import ulsam_cost as uc
+            >>> uc.CONVENTIONS["ptflops"].beyond_macs(uc.attention_cost("eca", channels=32, height=7, width=5))
+            {<OpKind.POOL_AVG: 'pool_avg'>: 2240}
+        """
+        beyond = {kind: -self.per_mac * part.macs for kind, part in cost.by_kind().items()}
+        for op in self.takes(cost):
+            beyond[op.kind] += self.weigh(op)
+        return {kind: number for kind, number in beyond.items() if number}
 
     def number_unfused(self, cost: Cost) -> int | None:
         """The number with fused attention written as two matrix products; None where it is the same.

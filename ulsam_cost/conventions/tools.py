@@ -10,6 +10,12 @@ Not reproduced: what `misses` of each convention says; sparse products, which to
 from collections.abc import Callable
 from math import prod
 
+from ulsam_cost.conventions.attention import (
+    ATTENTION,
+    attention_to_ptflops,
+    attention_to_torchprofile,
+    with_attention_weighed,
+)
 from ulsam_cost.conventions.registry import FUSED_ATTENTION, Convention, register
 from ulsam_cost.cost import PRODUCT_KINDS, OpCost, OpKind
 
@@ -20,6 +26,11 @@ NORMS = ("batch_norm", "layer_norm", "group_norm", "instance_norm")
 CELLS = {"LSTMCell": 4, "GRUCell": 3, "RNNCell": 1}  # gates
 CELL_FUNCTIONS = ("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
 RECURRENT = ("LSTM", "GRU", "RNN", *CELLS)
+TRANSFORMER_LAYERS = ("TransformerEncoderLayer", "TransformerDecoderLayer")
+FAST_PATH = (
+    "layers of torch.nn that take PyTorch's fast path (attention and transformer encoders do if no parameter "
+    "requires gradients)"
+)
 VECTOR_KERNELS = (":mv", ":dot", ":vdot", ":addmv")  # matmul:mv is a matmul that is a matrix and a vector's
 PADDED_BY_A_WORD = (":same", ":valid")  # conv2d:same is a conv2d whose padding is given by a word
 MULTIPLICATIONS = ("mul", "mul_", "torch.mul", "__mul__", "__rmul__", "__imul__")
@@ -54,6 +65,11 @@ def _norm_in_inference(op: OpCost) -> int:
     return op.elements * (5 if affine(op) else 4)
 
 
+def _patched(op: OpCost) -> bool:
+    """Whether a tool that patches functions sees an activation: layers of transformers hold the function itself."""
+    return op.module not in TRANSFORMER_LAYERS
+
+
 def _between_gates(op: OpCost) -> int:
     """What ptflops and calflops count of a recurrent layer beside products and biases: 10 of an LSTM's state, 7, 1."""
     if op.module.startswith("LSTM"):
@@ -66,6 +82,7 @@ def _transposed_weight(op: OpCost) -> int:
     return op.reads - op.macs // op.reduction
 
 
+PRODUCTS_WITH_A_SUMMAND = ("addmm", "baddbmm")  # what is added counts as large as it is given
 MATMULS = ("@", "matmul", "__rmatmul__", "linalg_matmul")
 SEEN_BY_FVCORE = (
     *(*MATMULS, "bmm", "addmm", "einsum"),
@@ -117,8 +134,8 @@ FVCORE = register(
         counts="1 per MAC, no bias; batch norm 2 per element, other norms 5; adaptive average pool 1 per element read; "
         "interpolation 1 (nearest) or 4 (bilinear) per element; does not see attention kernels, padding='same', "
         "products with vectors and recurrent layers",
-        misses="products that broadcast, but for one matrix with many, and einsums that sum first or are of one or "
-        "three operands",
+        misses="products that broadcast, but for one matrix with many, einsums that sum first or are of one or three "
+        f"operands, and {FAST_PATH}",
         weigh=_known_to_tools(_fvcore),
     )
 )
@@ -194,6 +211,11 @@ TORCH = register(
 
 
 def _ptflops(op: OpCost) -> int:
+    """What its hooks count of modules, and what it counts of functions; of attention both, as it does of ReLU."""
+    return _of_modules_and_functions(op) + (op.operations if op.module == ATTENTION else 0)
+
+
+def _of_modules_and_functions(op: OpCost) -> int:
     module = op.module
     if module in RECURRENT:
         products = op.own_macs if op.kind in PRODUCT_KINDS else op.elements if op.kind is OpKind.BIAS else 0
@@ -201,8 +223,10 @@ def _ptflops(op: OpCost) -> int:
     if op.kind in PRODUCT_KINDS:
         if module.startswith("Conv") or module == "Linear":
             return op.own_macs
-        seen = ("matmul", "mm", "bmm", "addmm", "baddbmm")
+        seen = ("matmul", "mm", "bmm", *PRODUCTS_WITH_A_SUMMAND)
         return op.own_macs if op.operator in seen else 0
+    if op.kind is OpKind.BIAS and op.operator in PRODUCTS_WITH_A_SUMMAND:
+        return op.reads
     if op.kind is OpKind.BIAS:
         return op.elements if module.startswith("Conv") or module == "Linear" else 0
     if op.kind is OpKind.NORM:
@@ -212,10 +236,10 @@ def _ptflops(op: OpCost) -> int:
     if op.kind is OpKind.ACTIVATION:
         hooked = module in ("ReLU", "PReLU", "ELU", "LeakyReLU", "ReLU6", "GELU")
         patched = op.operator in ("relu", "prelu", "elu", "relu6", "gelu", "silu")
-        return op.elements * (hooked + patched)
+        return op.elements * (hooked + (patched and _patched(op)))
     if op.kind in POOLS:
         patched = op.operator.startswith(("avg_pool", "max_pool", "adaptive_"))
-        return op.reads * (patched + (patched and bool(module)))
+        return op.reads * (patched + (patched and bool(op.leaf)))
     if op.kind is OpKind.SOFTMAX:
         return op.elements if op.operator == "softmax" else 0
     if op.kind is OpKind.UPSAMPLE:
@@ -229,11 +253,11 @@ PTFLOPS = register(
         source="ptflops 0.7.5, ptflops/pytorch_ops.py: get_model_complexity_info(backend='pytorch'), for a batch of 1",
         unit="MACs",
         counts="1 per MAC of modules, with bias; batch norm 2 per element; ReLU and similar 1; pools 1 per element "
-        "read; softmax 1; modules of ReLU and of pools twice, because their functions are counted as well; does not "
-        "see @, einsum and attention kernels",
-        misses="nn.MultiheadAttention, which it counts as a whole and again by its functions, an LSTM's projections, "
-        "and sequences without a batch",
+        "read; softmax 1; modules of ReLU and of pools, and nn.MultiheadAttention, twice, because their functions are "
+        "counted as well; does not see @, einsum and attention kernels",
+        misses=f"an LSTM's projections, sequences without a batch, and {FAST_PATH}",
         weigh=_known_to_tools(_ptflops),
+        takes=with_attention_weighed(attention_to_ptflops),
     )
 )
 
@@ -246,16 +270,16 @@ def _torchinfo(op: OpCost) -> int:
     if op.kind is OpKind.CONV and module.startswith("ConvTranspose"):
         return op.output[0] * prod(op.output[2:]) * _transposed_weight(op)
     if op.kind is OpKind.CONV:
-        return op.own_macs if module else 0
+        return op.own_macs if op.leaf else 0
     if op.kind is OpKind.BIAS and module.startswith("Conv"):
         return op.elements
     if module == "Linear":  # the rows between the batch and the features are not seen
         rows = prod(op.output[1:-1])
         return (op.elements if op.kind is OpKind.BIAS else op.own_macs) // rows
-    if op.kind is OpKind.NORM and op.operator in NORMS and module:
+    if op.kind is OpKind.NORM and op.operator in NORMS and op.leaf:
         statistics = 2 * op.output[1] if op.operator == "batch_norm" and op.reduction == 1 else 0
         return op.output[0] * (op.reads - op.writes - statistics)
-    return prod(op.output[:1]) * op.params if module else 0  # a norm counts its calls in a number of no dimension
+    return prod(op.output[:1]) * op.params if op.leaf else 0  # a norm counts its calls in a number of no dimension
 
 
 TORCHINFO = register(
@@ -283,6 +307,13 @@ def _transposed_taps(op: OpCost) -> int:
 
 
 def _torchprofile(op: OpCost) -> int:
+    if op.module != ATTENTION:
+        return _traced(op)
+    # In a model hardly anything uses the average of the weights, and what nothing uses is not traced.
+    return op.operations + (0 if op.path and op.kind is OpKind.POOL_AVG else _traced(op))
+
+
+def _traced(op: OpCost) -> int:
     if op.operator in CELL_FUNCTIONS:  # traced, a cell is its pieces
         return op.elements if op.kind is OpKind.MULTIPLY else op.own_macs
     if op.operator == "rms_norm":
@@ -307,10 +338,11 @@ TORCHPROFILE = register(
         unit="MACs",
         counts="1 per MAC, no bias; norms 1 per element; average pools and means 1 per element written; elementwise "
         "products 1; bilinear interpolation 4; does not see mm and padding='same'; wrong for transposed convolutions",
-        misses="the arithmetic of sizes, of which it counts 1 per product, branches that nothing uses, layers of "
-        "torch.nn that take PyTorch's fast path (attention, transformer encoders), an LSTM's projections, and "
+        misses="the arithmetic of sizes, of which it counts 1 per product, branches that nothing uses, the average of "
+        f"the weights of nn.MultiheadAttention where a model uses it, {FAST_PATH}, an LSTM's projections, and "
         "transposed convolutions with groups",
         weigh=_known_to_tools(_torchprofile),
+        takes=with_attention_weighed(attention_to_torchprofile),
     )
 )
 
@@ -322,21 +354,23 @@ def _calflops(op: OpCost) -> int:
     if op.kind is OpKind.CONV:
         return 2 * op.own_macs
     if op.kind in PRODUCT_KINDS:
-        seen = ("linear", "matmul", "addmm", "einsum", "baddbmm")
+        seen = ("linear", "matmul", "einsum", *PRODUCTS_WITH_A_SUMMAND)
         return 2 * op.own_macs if op.operator in seen else 0
+    if op.kind is OpKind.BIAS and op.operator in PRODUCTS_WITH_A_SUMMAND:
+        return op.reads
     if op.kind is OpKind.BIAS:
-        return op.elements if op.operator.startswith("conv") or op.operator in ("addmm", "baddbmm") else 0
+        return op.elements if op.operator.startswith("conv") else 0
     if op.kind is OpKind.NORM and op.operator in NORMS:
         return _norm_in_inference(op)
     if op.kind is OpKind.ACTIVATION:
         patched = ("relu", "prelu", "elu", "leaky_relu", "relu6", "silu", "gelu")
-        return op.elements if op.operator in patched else 0
+        return op.elements if op.operator in patched and _patched(op) else 0
     if op.kind in POOLS:
         return op.reads if op.operator.startswith(("avg_pool", "max_pool", "adaptive_")) else 0
     if op.kind is OpKind.SOFTMAX:
         return op.elements if op.operator == "softmax" else 0
     if op.kind is OpKind.UPSAMPLE and op.operator == "interpolate":
-        return op.reads if op.module else prod(op.output[2:])
+        return op.reads if op.leaf else prod(op.output[2:])
     return op.elements if op.operator in ("torch.mul", "torch.add") else 0
 
 
@@ -347,8 +381,7 @@ CALFLOPS = register(
         unit="FLOPs",
         counts="2 per MAC; biases of convolutions 1 per element; batch norm 2 per element, other norms 5; ReLU and "
         "similar, and softmax 1; pools 1 per element read; does not see @, mm, bmm and attention kernels",
-        misses="layers of torch.nn that take PyTorch's fast path (attention, transformer encoders), an LSTM's "
-        "projections, and sequences without a batch",
+        misses=f"an LSTM's projections, sequences without a batch, and {FAST_PATH}",
         weigh=_known_to_tools(_calflops),
         per_mac=2,
     )

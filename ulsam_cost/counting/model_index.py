@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
+from ulsam_cost.cost import LAYERS_OF_PARTS
 from ulsam_cost.counting.packed import packed_parameters
 from ulsam_cost.errors import CostError
 from ulsam_cost.torch_private import COMPILED_BODY, MODULES, PARAMETERS
@@ -20,7 +21,7 @@ class ModelIndex:
     """
 
     def __init__(self, model: nn.Module, *, packed: bool = False) -> None:
-        self.names: dict[int, tuple[str, str]] = {}  # module -> its path, and its torch.nn class if it is a leaf
+        self.names: dict[int, tuple[str, str]] = {}  # module -> its path, and its torch.nn class if it is a layer
         self.parameters: dict[int, tuple[str, Tensor]] = {}  # each with the path of the first module that has it
         self._walk("", model)
         # Packed parameters of quantized layers by path, which only run for real, so that only then they are looked up.
@@ -33,7 +34,7 @@ class ModelIndex:
         if MODULES not in state:  # a scripted module has its tables elsewhere
             state = {name: getattr(module, name) for name in (MODULES, PARAMETERS)}
         parts, own = state[MODULES], state[PARAMETERS]
-        names[id(module)] = path, "" if parts else _torch_name(type(module))
+        names[id(module)] = path, _layer_name(type(module), parts)
         if own:
             self._add_parameters(path, own)
         for name, child in parts.items():
@@ -49,10 +50,11 @@ class ModelIndex:
                 found[id(parameter)] = path, parameter
 
 
-def leaf_class(module: nn.Module) -> str:
-    """The class of a torch.nn module without children, else empty: a subclass of one is not one."""
-    return "" if getattr(module, MODULES) else _torch_name(type(module))
+def layer_class(module: nn.Module) -> str:
+    """The class of a torch.nn module that computes something itself, else empty: a subclass of one is not one."""
+    return _layer_name(type(module), getattr(module, MODULES))
 
 
-def _torch_name(kind: type) -> str:
-    return kind.__name__ if kind.__module__.startswith("torch.nn.") else ""
+def _layer_name(kind: type, parts: Any) -> str:
+    is_layer = kind.__module__.startswith("torch.nn.") and (not parts or kind.__name__ in LAYERS_OF_PARTS)
+    return kind.__name__ if is_layer else ""

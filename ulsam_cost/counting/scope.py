@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from ulsam_cost.counting.model_index import leaf_class
+from ulsam_cost.counting.model_index import layer_class
 from ulsam_cost.torch_private import COMPILED_CALL, call_uncompiled
 
 UNANSWERED: Any = object()
@@ -43,7 +43,7 @@ def _run_plainly(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any
 
 
 class Scope:
-    """While entered, `path` is the name of the submodule that runs, `module` its torch.nn class if it is a leaf.
+    """While entered, `path` is the name of the submodule that runs, `module` its torch.nn class if it is a layer.
 
     A module that stands in the model under several names goes by its first; one that does not stand in the
     model goes by the path of its caller. `answer` may give the result of a leaf in place of running it;
@@ -96,7 +96,7 @@ class Scope:
         """Run a module under its name."""
         path, leaf, before = self.path, self.module, self.recorded()
         own = self.names.get(id(module))
-        self.path, self.module = own or (path, leaf_class(module))
+        self.path, self.module = own or (path, layer_class(module))
         try:
             result = call_uncompiled(module, *args, **kwargs)  # type: ignore[no-untyped-call]
         except BaseException as error:

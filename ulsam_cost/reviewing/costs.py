@@ -299,8 +299,4 @@ def _operator(op: Any) -> str:
 
 def _beyond_macs(cost: Cost, name: str) -> dict[str, int]:
     """By kind, what a convention counts more or less than `per_mac` a MAC."""
-    convention = get_convention(name)
-    parts = {
-        str(kind): convention.number(part) - convention.per_mac * part.macs for kind, part in cost.by_kind().items()
-    }
-    return {kind: number for kind, number in parts.items() if number}
+    return {str(kind): number for kind, number in get_convention(name).beyond_macs(cost).items()}
