@@ -239,7 +239,7 @@ def _of_modules_and_functions(op: OpCost) -> int:
         return op.elements * (hooked + (patched and _patched(op)))
     if op.kind in POOLS:
         patched = op.operator.startswith(("avg_pool", "max_pool", "adaptive_"))
-        return op.reads * (patched + (patched and bool(op.leaf)))
+        return op.reads * (patched + (patched and bool(module)))
     if op.kind is OpKind.SOFTMAX:
         return op.elements if op.operator == "softmax" else 0
     if op.kind is OpKind.UPSAMPLE:
@@ -270,13 +270,13 @@ def _torchinfo(op: OpCost) -> int:
     if op.kind is OpKind.CONV and module.startswith("ConvTranspose"):
         return op.output[0] * prod(op.output[2:]) * _transposed_weight(op)
     if op.kind is OpKind.CONV:
-        return op.own_macs if op.leaf else 0
+        return op.own_macs if module else 0
     if op.kind is OpKind.BIAS and module.startswith("Conv"):
         return op.elements
     if module == "Linear":  # the rows between the batch and the features are not seen
         rows = prod(op.output[1:-1])
         return (op.elements if op.kind is OpKind.BIAS else op.own_macs) // rows
-    if op.kind is OpKind.NORM and op.operator in NORMS and op.leaf:
+    if op.kind is OpKind.NORM and op.operator in NORMS and module:
         statistics = 2 * op.output[1] if op.operator == "batch_norm" and op.reduction == 1 else 0
         return op.output[0] * (op.reads - op.writes - statistics)
     return prod(op.output[:1]) * op.params if op.leaf else 0  # a norm counts its calls in a number of no dimension
@@ -370,7 +370,7 @@ def _calflops(op: OpCost) -> int:
     if op.kind is OpKind.SOFTMAX:
         return op.elements if op.operator == "softmax" else 0
     if op.kind is OpKind.UPSAMPLE and op.operator == "interpolate":
-        return op.reads if op.leaf else prod(op.output[2:])
+        return op.reads if op.module else prod(op.output[2:])
     return op.elements if op.operator in ("torch.mul", "torch.add") else 0
 
 

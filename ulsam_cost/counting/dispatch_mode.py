@@ -37,7 +37,7 @@ from ulsam_cost.torch_private import (
 CPU = torch.device("cpu")
 UNKNOWN: Any = object()
 Cloned = tuple[Any, str, int]  # a tensor, the function that ran, how many operations were recorded then
-Origin = tuple[str, str, bool]  # path, torch.nn class of a leaf, whether a parameter was an operand
+Origin = tuple[str, str, bool]  # path, torch.nn class of a layer, whether a parameter was an operand
 # Kernels that tools tell from the function that called them.
 KERNELS = frozenset({"mv", "dot", "vdot", "addmv"})
 
