@@ -2,7 +2,7 @@
 
 Each rule is read off the tool's own source and held against the live tool or its recorded totals. A rule sees
 the function as it was called, which is what tells those tools apart that patch functions, and the torch.nn class
-of a leaf module, which is what those tools see that hook modules.
+of the layer that ran it, which is what those tools see that hook modules.
 Not reproduced: what `misses` of each convention says; sparse products, which tools that see them count as dense;
 `x.mul(y)` and the like, which cannot be told from `x * y`. A complex MAC is one MAC to every tool.
 """
