@@ -1,11 +1,64 @@
-"""Settings that every test shares."""
+"""Settings and fixtures that tests share."""
 
 import os
+import subprocess
+import sys
 
 # Several workers share the cores: a thread each is faster than all of them for each. Before torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
 from hypothesis import settings
 
 settings.register_profile("project", deadline=None, derandomize=True)
 settings.load_profile("project")
+
+
+@pytest.fixture(scope="session")
+def pictures():
+    """The functions that draw the report's pictures, by name: each draws once for the tests of this process."""
+    from ulsam_cost.report.site import build
+
+    return {name: cache(drawing) for name, drawing in vars(build).items() if name.endswith("_pictures")}
+
+
+@pytest.fixture(scope="module")
+def drawn_once(pictures):
+    """Reports in this module are made of pictures that are drawn once: pictures are most of a report's time."""
+    from ulsam_cost.report.site import build
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name, drawing in pictures.items():
+            patch.setattr(build, name, drawing)
+        yield
+
+
+@pytest.fixture(scope="session")
+def onnx_operators():
+    """PyTorch's exporter parses the source of its 500 operators for each model: here once in a process."""
+    if find_spec("onnxscript") is None:
+        yield
+        return
+    from onnxscript.values import TracedOnnxFunction
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TracedOnnxFunction, "function_ir", property(cache(TracedOnnxFunction.function_ir.fget)))
+        yield
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """The words that begin a command in the place of `python`: what it runs need not import PyTorch (see warm.py)."""
+    program, root = Path(__file__).with_name("warm.py"), Path(__file__).parents[1]
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, str(program), f"{folder}/socket"]
+        environment = os.environ | {"PYTHONPATH": str(root)}
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout.readline() == "ready\n"
+            yield [sys.executable, "-S", "-E", *command[1:]]
+            server.terminate()

@@ -84,9 +84,9 @@ def model_file(tmp_path_factory):
     return path
 
 
-def program(*args):
+def program(*args, python=(sys.executable,)):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "ulsam_cost", *map(str, args)]
+    command = [*python, "-m", "ulsam_cost", *map(str, args)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
@@ -104,8 +104,8 @@ def run(*args):
     ],
     ids=lambda args: args[0],
 )
-def test_a_model_that_prints_leaves_the_data_alone(model_file, args):
-    done = program(*(arg.format(model_file) for arg in args), "--format", "json")
+def test_a_model_that_prints_leaves_the_data_alone(model_file, args, warm):
+    done = program(*(arg.format(model_file) for arg in args), "--format", "json", python=warm)
     assert done.returncode == 0, done.stderr
     json.loads(done.stdout)
     for noise in NOISE:
@@ -125,7 +125,7 @@ def test_a_model_that_prints_leaves_the_data_alone(model_file, args):
     ],
 )
 @pytest.mark.parametrize("name", ["small", "missing"])
-def test_a_model_that_changes_standard_output_leaves_the_data_alone(tmp_path, line, name):
+def test_a_model_that_changes_standard_output_leaves_the_data_alone(tmp_path, line, name, warm):
     path = tmp_path / "changing.py"
     path.write_text(
         "import atexit, io, logging, os, sys, threading\n"
@@ -136,7 +136,7 @@ def test_a_model_that_changes_standard_output_leaves_the_data_alone(tmp_path, li
         "    return torch.nn.Linear(4, 4), torch.zeros(1, 4)\n",
         encoding="utf-8",
     )
-    done = program("count", f"{path}:{name}", "--format", "json")
+    done = program("count", f"{path}:{name}", "--format", "json", python=warm)
     assert "Traceback" not in done.stderr
     if name == "small":
         assert json.loads(done.stdout)["macs"] == 4 * 4

@@ -136,6 +136,16 @@ def test_light_programs_load_nothing_heavy(program):
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_a_count_without_a_picture_loads_nothing_to_draw_with(warm, tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from ulsam_cost.cli import main; main(['count', 'mv1 --resolution 32'], standalone_mode=False)\n"
+        "import sys\nprint('torch' in sys.modules, 'matplotlib' in sys.modules)"
+    )
+    done = subprocess.run([*warm, str(program)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "True False"
+
+
 def test_a_mechanism_is_loaded_when_it_is_asked_for():
     program = (
         "from ulsam_cost.cli import main; main(['table1'], standalone_mode=False)\n"

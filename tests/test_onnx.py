@@ -30,6 +30,8 @@ from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 from ulsam_cost.counting.onnx.count import count_graph  # noqa: E402
 from ulsam_cost.counting.onnx.graph import graph_of  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("onnx_operators")
+
 NETWORKS = [  # one of each kind of block
     ("mv1", {"positions": "8:1,9:1,11", "width": 0.25}),
     ("mv2", {"width": 0.35}),

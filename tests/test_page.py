@@ -17,7 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from ulsam_cost.audit.evidence import run_audit
 from ulsam_cost.report.document.html import html
 from ulsam_cost.report.document.model import Link, Page, Paragraph
-from ulsam_cost.report.site.build import render_report
+from ulsam_cost.report.site import build
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -39,14 +39,16 @@ LABEL = "<script>document.title = 'broken into'</script> | <b>bold</b>"
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
-    """The report's page, with a hostile label of a model in it."""
+def page(tmp_path_factory, pictures, drawn_once):
+    """The report's page, with a hostile label of a model in it, which no picture shows."""
     audit = run_audit()
     first = audit.cells[0]
     hostile = replace(first, subject=replace(first.subject, model=LABEL))
     path = tmp_path_factory.mktemp("page") / "index.html"
     timings = Link("Measured", "measured.md")
-    files = render_report(replace(audit, cells=(hostile, *audit.cells[1:])), (timings,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(build, "opening_pictures", lambda _: pictures["opening_pictures"](audit))
+        files = build.render_report(replace(audit, cells=(hostile, *audit.cells[1:])), (timings,))
     path.write_bytes(files["index.html"])
     return path
 

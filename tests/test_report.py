@@ -9,7 +9,6 @@ import sys
 import tomllib
 from base64 import b64encode
 from collections import Counter
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -21,8 +20,9 @@ from ulsam_cost.audit.evidence import run_audit
 from ulsam_cost.cli import main
 from ulsam_cost.errors import CostError
 from ulsam_cost.report.document.model import slug
-from ulsam_cost.report.site import build
 from ulsam_cost.report.site.build import report_files, stale_files, timed_findings
+
+pytestmark = pytest.mark.usefixtures("drawn_once")  # the second run draws in its own process
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "ulsam_cost" / "published"
@@ -42,16 +42,6 @@ CHECKED = (
     "every_number.md",
     "index.html",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def drawn_once():
-    """Pictures are most of a report's time: one drawing serves this module. The second run draws in its own process."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in vars(build):
-            if name.endswith("_pictures"):
-                patch.setattr(build, name, cache(getattr(build, name)))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,8 @@
 """The pictures: the same colours everywhere, every number drawn, the same bytes on every run."""
 
 from collections import Counter
+from contextlib import contextmanager
+from functools import cache
 from io import BytesIO
 from itertools import combinations
 
@@ -111,8 +113,8 @@ def test_every_cost_cell_is_a_dot():
     assert len(audit_dots(audit)) == len(audit.cells) == 350
 
 
-@pytest.fixture
-def figures(monkeypatch):
+@contextmanager
+def noted():
     """The figures that are written from now on, by their titles."""
     written, save = {}, Figure.savefig
 
@@ -120,10 +122,28 @@ def figures(monkeypatch):
         written[figure._suptitle.get_text()] = figure
         return save(figure, *args, **options)
 
-    monkeypatch.setattr(Figure, "savefig", note)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", note)
+        yield written
+
+
+@pytest.fixture
+def figures():
+    with noted() as written:
+        yield written
+
+
+@pytest.fixture(scope="module")
+def of_the_report():
+    """The figures of the report."""
+    with noted() as written:
+        opening_pictures(run_audit())
+        layers_pictures()
+        overheads_figure(evidence.rows_of_table1(), "Table 1")
     return written
 
 
+@cache
 def words_of(figure):
     """The words that a figure shows, each with its box; ticks beyond the ends of an axis are not shown."""
     figure.draw_without_rendering()
@@ -152,12 +172,9 @@ def faults(figure):
     ]
 
 
-def test_no_words_of_the_report_cover_others(figures):
-    opening_pictures(run_audit())
-    layers_pictures()
-    overheads_figure(evidence.rows_of_table1(), "Table 1")
-    assert len(figures) > 20
-    assert {title: found for title, figure in figures.items() if (found := faults(figure))} == {}
+def test_no_words_of_the_report_cover_others(of_the_report):
+    assert len(of_the_report) > 20
+    assert {title: found for title, figure in of_the_report.items() if (found := faults(figure))} == {}
 
 
 def test_no_names_under_a_roofline_cover_others_and_a_long_title_is_broken(figures):
@@ -170,12 +187,11 @@ def test_no_names_under_a_roofline_cover_others_and_a_long_title_is_broken(figur
     assert {f"layer {index}" for index in range(9)} <= {*named}
 
 
-def test_axes_are_in_thousands_millions_and_billions(figures):
-    opening_pictures(run_audit())
-    agreement = [text for text, _ in words_of(figures["Printed and computed costs"])]
+def test_axes_are_in_thousands_millions_and_billions(figures, of_the_report):
+    agreement = [text for text, _ in words_of(of_the_report["Printed and computed costs"])]
     assert {"1K", "100K", "10M", "1G", "10G", "0.1"} <= {*agreement}
     layers = {"1": {"macs": 5_400_000_000, "params": 12}, "2": {"macs": 1_000_000, "params": 1_150}}
     layers_figure({"plain": layers}, {"plain": PLAIN}, "layers")
     assert {"0", "2G", "1K", "200"} <= {text for text, _ in words_of(figures["layers"])}
-    for figure in figures.values():
+    for figure in (*figures.values(), *of_the_report.values()):
         assert [text for text, _ in words_of(figure) if "10^" in text or "million" in text] == []

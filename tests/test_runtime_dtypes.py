@@ -15,6 +15,8 @@ from ulsam_cost.cli import main
 from ulsam_cost.errors import CostError
 from ulsam_cost.measuring.runtimes.calibration import fitting, load_calibration, make_calibration
 
+pytestmark = pytest.mark.usefixtures("onnx_operators")
+
 DATA = f"""{NET}
 def data():
     return (torch.randn(2, 3, 9, 8) for _ in range(2))

@@ -24,6 +24,8 @@ pytest.importorskip("onnxruntime")
 
 from ulsam_cost.counting.onnx.modules import ExportedNode, known_name, modules_of_run
 
+pytestmark = pytest.mark.usefixtures("onnx_operators")
+
 MODELS = """
 import torch
 from torch import nn

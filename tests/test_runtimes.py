@@ -25,6 +25,8 @@ from ulsam_cost.measuring.timing import InterruptedMeasurement
 pytest.importorskip("onnxscript")
 pytest.importorskip("onnxruntime")
 
+pytestmark = pytest.mark.usefixtures("onnx_operators")
+
 MODELS = f"""{NET}
 class Noise(nn.Module):
     def forward(self, x):

@@ -23,6 +23,8 @@ from ulsam_cost.measuring.runtimes.process import KeptProcesses
 from ulsam_cost.report.site.build import report_files, timed_findings
 from ulsam_cost.report.site.runtimes import rows_of, saving_sentence
 
+pytestmark = pytest.mark.usefixtures("onnx_operators")
+
 RUNTIMES = {
     "torch": {"title": "PyTorch", "version": "2"},
     "onnxruntime": {"title": "ONNX Runtime", "version": "1"},
@@ -258,7 +260,7 @@ def test_the_page_says_where_time_is_saved():
     assert set(files) == {"runtimes_cpu.md", *(f"runtimes_cpu_{name}.png" for name in pictures)}
 
 
-def test_the_first_page_of_the_report_tells_it(tmp_path):
+def test_the_first_page_of_the_report_tells_it(tmp_path, drawn_once):
     told = record(row(PLACED, macs=-25.34, ratio=0.8, runtime="onnxruntime"))
     (tmp_path / "runtimes_cpu.json").write_text(json.dumps(told), encoding="utf-8")
     (tmp_path / "runtimes_cpu.md").write_text("# Time where networks are deployed\n", encoding="utf-8")

@@ -90,7 +90,6 @@ def command(
     from ulsam_cost.counting.loading import load_model, load_to_count
     from ulsam_cost.counting.modules import call_costs, module_costs
     from ulsam_cost.peers import peer_numbers
-    from ulsam_cost.report.figures.count import count_figure
     from ulsam_cost.report.files import require_file, write_file
     from ulsam_cost.report.views import count
 
@@ -118,6 +117,8 @@ def command(
         rows = count.group_table(counted, by)
     numbers = peer_numbers(module.model, module.inputs, counted.cost) if module and peers else []
     if figure is not None:
+        from ulsam_cost.report.figures.count import count_figure
+
         write_file(figure, count_figure(loaded.name, counted, modules))
     _print(rows, record, counted, numbers, style_of_output, by_module=by == "module")
     if strict and not counted.complete:
