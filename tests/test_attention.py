@@ -87,6 +87,14 @@ def test_parameters_and_macs_by_hand(name, by_hand):
     assert (cost.params, cost.macs) == (params, macs)
     options = {**get_mechanism(name).built_for(M20[2:], **options), **options}
     assert sum(p.numel() for p in build_attention(name, 20, **options).parameters()) == params
+    assert module_count(name, M20, options).cost == cost
+
+
+@pytest.mark.parametrize(("name", "options"), [(name, row) for name, case in CASES.items() for row in case.runs])
+def test_the_options_that_are_run_are_derived_as_they_are_counted(name, options):
+    shape = fitted(name, (2, 12, 5, 4))
+    options = {**get_mechanism(name).built_for(shape[2:], **options), **options}
+    assert module_count(name, shape, options).cost == derive(name, shape, options)
 
 
 def test_none_stands_for_an_options_default():

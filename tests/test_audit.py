@@ -8,11 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ulsam_cost.audit import DIGIT_VERDICTS, READINGS, Reading, Verdict, check_cell, meets, register_reading, solve
+from ulsam_cost.audit import (
+    DIGIT_VERDICTS,
+    READINGS,
+    Computed,
+    Reading,
+    Verdict,
+    check_cell,
+    meets,
+    register_reading,
+    solve,
+)
 from ulsam_cost.audit.claims import check_claim, claim_expressions
 from ulsam_cost.audit.evidence import network_cost as network_evidence
 from ulsam_cost.audit.explanations import explanations, key_of
 from ulsam_cost.audit.expressions import evaluate
+from ulsam_cost.audit.judging import judge
 from ulsam_cost.audit.readings import cell_spec, spec_cost
 from ulsam_cost.cost import Cost, OpKind
 from ulsam_cost.formulas.networks import network_cost, network_spec
@@ -77,6 +88,17 @@ def test_every_explanation_is_needed():
         if finding.verdict in (Verdict.EXPLAINED, Verdict.LAST_DIGIT)
     }
     assert set(explanations()) <= needing
+
+
+def test_the_nearest_number_stands_beside_a_cell_that_none_gives():
+    cell = next(finding.subject for finding in FINDINGS if finding.verdict is Verdict.MATCH)
+    far, near = (
+        Computed(reading="mine", convention="macs", number=Fraction(cell.value) * factor)
+        for factor in (Fraction(1, 3), Fraction(5, 4))
+    )
+    for tried in ([far, near], [near, far]):
+        finding = judge(cell, tried)
+        assert (finding.verdict, finding.computed) == (Verdict.UNEXPLAINED, near)
 
 
 def test_an_explanation_whose_evidence_fails_is_none(monkeypatch):

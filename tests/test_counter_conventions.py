@@ -203,6 +203,79 @@ def test_strict_counts_every_operation():
     assert count.number("strict") == sum(by_hand)
 
 
+class Arithmetic:
+    """Counts the operations of a formula that is written with it: a value in which each is one."""
+
+    def __init__(self):
+        self.operations = 0
+
+    def __getattr__(self, name):
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self.another
+
+    def another(self, *_):
+        self.operations += 1
+        return self
+
+    __neg__ = __add__ = __radd__ = __sub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __lt__ = __gt__ = another
+
+
+# As the documentation of torch.nn defines them; `x.max(0)` is the larger of the two, a branch takes what it compares.
+DEFINED = {
+    F.relu: lambda x: x.max(0),
+    F.relu6: lambda x: x.max(0).min(6),
+    F.hardtanh: lambda x: x.max(-1).min(1),
+    F.leaky_relu: lambda x: (x < 0) * 0.01,
+    F.sigmoid: lambda x: 1 / (1 + (-x).exp()),
+    F.tanh: lambda x: x.tanh(),
+    F.silu: lambda x: 2 * DEFINED[F.sigmoid](x),
+    F.hardsigmoid: lambda x: (x + 3).max(0).min(6) / 6,
+    F.hardswish: lambda x: 2 * DEFINED[F.hardsigmoid](x),
+    F.gelu: lambda x: (1 + (x / 1.41).erf()) * 2 / 2,
+    F.elu: lambda x: (x < 0) * ((x.exp()) - 1),
+    F.celu: lambda x: (x < 0) * ((x / 2).exp() - 1),
+    F.selu: lambda x: 1.05 * DEFINED[F.elu](x),
+    F.softplus: lambda x: (1 + x.exp()).log(),
+    F.logsigmoid: lambda x: DEFINED[F.sigmoid](x).log(),
+    F.mish: lambda x: 2 * DEFINED[F.softplus](x).tanh(),
+}
+
+
+@pytest.mark.parametrize("function", DEFINED, ids=lambda function: function.__name__)
+def test_strict_of_an_activation_is_that_of_its_definition(function):
+    x = Arithmetic()
+    DEFINED[function](x)
+    assert count_both_ways(Call(function), zeros(2, 3, 5)).number("strict") == 2 * 3 * 5 * x.operations
+
+
+@pytest.mark.parametrize(
+    ("function", "elements", "neighbours"),
+    [
+        (lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), 3 * 10 * 14, 4),
+        (lambda x: F.interpolate(x, scale_factor=2, mode="bicubic"), 3 * 10 * 14, 16),
+        (lambda x: F.interpolate(x[0], scale_factor=2, mode="linear"), 3 * 5 * 14, 2),
+    ],
+    ids=["bilinear", "bicubic", "linear"],
+)
+def test_strict_of_an_interpolation_weighs_and_adds_each_neighbour(function, elements, neighbours):
+    own = uc.count(Call(function), zeros(1, 3, 5, 7)).number("strict")
+    assert own == elements * (neighbours + neighbours - 1)
+
+
+def test_strict_counts_nothing_for_data_that_is_moved():
+    moved = (
+        lambda x: torch.cat([x, x]),
+        lambda x: F.pad(x, (1, 1)),
+        lambda x: F.interpolate(x, scale_factor=2),
+        lambda x: x.transpose(1, 2).contiguous(),
+    )
+    for function in moved:
+        count = uc.count(Call(function), zeros(2, 3, 5, 7))
+        assert sum(op.writes for op in count.cost.ops) > 0
+        assert count.number("strict") == 0
+
+
 def test_strict_of_norms_that_take_their_own_statistics():
     assert uc.count(nn.LayerNorm(8), zeros(2, 5, 8)).number("strict") == 8 * (2 * 5 * 8)
     assert uc.count(nn.BatchNorm2d(4).train(), zeros(2, 4, 5, 7)).number("strict") >= 8 * (2 * 4 * 5 * 7)

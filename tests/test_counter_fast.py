@@ -584,6 +584,10 @@ def test_refused(name):
 QUERY = Operand((2, 2, 4, 8))
 RARE = {
     "attention with dropout": (F.scaled_dot_product_attention, (QUERY, QUERY, QUERY), {"dropout_p": 0.5}),
+    "a map in another order, rolled": (torch.roll, (Operand((4, 3, 5), order=(2, 0)), (1, -2), (0, 2)), {}),
+    "rolled by half": (torch.roll, (Operand((4, 3)), 0.5, 0), {}),
+    "rolled by halves": (torch.roll, (Operand((4, 3)), (1, 0.5), (0, 1)), {}),
+    "complex numbers, rolled": (torch.roll, (Operand((4, 3), torch.complex64), 1, 0), {}),
     "an empty map, padded": (F.pad, (Operand((0, 4)), (1, 1)), {}),
     "an empty map, normalised": (F.batch_norm, (Operand((0, 4)), Operand((4,)), Operand((4,))), {}),
     "a product with its own transpose": (
@@ -598,6 +602,29 @@ RARE = {
 def test_what_is_rare_is_counted_as_it_runs(name):
     function, args, kwargs = RARE[name]
     hold_against_the_real_run(function, Call(function), args, kwargs)
+
+
+LAYOUTS = {
+    "in order": torch.zeros(2, 3, 4),
+    "in another order": torch.zeros(2, 3, 4).permute(2, 0, 1),
+    "every other element, beside a size of one": torch.zeros(2, 1, 6)[..., ::2],
+    "a row for all rows": torch.zeros(1, 4).expand(3, 4),
+    "a number for a row": torch.zeros(3, 1).expand(3, 4),
+    "overlapping": torch.zeros(5).unfold(0, 3, 1),
+    "empty, in another order": torch.zeros(3, 0, 2).permute(2, 0, 1),
+}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("function", [F.relu, torch.sigmoid, F.silu])
+def test_a_function_of_each_element_gives_a_new_tensor_in_pytorchs_order(function, name):
+    x = LAYOUTS[name]
+    found, real = FAST[function].infer(x), function(x)
+    assert found is not x
+    assert found is None or (found.shape, found.stride or torch.empty(found.shape).stride()) == (
+        real.shape,
+        real.stride(),
+    )
 
 
 def test_a_valid_call_after_a_refused_one_with_equal_numbers():

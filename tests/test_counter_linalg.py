@@ -165,6 +165,32 @@ def test_qr_takes_the_operations_that_lapack_gives(shape, operations, additions)
     assert 6 * count.macs == 2 * additions
 
 
+@pytest.mark.parametrize(
+    ("shape", "mode", "m", "n", "k"), [((7, 4), "reduced", 7, 4, 4), ((7, 4), "complete", 7, 7, 4)]
+)
+def test_forming_q_takes_the_operations_that_lapack_gives(shape, mode, m, n, k):
+    [formed, factored] = (
+        uc.count(Call(lambda a, mode=own: linalg.qr(a, mode=mode)), zeros(*shape)) for own in (mode, "r")
+    )
+    # LAPACK Working Note 41, Appendix C, DORGQR, in thirds: multiplications, additions
+    multiplications = 6 * m * n * k - 3 * (m + n) * k**2 + 2 * k**3 + 6 * n * k - 3 * k**2 - 5 * k
+    additions = 6 * m * n * k - 3 * (m + n) * k**2 + 2 * k**3 + 3 * n * k - 3 * m * k + k
+    assert 3 * (formed.macs - factored.macs) == additions
+    assert 3 * (formed.number("strict") - factored.number("strict")) == multiplications + additions
+
+
+@pytest.mark.parametrize(("left", "macs", "operations"), [
+    # LAPACK Working Note 41, Appendix C, DORMQR: for m = 7, n = 5, k = 4 from the left, for m = 5, n = 7 from the right
+    (True, 2 * 7 * 5 * 4 - 5 * 4**2 + 5 * 4, 4 * 7 * 5 * 4 - 2 * 5 * 4**2 + 3 * 5 * 4),
+    (False, 2 * 5 * 7 * 4 - 5 * 4**2 + 5 * 4, 4 * 5 * 7 * 4 - 2 * 5 * 4**2 + 2 * 5 * 4 + 7 * 4 - (4**2 - 4) // 2),
+])  # fmt: skip
+def test_reflectors_that_are_applied_take_the_operations_that_lapack_gives(left, macs, operations):
+    other = zeros(2, 7, 5) if left else zeros(2, 5, 7)
+    model = Call(lambda a, tau, x: torch.ormqr(a, tau, x, left=left))
+    [op] = count_both_ways(model, (zeros(2, 7, 4), zeros(2, 4), other)).cost.ops
+    assert (op.macs, op.operations) == (2 * macs, 2 * operations)
+
+
 @pytest.mark.parametrize("n", [2, 5, 6])
 def test_an_inverse_from_a_cholesky_factor_takes_what_lapack_gives(n):
     [op] = count_both_ways(Call(torch.cholesky_inverse), zeros(3, n, n)).cost.ops
@@ -234,6 +260,7 @@ def test_least_squares_give_without_values_what_they_give_of_full_rank(left, rig
         (linalg.eigvalsh, (6, 6), 4 * 6**3 // 3),
         (linalg.eig, (6, 6), 25 * 6**3),
         (linalg.eigvals, (6, 6), 10 * 6**3),
+        (linalg.eigvals, (2, 3, 6, 6), 2 * 3 * 10 * 6**3),
         (linalg.pinv, (6, 4), 6 * 6 * 4**2 + 20 * 4**3 + 4 * 4 + 2 * (4 * 4 * 6)),
     ],
     ids=[
@@ -247,6 +274,7 @@ def test_least_squares_give_without_values_what_they_give_of_full_rank(left, rig
         "eigvalsh",
         "eig",
         "eigvals",
+        "eigvals of a batch",
         "pinv",
     ],
 )

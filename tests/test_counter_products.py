@@ -286,7 +286,16 @@ def test_a_product_with_its_activation_is_both():
     assert [(op.kind, op.macs) for op in count.cost.ops] == [("matmul", 5 * 4 * 6), ("bias", 0), ("activation", 0)]
 
 
-def test_the_rule_of_cudnns_recurrent_layers_which_run_on_cuda_alone():
+def rule_of_cudnn(record, x, weights):
+    RULES[torch.ops.aten._cudnn_rnn](record, None, x, [*weights, zeros(0)])
+
+
+def rule_of_mkldnn(record, x, weights):
+    RULES[torch.ops.aten.mkldnn_rnn_layer](record, None, x, *weights, zeros(1), zeros(1), False)
+
+
+@pytest.mark.parametrize("rule", [rule_of_cudnn, rule_of_mkldnn])
+def test_the_rules_of_recurrent_layers_that_run_with_values_alone(rule):
     taken = []
 
     class Record:
@@ -298,8 +307,8 @@ def test_the_rule_of_cudnns_recurrent_layers_which_run_on_cuda_alone():
 
     steps, n, length, hidden = 5, 2, 3, 7
     gates = 4 * hidden
-    weights = [zeros(gates, length), zeros(gates, hidden), zeros(gates), zeros(gates), zeros(0)]
-    RULES[torch.ops.aten._cudnn_rnn](Record(), None, zeros(steps, n, length), weights)
+    weights = [zeros(gates, length), zeros(gates, hidden), zeros(gates), zeros(gates)]
+    rule(Record(), zeros(steps, n, length), weights)
     rows = steps * n
     assert taken == [
         ((rows, gates), rows * length * gates, rows * length + length * gates, length),

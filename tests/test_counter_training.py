@@ -8,6 +8,8 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 import ulsam_cost as uc
+from ulsam_cost.cost import OpKind
+from ulsam_cost.counting.rules.backward import grouped_product_backward
 
 CONVOLUTIONS = {
     "plain": (nn.Conv2d(4, 6, 3), 2 * 6 * (7 * 5) * (4 * 3 * 3)),
@@ -303,3 +305,19 @@ def test_a_copy_of_the_models_own_is_counted_before_an_operation_in_place():
 def test_recurrent_layers_that_train_are_counted_alike_on_meta(layer):
     count = count_both_ways(layer(5, 4, device="meta"), torch.zeros(7, 3, 5, device="meta"))
     assert count.cost.ops == uc.count(layer(5, 4), torch.zeros(7, 3, 5)).cost.ops
+
+
+def test_the_backward_of_a_grouped_product_meets_every_row_in_one_group():
+    taken = []
+
+    def record(kind, shape, *, macs, reads, reduction):
+        taken.append((kind, shape, macs, reads, reduction))
+
+    groups, rows, length, out = 2, 6, 4, 5
+    a, b, grad = zeros(rows, length), zeros(groups, length, out), zeros(rows, out)
+    grouped_product_backward(record, None, a, b, zeros(groups), grad)
+    macs = rows * length * out
+    assert taken == [
+        (OpKind.MATMUL, (rows, length), macs, rows * out + groups * length * out, out),
+        (OpKind.MATMUL, (groups, length, out), macs, rows * out + rows * length, rows // groups),
+    ]

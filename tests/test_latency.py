@@ -75,6 +75,13 @@ def test_few_runs_give_their_range_and_support_nothing(runs):
     assert interval.relative_width == float("inf")
 
 
+def test_the_width_of_an_interval_is_a_share_of_its_median():
+    interval = median_interval([4.0, 4.0, 5.0, 5.0, 5.0, 6.0, 6.0])
+    assert (interval.low, interval.median, interval.high) == (4.0, 5.0, 6.0)
+    assert interval.relative_width == pytest.approx((6 - 4) / 5)
+    assert median_interval([0.0] * 8).relative_width == float("inf")
+
+
 def test_a_difference_is_shown_when_the_interval_leaves_one_out():
     assert ratio_interval([2.0] * 8, [1.0] * 8).shows_difference_from(1.0)
     assert not ratio_interval([0.9, 1.1] * 8, [1.0] * 16).shows_difference_from(1.0)

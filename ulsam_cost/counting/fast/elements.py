@@ -209,6 +209,6 @@ def roll(x: Tensor, shifts: Any, dims: Any = None) -> Result:
     rank = x.dim()
     if not dims or any(type(dim) is not int or not -rank <= dim < rank for dim in dims):
         return None
-    if any(type(shift) is not int for shift in shifts) or not x.is_contiguous() or x.dtype not in _KNOWN:
+    if any(type(shift) is not int for shift in shifts) or x.dtype not in _KNOWN:
         return None
     return Made(x.shape, x.dtype) if x.numel() else None
