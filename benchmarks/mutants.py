@@ -40,16 +40,17 @@ COUNTER = ("counter_kinds", "counter_products", "counter_attention", "counter_tr
 # What is mutated, and the tests that must notice: the most specific start of a path gives them, cheapest first.
 TESTS = {
     "formulas/layers.py": ("layers", "aw_convolution", "attention_formulas", "networks", "attention", "backbones"),
-    "formulas/attention/": ("overhead", "places", "attention_formulas", "attention_bad_input", "attention"),
+    "formulas/attention/": ("overhead", "places", "attention_formulas", "attention_bad_input", "attention", "field"),
+    "formulas/attention/mechanism.py": ("overhead", "places", "attention_formulas", "attention", "user_mechanisms"),
     "formulas/attention/user.py": ("user_mechanisms", "attention_bad_input"),
     "formulas/attention/aw.py": ("aw_convolution", "attention_formulas", "attention_bad_input", "attention"),
     "formulas/attention/ulsam.py": ("ulsam", "attention_formulas", "attention_bad_input", "attention"),
     "formulas/connections/": ("printed_networks", "network_attention"),
     "formulas/networks/": (
-        *("printed_networks", "networks", "places", "backbones", "network_attention"),
+        *("placement", "printed_networks", "networks", "places", "backbones", "network_attention"),
         *("layer_places", "mixed_attention"),
     ),
-    "formulas/networks/text.py": ("cells_file", "compare", "cli_sizes", "count_cli"),
+    "formulas/networks/text.py": ("cells_file", "compare", "cli_sizes", "count_cli", "user_mechanisms"),
     "conventions/": ("counter_kinds", "counter_conventions", "counter_activations", "printed_networks", "field"),
     "audit/": ("audit_expressions", "audit", "outcomes", "cells_file", "crosscheck_cli"),
     "counting/rules/fourier.py": ("counter_linalg", "counter_uncounted"),

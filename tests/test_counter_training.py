@@ -9,6 +9,7 @@ from torch.utils.checkpoint import checkpoint
 
 import ulsam_cost as uc
 from ulsam_cost.cost import OpKind
+from ulsam_cost.counting.rules import RULES
 from ulsam_cost.counting.rules.backward import grouped_product_backward
 
 CONVOLUTIONS = {
@@ -320,4 +321,24 @@ def test_the_backward_of_a_grouped_product_meets_every_row_in_one_group():
     assert taken == [
         (OpKind.MATMUL, (rows, length), macs, rows * out + groups * length * out, out),
         (OpKind.MATMUL, (groups, length, out), macs, rows * out + rows * length, rows // groups),
+    ]
+
+
+def test_the_backward_of_attention_on_cuda_has_its_heads_behind_its_rows():
+    taken = []
+
+    def record(kind, shape, *, reads, macs=0, reduction=1):
+        taken.append((kind, tuple(shape), macs, reads, reduction))
+
+    n, heads, rows, keys, width = 2, 3, 4, 7, 5
+    query, key = zeros(n, rows, heads, width), zeros(n, keys, heads, width)
+    RULES[torch.ops.aten._flash_attention_backward](record, None, zeros(*query.shape), query, key, zeros(*key.shape))
+    pairs = n * heads * rows * keys
+    of_query, of_keys = n * heads * rows * width, n * heads * keys * width
+    assert taken == [
+        (OpKind.MATMUL, (n, heads, rows, width), pairs * width, pairs + of_keys, keys),
+        (OpKind.MATMUL, (n, heads, keys, width), pairs * width, pairs + of_query, rows),
+        (OpKind.MATMUL, (n, heads, keys, width), pairs * width, pairs + of_query, rows),
+        (OpKind.MATMUL, (n, heads, rows, keys), pairs * width, of_query + of_keys, width),
+        (OpKind.SOFTMAX, (n, heads, rows, keys), 0, 2 * pairs, keys),
     ]

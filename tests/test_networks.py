@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -236,6 +237,39 @@ def test_the_numbered_layers_do_not_depend_on_what_attends_in_them(network):
     attended = replace(plain, placement=Placement(inserted=((4, 1),)), attention="se", sites="block", connection="dca")
     for spec in (plain, attended, replace(attended, attention="ulsam", batch=3, resolution=(320, 288))):
         assert get_network(network).slots(spec) == slots_of(spec)
+
+
+@pytest.mark.parametrize("network", REGISTERED)
+def test_the_numbered_layers_name_the_convolutions_in_the_order_in_which_they_run(network):
+    model, ran = build_network(network_spec(network)).to("meta"), {}
+
+    def hear(path, module, args):
+        ran[path] = module, args[0].shape if isinstance(args[0], torch.Tensor) else None
+
+    for path, module in model.named_modules():
+        module.register_forward_pre_hook(partial(hear, path))
+    model(torch.empty(1, 3, 224, 224, device="meta"))
+    numbered = slots_of(network_spec(network))
+    named = {conv.path: (slot, conv) for slot in numbered for conv in slot.convolutions}
+    assert [path for path in ran if path in named] == list(named)
+    for path, (slot, conv) in named.items():
+        module, shape = ran[path]
+        assert (conv.in_channels, conv.out_channels) == (module.in_channels, module.out_channels)
+        assert (conv.stride, conv.stride) == module.stride
+        assert ran[slot.path][1][2] == shape[2] * conv.before
+    for slot in numbered:
+        if slot.convolutions and slot.path in ran:
+            main = [conv for conv in slot.convolutions if ran[conv.path][0].kernel_size != (1, 1)]
+            assert [conv for conv in slot.convolutions if conv.spatial] == ([] if slot.kind == "stem" else main[-1:])
+
+
+def test_the_channels_of_the_mobilenets_are_those_of_their_papers():
+    # MobileNetV2, Table 2: t, c, n, s; MobileNet, Table 1. Times 8, so that nothing is rounded.
+    mv2 = [32, *[16], *[24] * 2, *[32] * 3, *[64] * 4, *[96] * 3, *[160] * 3, *[320]]
+    mv1 = [32, 64, 128, 128, 256, 256, *[512] * 6, 1024, 1024]
+    for network, printed in (("mv2", [*mv2, 1280]), ("mv1", mv1)):
+        slots = slots_of(network_spec(network, width=8.0))
+        assert [slot.out_channels for slot in slots if slot.kind != "classifier"] == [8 * c for c in printed]
 
 
 def test_the_numbered_layers_are_those_of_the_width_and_the_classes():
