@@ -92,7 +92,7 @@ def test_parameters_and_macs_by_hand(name, by_hand):
 
 @pytest.mark.parametrize(("name", "options"), [(name, row) for name, case in CASES.items() for row in case.runs])
 def test_the_options_that_are_run_are_derived_as_they_are_counted(name, options):
-    shape = fitted(name, (2, 12, 5, 4))
+    shape = (2, 12, 5, 4)
     options = {**get_mechanism(name).built_for(shape[2:], **options), **options}
     assert module_count(name, shape, options).cost == derive(name, shape, options)
 
