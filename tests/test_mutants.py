@@ -54,6 +54,21 @@ def test_a_guard_never_holds(mutants):
     assert changes(mutants, source) == [("if x in Y:", "if False:"), ("if x in Y:", "if (x not in Y):")]
 
 
+def test_a_seed_draws_the_same_mutants_whatever_stands_around_them(mutants):
+    source = b"".join(b"x%d = a%d + b\n" % (at, at) for at in range(40))
+
+    def drawn(source, seed):
+        every = list(mutants.mutants_of("file.py", source))
+        return [
+            mutant.difference(source) for mutant in mutants.sample_of(every, {"file.py": source}, count=8, seed=seed)
+        ]
+
+    first = drawn(source, 1)
+    assert len(set(first)) == 8
+    assert drawn(b"import this\n" + source, 1) == first
+    assert drawn(source, 2) != first
+
+
 def test_each_mutant_of_the_package_is_a_program_of_its_own(mutants):
     for name in ("cost.py", "formulas/layers.py", "conventions/tools.py", "counting/rules/attention.py"):
         source = (PACKAGE / name).read_bytes()
