@@ -78,7 +78,7 @@ SWAPPED = {
     ast.IsNot: "is", ast.In: "not in", ast.NotIn: "in", ast.Add: "-", ast.Sub: "+", ast.Mult: "+", ast.Div: "*",
     ast.FloorDiv: "*", ast.Mod: "*", ast.Pow: "*", ast.And: "or", ast.Or: "and",
 }  # fmt: skip
-SYMMETRIC = ("max", "min", "Max", "broadcast_shapes", "gcd")  # the order of their arguments is no fault
+SYMMETRIC = ("max", "min", "Max", "broadcast_shapes", "gcd")  # the order of their arguments is not a fault
 SKIPPED_KEYWORDS = ("strict", "maxsize", "source", "counts")  # of zip and lru_cache; texts
 KINDS = ("CONV", "LINEAR", "MATMUL", "BIAS", "NORM", "ACTIVATION", "SOFTMAX", "POOL_MAX", "POOL_AVG", "MULTIPLY", "ADD")
 
@@ -146,7 +146,7 @@ def _nodes(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _is_unordered(node: ast.AST, parent: ast.AST) -> TypeGuard[ast.Tuple]:
-    """Whether a tuple lists what is looked for or caught, whose order is no fault."""
+    """Whether a tuple lists what is looked for or caught, whose order is not a fault."""
     looks = isinstance(parent, ast.Compare) and isinstance(parent.ops[-1], ast.In | ast.NotIn)
     return isinstance(node, ast.Tuple) and (looks or isinstance(parent, ast.ExceptHandler))
 

@@ -39,7 +39,7 @@ def assert_within(
     Raises:
         AssertionError: where a limit is broken, or where an incomplete count cannot tell; it says by how much, and
             which layers cost most.
-        CostError: for a limit that is no count, and without any limit.
+        CostError: for a limit that is not a count, and without any limit.
 
     Example:
         >>> import torch

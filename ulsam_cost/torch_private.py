@@ -53,7 +53,7 @@ as_subclass = torch.Tensor._make_subclass
 
 # What torch.nn.utils.rnn calls to pack sequences and to undo that; they look at lengths.
 pack_sequence, pad_sequence = torch._pack_padded_sequence, torch._pad_packed_sequence
-# A public function that models write, under a name that is not: what it is asked is no tensor.
+# A public function under a private name, which models call with what is not a tensor.
 assert_function = torch._assert
 # The module of those methods of tensors that are written in Python.
 TENSOR_METHODS = "torch._tensor"

@@ -117,7 +117,7 @@ def _suffix(value: float) -> str:
 
 
 def format_exact(value: Any) -> str:
-    """A count digit by digit; empty for what is absent, two digits for what is no whole number."""
+    """A count digit by digit; empty for what is absent, two digits for what is not a whole number."""
     if value is None:
         return ""
     if isinstance(value, AtLeast):

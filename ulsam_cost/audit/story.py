@@ -72,7 +72,8 @@ class ConventionNumber:
 class Story:
     """Everything that is known about a printed cell.
 
-    `by_kind` is None for a cell that is no network of the registry, `conventions` also for one that prints no MACs.
+    `by_kind` is None for a cell that is not about a network of the registry, `conventions` also for one that prints no
+    MACs.
     """
 
     finding: Finding[Cell]

@@ -28,7 +28,7 @@ def echo(text: str) -> None:
 
 
 def say(text: str) -> None:
-    """Print what is no data to standard error, likewise."""
+    """Print what is not data to standard error, likewise."""
     click.echo(visible(text), err=True)
 
 
@@ -72,7 +72,7 @@ def output_for_data() -> Iterator[None]:
 
 
 def leave_output_to_nobody() -> None:
-    """At the end of the process: what is still printed, by what runs at exit, is no data either."""
+    """At the end of the process: what is still printed, by what runs at exit, is not data either."""
     stream = sys.__stdout__
     if stream is not None and sys.stdout is stream:
         with suppress(ValueError):  # it was closed by the model

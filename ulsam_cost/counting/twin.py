@@ -240,7 +240,7 @@ def _frozen_set(twins: Twins, value: frozenset[Any]) -> Any:
 
 
 def _function(twins: Twins, function: types.FunctionType) -> types.FunctionType:
-    """A function that is no module's own has its own closure, default values and attributes."""
+    """A function that does not belong to a module has its own closure, default values and attributes."""
     cells = function.__closure__ or ()
     if not (cells or function.__defaults__ or function.__kwdefaults__ or function.__dict__) or _is_global(function):
         return function

@@ -267,12 +267,12 @@ def amax_cost(path: str, x: Shape, output: Shape) -> Cost:
 
 
 def multiply_cost(path: str, output: Shape, *operands: Shape, operator: str = "mul", params: Any = 0) -> Cost:
-    """An element-wise product of operands, broadcast to `output`; a number is no operand, a division is a product."""
+    """An element-wise product of operands, broadcast to `output`; numbers are not operands, a division is a product."""
     return _single(path, OpKind.MULTIPLY, operator, output, reads=sum(map(prod, operands)), params=params)
 
 
 def add_cost(path: str, output: Shape, *operands: Shape, operator: str = "add", params: Any = 0) -> Cost:
-    """An element-wise sum of operands, broadcast to `output`; a number is no operand, a difference is a sum."""
+    """An element-wise sum of operands, broadcast to `output`; numbers are not operands, a difference is a sum."""
     return _single(path, OpKind.ADD, operator, output, reads=sum(map(prod, operands)), params=params)
 
 

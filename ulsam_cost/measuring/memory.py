@@ -73,7 +73,7 @@ def measure_memory(model: nn.Module, inputs: Any, *, setting: Setting) -> Memory
     operands = _bytes(tensors_of(ready.args, ready.kwargs))
     live = largest_live_set(ready.model, ready.args, ready.kwargs, train=setting.train)
     bound = live.bytes if live else None
-    ready.model.zero_grad(set_to_none=True)  # the warm-up's gradients are no weights
+    ready.model.zero_grad(set_to_none=True)  # the warm-up's gradients are not weights
     with refusals_in_a_sentence(setting.device, str(setting)), on_device(setting.device):
         if setting.device.type == "cuda":
             peak, reserved = _cuda_peaks(ready.run, setting.device)

@@ -85,7 +85,7 @@ def read_design(path: Path, *, keep_going: bool = False) -> Design:
         keep_going: whether a candidate that cannot be read is a failure among the others, and no error.
 
     Raises:
-        CostError: for a file that is no such design: the line, what stands there and what is accepted.
+        CostError: for a file that is not such a design: the line, what stands there and what is accepted.
     """
     file = read_toml(path)
     root = _Table(file, ())

@@ -63,7 +63,7 @@ def as_models(models: Any, *, name: str = "models") -> Models:
         name: what they are called in an error.
 
     Raises:
-        CostError: for anything else; for what is no text, when it is reached.
+        CostError: for anything else; for what is not a text, when it is reached.
     """
     if isinstance(models, Models):
         return models

@@ -17,7 +17,7 @@ ON_INTEGERS = frozenset(_ON_INTEGERS.split())
 
 
 def shape_of_info(info: ValueInfoProto) -> Shape | None:
-    """The shape of a tensor, None where a size is no number."""
+    """The shape of a tensor, None where a size is not a number."""
     tensor = info.type.tensor_type
     if not info.type.HasField("tensor_type") or not tensor.HasField("shape"):
         return None

@@ -68,7 +68,7 @@ def make_calibration(inputs: Iterable[Any], *, name: str = "given data") -> Cali
     """Checked inputs.
 
     Raises:
-        CostError: for none, or too many, and for what is no iterable of tensors, tuples and dicts.
+        CostError: for none, or too many, and for what is not an iterable of tensors, tuples and dicts.
     """
     if isinstance(inputs, torch.Tensor) or not isinstance(inputs, Iterable):
         raise CostError(f"calibration {name}: {type(inputs).__name__} is not accepted, a list of inputs is")

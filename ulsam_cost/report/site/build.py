@@ -91,7 +91,7 @@ def timed_findings(folder: Path) -> tuple[Text, ...]:
     """What the studies of the placements' times found, on each device whose record stands in the folder.
 
     Raises:
-        CostError: for a file of that name that is no such record.
+        CostError: for a file of that name that is not such a record.
     """
     in_torch: tuple[Text, ...] = _of_records(folder, TIMED_RECORDS, study.slower_placements, study.WRITTEN_BY)
     elsewhere: tuple[Text, ...] = _of_records(folder, RUNTIME_RECORDS, runtimes.runtime_findings, runtimes.WRITTEN_BY)
@@ -102,7 +102,7 @@ def mechanism_timings(folder: Path) -> tuple[MechanismTimes, ...]:
     """The mechanisms' times on each device whose record stands in the folder.
 
     Raises:
-        CostError: for a file of that name that is no such record.
+        CostError: for a file of that name that is not such a record.
     """
     return _of_records(folder, TIMED_RECORDS, mechanism_times, study.WRITTEN_BY)
 

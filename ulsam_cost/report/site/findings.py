@@ -176,7 +176,7 @@ def printed_words(subject: Cell | Claim) -> str:
 
 
 def _computed(computed: Computed, resolution: Fraction) -> Shown:
-    """A computed number, with two digits more than the printed one where it is no whole number."""
+    """A computed number, with two digits more than the printed one where it is not a whole number."""
     value, digits = computed.number, 2
     if value.denominator == 1:
         return Shown(f"{value.numerator:,}", value.numerator)
