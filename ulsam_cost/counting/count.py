@@ -180,6 +180,8 @@ def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = Tr
     With `train`, the backward pass from gradients of all the results to every parameter that requires gradients,
     and to every input that does; norms and dropout do what the model's own training flags say.
     Not counted: a loss, an optimizer's step.
+    Convolutions give maps in order in memory, as they do on the meta device. On a CPU or GPU a model in
+    `torch.channels_last` keeps that order, and may copy other maps than are counted; its MACs are the same.
 
     Args:
         model: on any device. What runs is a twin with containers, objects, hooks and attributes of classes of its
