@@ -3,9 +3,9 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -29,11 +29,11 @@ def copy(tmp_path):
 
 
 @pytest.fixture
-def shell(tmp_path, copy):
+def shell(tmp_path, copy, warm):
     """A function that runs a command of the example in its folder, as a shell with the program on its path does."""
     program = tmp_path / "bin" / "ulsam-cost"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ulsam_cost "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(warm)} -m ulsam_cost "$@"\n')
     program.chmod(0o755)
     summary = tmp_path / "summary.md"
     own = {
@@ -102,8 +102,8 @@ def test_the_hook_of_pre_commit_runs_the_check(copy, shell):
     assert "more layers: +38,404,000 MACs" in " ".join(said.split())
 
 
-def test_the_tests_of_the_example_pass_and_fail_with_the_layers(copy, shell):
-    command = f'"{sys.executable}" -m pytest -q -p no:cacheprovider -p no:xdist test_costs.py'
+def test_the_tests_of_the_example_pass_and_fail_with_the_layers(shell, copy, warm):
+    command = f"{shlex.join(warm)} -m pytest -q -p no:cacheprovider -p no:xdist test_costs.py"
     status, said = shell(command)
     assert status == 0, said
     widen_the_network(copy)
