@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from functools import cache
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -43,6 +44,18 @@ def drawn_once(pictures):
         for name, drawing in pictures.items():
             patch.setattr(build, name, drawing)
         yield
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """The pictures of reviews are made as always, and not drawn, which is most of a review's time."""
+    from matplotlib import pyplot as plt
+
+    from ulsam_cost.report.figures import review
+
+    dot = BytesIO()
+    plt.imsave(dot, [[0.0]], format="png")
+    monkeypatch.setattr(review, "to_png", lambda figure: plt.close(figure) or dot.getvalue())
 
 
 @pytest.fixture(scope="session")

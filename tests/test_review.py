@@ -13,6 +13,8 @@ from ulsam_cost.reviewing.costs import Costs
 from ulsam_cost.reviewing.design import read_design
 from ulsam_cost.reviewing.review import count_design
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 
 def run(*args):
     return CliRunner().invoke(main, ["review", *map(str, args)])
@@ -100,7 +102,8 @@ def test_inputs_of_the_file_are_for_models_without_their_own(tmp_path):
     assert record["candidates"][1]["macs"] == (STEM + BODY) // 4 + HEAD
 
 
-def test_the_report_is_written_beside_the_design(tmp_path):
+def test_the_report_is_written_beside_the_design(tmp_path, monkeypatch):
+    monkeypatch.undo()  # the pictures are drawn here
     path = write(tmp_path / "elsewhere")
     assert run(path).exit_code == 0
     folder = tmp_path / "elsewhere" / "design_review"

@@ -7,6 +7,8 @@ from designs import DESIGN, write
 from ulsam_cost.cli import main
 from ulsam_cost.reviewing.toml_file import key_lines
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 NARROW = "slim: attention at '1': net.py:Narrow gives 1x2x16x16 for 1x8x16x16: one tensor of the same shape"
 RESTS = "net.py:raises() does not give a model: RuntimeError: see the log"
 

@@ -10,6 +10,8 @@ from ulsam_cost.cli import main
 from ulsam_cost.reviewing.costs import LayerCosts, Numbers
 from ulsam_cost.reviewing.differences import layer_differences
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 ROOMY = DESIGN.replace("71.73K", "80K")
 
 

@@ -170,7 +170,7 @@ def test_data_that_never_end_are_refused(tmp_path, monkeypatch):
         load_calibration("net.py:broken")
 
 
-def test_review_measures_the_data_types_of_its_design(folder, monkeypatch):
+def test_review_measures_the_data_types_of_its_design(folder, monkeypatch, undrawn):
     needs_onnxruntime()
     (folder / "elsewhere").mkdir()
     monkeypatch.chdir(folder / "elsewhere")  # the data are named from the design's folder
@@ -190,7 +190,7 @@ def test_review_measures_the_data_types_of_its_design(folder, monkeypatch):
         assert "memory: peak resident memory of a process that loads the files" in text
 
 
-def test_the_data_types_of_the_command_line_replace_those_of_the_design(folder, monkeypatch):
+def test_the_data_types_of_the_command_line_replace_those_of_the_design(folder, monkeypatch, undrawn):
     needs_onnxruntime()
     (folder / "elsewhere").mkdir()
     (folder / "elsewhere" / "mine.py").write_text(DATA)
@@ -225,7 +225,7 @@ def test_bad_data_types_of_a_design_are_one_sentence(folder, line, words, said):
     assert not (folder / "design_review").exists()
 
 
-def test_what_torch_cannot_time_is_a_row_beside_what_it_can(folder):
+def test_what_torch_cannot_time_is_a_row_beside_what_it_can(folder, undrawn):
     text = DESIGN.replace('runtime = "onnxruntime"', 'runtime = "torch"').replace("bfloat16", "float32")
     (folder / "design.toml").write_text(text)
     [candidate] = record_of(run("review", "design.toml", "--format", "json"), "review")["candidates"]

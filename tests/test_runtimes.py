@@ -360,7 +360,7 @@ def test_profile_says_that_a_runtime_is_missing(folder, monkeypatch):
     assert "onnxruntime is not installed: pip install" in done.stderr
 
 
-def test_review_times_candidates_in_the_runtimes_of_its_design(folder):
+def test_review_times_candidates_in_the_runtimes_of_its_design(folder, undrawn):
     (folder / "design.toml").write_text(
         """
 title = "Runtimes"

@@ -161,6 +161,7 @@ def test_every_command_that_prints_json_has_a_schema_and_a_call():
     assert {file.stem for file in FOLDER.glob("*.json")} == printing == {call[0] for call in CALLS}
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("call", CALLS, ids=" ".join)
 def test_the_output_is_as_described(run_json, call):
     validator = Draft202012Validator(schema(call[0]))
