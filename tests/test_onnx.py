@@ -27,6 +27,7 @@ pytest.importorskip("onnxscript")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
+from ulsam_cost.counting.given import read_inputs  # noqa: E402
 from ulsam_cost.counting.onnx.count import count_graph  # noqa: E402
 from ulsam_cost.counting.onnx.graph import graph_of  # noqa: E402
 
@@ -53,10 +54,10 @@ def exported(model, *inputs, **options):
         return torch.onnx.export(model, inputs, dynamo=True, optimize=False, verbose=False, **options)
 
 
-def counted(proto, shapes=()):
+def counted(proto, inputs=()):
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    return count_graph(graph_of(copy, shapes=shapes))
+    return count_graph(graph_of(copy, inputs=read_inputs(inputs)))
 
 
 def by_path(count):
@@ -300,7 +301,7 @@ def test_sizes_that_a_file_names_take_those_that_are_given():
     ends = [tensor("x", ("n", 3, "a", "b"))], [tensor("y", ("n", 4, "c", "d"))]
     model = model_of(nodes, *ends, [floats("w", (4, 3, 3, 3))])
     model.graph.value_info.append(tensor("h", ("n", 4, "c", "d")))
-    count = counted(model, [(2, 3, 7, 8)])
+    count = counted(model, ["2x3x7x8"])
     assert (count.macs, count.outputs, count.uncounted) == (2 * 5 * 6 * 4 * 3 * 3 * 3, ((2, 4, 5, 6),), ())
 
 
@@ -356,8 +357,29 @@ def test_open_sizes_are_asked_for_and_given(folder):
     assert (record["params"], record["params_split"]) == (weight + head, {"in the file": weight + head})
     typed = run("count", "net.onnx", "--input", "2x3x7x8:float32=ones", "--format", "json", "--by", "kind")
     assert typed.stdout == done.stdout
+    named = run("count", "net.onnx", "--input", "x=2x3x7x8", "--format", "json", "--by", "kind")
+    assert named.stdout == done.stdout
     assert record["complete"]
     assert [layer["path"] for layer in record["layers"]] == ["", "conv", "Transpose_4", "head"]
+
+
+@pytest.mark.parametrize(
+    "given", [["b=4x6"], ["b=4x6", "a.0=5x4"], ["a.0=5x4", "b=4x6"], ["5x4", "4x6"], ["5x4", "b=4x6"]]
+)
+def test_a_name_chooses_the_input(folder, given):
+    model = model_of(
+        [helper.make_node("MatMul", ["a.0", "b"], ["y"])],
+        [tensor("a.0", (5, 4)), tensor("b", (4, "n"))],
+        [tensor("y", None)],
+    )
+    onnx.save(model, folder / "product.onnx")
+    options = [word for text in given for word in ("--input", text)]
+    assert json.loads(run("count", "product.onnx", *options, "--format", "json").stdout)["macs"] == 5 * 4 * 6
+    for wrong in (["c=4x6"], ["5x4", "a.0=5x4"], ["a.0=5x4", "b=4x6", "5x4"], ["5x4"]):
+        done = run("count", "product.onnx", *(word for text in wrong for word in ("--input", text)))
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "product.onnx takes a.0, b: --input once for each" in done.stderr
+        assert f"some of them by name, and {' and '.join(wrong)} were given" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from copy import copy
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from inspect import signature
 from operator import is_not
 from typing import Any
@@ -14,6 +14,14 @@ from ulsam_cost.torch_private import stored_values
 
 PLAIN = frozenset({int, float, bool, str, type(None)})
 SPARSE_LAYOUTS = (torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What a model is called with, some by position and some by name."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
 
 def tensors_of(*values: Any) -> Iterator[Tensor]:
@@ -62,8 +70,10 @@ def mapped(value: Any, function: Callable[[Tensor], Tensor]) -> Any:
 def as_arguments(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Positional and keyword arguments: a dict is keywords, a tuple positions, anything else the one argument.
 
-    A named tuple is one value, as a dataclass is.
+    A named tuple is one value, as a dataclass is that is not `Arguments`.
     """
+    if isinstance(inputs, Arguments):
+        return inputs.args, inputs.kwargs
     if isinstance(inputs, dict):
         return (), inputs
     return (inputs if isinstance(inputs, tuple) and not hasattr(inputs, "_fields") else (inputs,)), {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ulsam_cost.cli.options import POSITIVE, format_option, options
+from ulsam_cost.cli.options import POSITIVE, format_option, input_option, options
 from ulsam_cost.cli.output import data_command, echo, say
 from ulsam_cost.errors import CostError
 from ulsam_cost.report.formats import prose, render
@@ -27,7 +27,7 @@ _WAYS = {
     ),
     r"'?indices'? .*(Long|int64)": "--input 1x64:int64=ones gives whole numbers, such as token ids",
     r"must specify|both decoder_input_ids|missing \d+ required": (
-        "inputs are given by name where NAME gives a pair of the model and a dict"
+        "--input mask=1x64:int64=ones gives an input by its name"
     ),
 }
 
@@ -35,12 +35,7 @@ _WAYS = {
 @data_command("count")
 @click.argument("model")
 @options(
-    click.option(
-        "--input",
-        "inputs",
-        multiple=True,
-        help="Shape of each input, and its values: 1x3x224x224, 1x128:int64=random:0-30521 (or =ones, =arange).",
-    ),
+    input_option(),
     click.option(
         "--dtype",
         type=click.Choice(("float32", "float16", "bfloat16")),

@@ -2,7 +2,7 @@
 
 import click
 
-from ulsam_cost.cli.options import POSITIVE, format_option, options
+from ulsam_cost.cli.options import POSITIVE, format_option, input_option, options
 from ulsam_cost.cli.output import data_command, echo, say
 from ulsam_cost.errors import CostError
 from ulsam_cost.report.formats import prose, render, to_json
@@ -21,7 +21,7 @@ from ulsam_cost.report.formats import prose, render, to_json
         metavar="NUMBER",
         help="The number printed for it, as in 4.122G or 3.86Gi.",
     ),
-    click.option("--input", "inputs", multiple=True, help="Shape of each input, as in 1x3x224x224."),
+    input_option(),
     click.option("--most", type=POSITIVE, default=12, show_default=True, help="Number of rules to show."),
     format_option,
 )

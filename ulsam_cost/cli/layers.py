@@ -3,7 +3,7 @@
 import click
 
 from ulsam_cost.cli.networks import spec_of
-from ulsam_cost.cli.options import format_option, options
+from ulsam_cost.cli.options import format_option, input_option, options
 from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED
@@ -14,12 +14,7 @@ from ulsam_cost.report.formats import render
 @data_command("layers")
 @click.argument("model")
 @options(
-    click.option(
-        "--input",
-        "inputs",
-        multiple=True,
-        help="Shape of each input, and its values: 1x3x224x224, 1x128:int64=random:0-30521 (or =ones, =arange).",
-    ),
+    input_option(),
     click.option("--attention", help="Show where this mechanism's paper puts it in NETWORK."),
     format_option,
 )
@@ -40,7 +35,7 @@ def command(model: str, inputs: tuple[str, ...], attention: str | None, style_of
     from ulsam_cost.report.views import layers
 
     if names_spec(model):
-        spec = spec_of(model, {"extra": (), "attention": attention, "shape": _one(inputs)})
+        spec = spec_of(model, {"extra": (), "attention": attention, "inputs": inputs})
         found, stands = network_layers(spec), not spec.is_plain
     elif attention is None:
         found, stands = model_layers(load_model(model, inputs=inputs)), False
@@ -51,9 +46,3 @@ def command(model: str, inputs: tuple[str, ...], attention: str | None, style_of
         )
     table = layers.flat_table if style_of_output in ("csv", "json") else layers.places_table
     echo(render(table(found, attention=stands), style_of_output))
-
-
-def _one(inputs: tuple[str, ...]) -> str | None:
-    if len(inputs) > 1:
-        raise CostError(f"--input {' --input '.join(inputs)}: a network of the project takes one input")
-    return inputs[0] if inputs else None

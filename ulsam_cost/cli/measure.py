@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ulsam_cost.cli.networks import given_options, network_options
-from ulsam_cost.cli.options import POSITIVE, Listed, format_option, options, progress_bar, runtime_options
+from ulsam_cost.cli.options import POSITIVE, Listed, format_option, input_option, options, progress_bar, runtime_options
 from ulsam_cost.cli.output import data_command, echo
 from ulsam_cost.errors import CostError
 from ulsam_cost.formulas.networks import REGISTERED, network_spec
@@ -39,7 +39,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
 @click.argument("model")
 @options(
     *network_options,
-    click.option("--input", "inputs", multiple=True, help="Shape of each input of a model: 1x3x224x224, 1x128:int64."),
+    input_option("of a model"),
     click.option("--baseline", metavar="MODEL", help="Model to compare with, instead of the plain network."),
     click.option(
         "--batch",

@@ -43,7 +43,12 @@ network_options = (
 )
 batch_options = (
     click.option("--batch", type=POSITIVE, help="Batch size; costs are those of the whole batch.  [default: 1]"),
-    click.option("--input", "shape", metavar="NxCxHxW", help="Batch size and resolution together, as in 1x3x800x1344."),
+    click.option(
+        "--input",
+        "inputs",
+        multiple=True,
+        help="Batch size and resolution together, as in 1x3x800x1344; for a MODEL each input, as in count.",
+    ),
 )
 
 
@@ -53,7 +58,7 @@ def given_options(options: dict[str, Any]) -> dict[str, Any]:
     Raises:
         CostError: for an option of those that is not NAME=VALUE.
     """
-    given = {key: value for key, value in options.items() if key not in ("shape", "extra") and value is not None}
+    given = {key: value for key, value in options.items() if key not in ("inputs", "extra") and value is not None}
     return given | dict(map(read_option, options["extra"]))
 
 
@@ -68,8 +73,10 @@ def spec_of(network: str, options: dict[str, Any]) -> NetworkSpec:
         if key in given:
             raise CostError(f"{key} is given in {network!r} and as an option: one of the two is accepted")
         given[key] = value
-    if options.get("shape") is not None:
-        given |= input_options(options["shape"], given)
+    if inputs := options.get("inputs", ()):
+        if len(inputs) > 1:
+            raise CostError(f"--input {' --input '.join(inputs)}: a network of the project takes one input")
+        given |= input_options(inputs[0], given)
     spec = network_spec(name, **given)
     idle = set(given) - set(SIZES)
     if idle and spec == spec.plain() and given.get("attention") != NO_ATTENTION:

@@ -75,6 +75,15 @@ format_option = click.option(
     help="Output format.",
 )
 
+
+def input_option(of: str = "") -> Callable[[Any], Any]:
+    """What each input of a MODEL is; `of` says of which models."""
+    shown = "1x3x224x224; before it its name, behind it its values: ids=1x128:int64=random:0-30521 (or =ones, =arange)."
+    return click.option(
+        "--input", "inputs", multiple=True, help=" ".join(("Shape of each input", of)).strip() + f": {shown}"
+    )
+
+
 runtime_options = (
     click.option(
         "--runtime",

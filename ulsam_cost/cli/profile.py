@@ -82,10 +82,10 @@ def _inserted(text: str, given: dict[str, Any], *, measured: bool) -> "Inserted"
     """The model of a text that inserts attention; on the CPU, where it is measured from."""
     from ulsam_cost.counting.loading import load_inserted
 
-    shape = given.pop("shape")
+    inputs = given.pop("inputs")
     if beside := [f"--{name}" for name, value in given.items() if value]:
         raise CostError(f"{beside[0]} beside {text!r}: options in the text are accepted, and --input")
-    return load_inserted(text, inputs=() if shape is None else (shape,), device="cpu" if measured else "meta")
+    return load_inserted(text, inputs=inputs, device="cpu" if measured else "meta")
 
 
 def _measured(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ulsam_cost.cli.options import POSITIVE, format_option, options
+from ulsam_cost.cli.options import POSITIVE, format_option, input_option, options
 from ulsam_cost.cli.output import data_command, echo, say
 from ulsam_cost.errors import CostError
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         "--out", type=click.Path(path_type=Path), required=True, help="FOLDER.parquet or FILE.csv for the rows."
     ),
     click.option("--conventions", help="Counting rules as further columns: fvcore,thop."),
-    click.option("--input", "inputs", multiple=True, help="Shape of each input, for models without their own."),
+    input_option("for models without their own"),
     click.option("--derive", is_flag=True, help="Derive the project's networks from formulas, which is faster."),
     click.option("--measure", is_flag=True, help="Time each model, one at a time."),
     click.option("--device", help="Where models are timed: auto, cpu or cuda.  [default: auto]"),

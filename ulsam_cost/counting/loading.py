@@ -1,20 +1,19 @@
 """A MODEL of the command line: a real module, with attention inserted where the text says so, or an ONNX file."""
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
 
 import torch
 from torch import nn
 
 from ulsam_cost.counting.count import of_exported
+from ulsam_cost.counting.given import arguments_of, read_inputs
 from ulsam_cost.counting.insert import insert
 from ulsam_cost.counting.loaded import Loaded, LoadedModel, in_a_sentence
 from ulsam_cost.counting.twin import Twins, copy_of
-from ulsam_cost.errors import CostError, UnknownNameError, says_too_large
+from ulsam_cost.errors import CostError, UnknownNameError
 from ulsam_cost.formulas.networks import REGISTERED, NetworkSpec, network_spec
 from ulsam_cost.formulas.networks.text import Insertion, ModelText, read_model
 from ulsam_cost.nn.networks import build_network
@@ -23,11 +22,6 @@ from ulsam_cost.nn.patterns import split_paths
 from ulsam_cost.tensors import mapped
 from ulsam_cost.user_code import load_object, names_code, raised_in_a_sentence
 
-_INPUT = re.compile(
-    r"(?P<shape>[1-9][0-9]{0,8}(?:x[1-9][0-9]{0,8})*)(?::(?P<dtype>[a-z0-9]+))?"
-    r"(?:=(?P<values>ones|arange|random:(?P<low>[0-9]{1,18})-(?P<high>[0-9]{1,18})))?",
-    re.ASCII,
-)
 _MODULES = "a network's name, FILE.py:NAME or package.module:NAME is accepted"
 
 
@@ -65,13 +59,8 @@ def load_to_count(
         raise CostError(
             f"{parts.model} is an ONNX file, and {error.name} is not installed: pip install 'ulsam-cost[onnxruntime]'"
         ) from error
-    given = _given(parts, text, inputs) or otherwise
-    tensors = _tensors(given, "meta") or ()
-    dtypes = [
-        str(tensor.dtype).removeprefix("torch.") if ":" in each.partition("=")[0] else None
-        for each, tensor in zip(given, tensors, strict=True)
-    ]
-    return load_file(parts.model, [tuple(tensor.shape) for tensor in tensors], dtypes, name=name or text)
+    given = read_inputs(_given(parts, text, inputs) or otherwise)
+    return load_file(parts.model, given, name=name or text)
 
 
 def names_file(text: str) -> bool:
@@ -95,7 +84,8 @@ def load_model(
             `--attention NAME --after PATHS --replace PATHS --option NAME=VALUE`, as for `insert`, and `--input SHAPE`.
         inputs: shapes as `1x3x224x224` or `1x128:int64`, one for each input, in place of the model's own. They are
             zeros; `=ones`, `=arange` and `=random:0-30521` behind one give it other values (the random ones are whole
-            numbers, the same each time), which a model on the meta device may look at.
+            numbers, the same each time), which a model on the meta device may look at. One with a name,
+            `mask=1x128:int64`, is a keyword argument; the others are positional ones.
         otherwise: shapes for a model that has no inputs of its own.
         device: where a network of this project is built and where tensors of `inputs` are made; on `meta`, those of
             another model are made where the model is.
@@ -171,28 +161,35 @@ def _given(parts: ModelText, text: str, inputs: Sequence[str]) -> Sequence[str]:
 def _network(parts: ModelText, inputs: Sequence[str], device: str) -> LoadedModel:
     spec = network_spec(parts.model, **dict(parts.options))
     model = build_on_meta(spec) if device == "meta" else _built(spec, device)
-    given: Any = torch.empty(spec.input_shape, device=device) if not inputs else None
-    return LoadedModel(name=parts.model, model=model, inputs=_tensors(inputs, device) or given, spec=spec, shaped=True)
+    read = read_inputs(inputs)
+    given = arguments_of(read, device, model.forward, parts.model) if read else _image(spec, device)
+    return LoadedModel(name=parts.model, model=model, inputs=given, spec=spec, shaped=True)
+
+
+def _image(spec: NetworkSpec, device: str) -> torch.Tensor:
+    return torch.empty(spec.input_shape, device=device)
 
 
 def _code(text: str, inputs: Sequence[str], otherwise: Sequence[str], device: str) -> LoadedModel:
     found = _found(text)
-    model, own = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
-    model = of_exported(model)
+    program, own = found if isinstance(found, tuple) and len(found) == 2 else (found, None)
+    model = of_exported(program)
     if not isinstance(model, nn.Module):
         raise CostError(
             f"{text} gives {type(model).__name__}: an nn.Module, or a pair of one and its inputs, is accepted"
         )
-    shapes = inputs or (otherwise if own is None else ())
-    given = _tensors(shapes, _device_of(model) if device == "meta" else device) or own
-    if given is None:
+    read = read_inputs(inputs or (otherwise if own is None else ()))
+    if read:
+        spec = None if program is model else program.call_spec.in_spec
+        own = arguments_of(read, _device_of(model) if device == "meta" else device, model.forward, text, spec)
+    if own is None:
         raise CostError(
             f"{text} gives no example inputs: give their shapes with --input 1x3x224x224, once for each input"
         )
     if model.training:
         with suppress(NotImplementedError):  # an exported program is in the mode in which it was exported
             model.eval()
-    return LoadedModel(name=text, model=model, inputs=given, shaped=bool(shapes))
+    return LoadedModel(name=text, model=model, inputs=own, shaped=bool(read))
 
 
 def _built(spec: NetworkSpec, device: str) -> nn.Module:
@@ -204,45 +201,6 @@ def _device_of(model: nn.Module) -> str:
     """Where a model is, which may look at its inputs' values."""
     tensors = [*model.parameters(), *model.buffers()]
     return str(tensors[0].device) if tensors else "cpu"
-
-
-def _tensors(inputs: Sequence[str], device: str) -> tuple[torch.Tensor, ...] | None:
-    return tuple(_tensor(text, device) for text in inputs) or None
-
-
-def _tensor(text: str, device: str) -> torch.Tensor:
-    match = _INPUT.fullmatch(text)
-    dtype = getattr(torch, match["dtype"] or "float32", None) if match else None
-    if match is None or not isinstance(dtype, torch.dtype):
-        raise CostError(
-            f"input {text!r}: a shape such as 1x3x224x224, or 1x128:int64, is accepted, and behind it values: "
-            "=ones, =arange or =random:0-30521"
-        )
-    shape = tuple(map(int, match["shape"].split("x")))
-    try:
-        if match["values"] is None:
-            return torch.zeros(shape, dtype=dtype, device=device)
-        return _filled(text, match, shape, dtype).to("cpu" if device == "meta" else device)
-    except Exception as error:
-        if not says_too_large(error):
-            raise
-        raise CostError(f"input {text!r} does not fit into memory: a smaller shape is accepted") from error
-
-
-def _filled(text: str, match: re.Match[str], shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-    """A tensor of the values that a text says; the random ones are the same each time."""
-    low, high = (int(match["low"]), int(match["high"])) if match["high"] else (0, prod(shape) - 1)
-    if match["values"] == "ones":
-        return torch.ones(shape, dtype=dtype)
-    if low > high:
-        raise CostError(f"input {text!r}: random:{low}-{high} is empty: the lower bound comes first")
-    whole = not (dtype.is_floating_point or dtype.is_complex)
-    most = 1 if dtype is torch.bool else torch.iinfo(dtype).max if whole else high
-    if high > most:
-        raise CostError(f"input {text!r}: {match['dtype']} holds at most {most:,}, but {high:,} is asked for")
-    if match["values"] == "arange":
-        return torch.arange(high + 1).reshape(shape).to(dtype)
-    return torch.randint(low, high + 1, shape, generator=torch.Generator().manual_seed(0)).to(dtype)
 
 
 def _found(text: str) -> Any:

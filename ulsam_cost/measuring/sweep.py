@@ -28,7 +28,7 @@ from ulsam_cost.measuring.runtimes.measured import measure_exported_layers, meas
 from ulsam_cost.measuring.runtimes.registry import TORCH, require_profiler
 from ulsam_cost.measuring.timing import InterruptedMeasurement, ModelTiming, PairTiming
 from ulsam_cost.nn.networks import build_network
-from ulsam_cost.tensors import as_arguments, batch_size, mapped
+from ulsam_cost.tensors import batch_size, first_tensor, mapped
 
 SETTLING_BATCH = 2
 INTERRUPTED = "interrupted"
@@ -169,7 +169,7 @@ def measured_loaded(loaded: LoadedModel, *, settled: bool = True) -> MeasuredMod
     inputs = partial(batch_of, example)
 
     def build() -> nn.Module:
-        return loaded.model if settled else calibrate_batch_norm(loaded.model, *as_arguments(inputs(SETTLING_BATCH))[0])
+        return loaded.model if settled else calibrate_batch_norm(loaded.model, first_tensor(inputs(SETTLING_BATCH)))
 
     return MeasuredModel(name=loaded.name, build=build, inputs=inputs, example_batch=batch_size(example))
 

@@ -9,7 +9,6 @@ export that is optimized has lost the marks, so that its buffers count as parame
 from ast import literal_eval
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, external_data_helper
 from onnx.inliner import inline_local_functions
 
+from ulsam_cost.counting.given import GivenInput
 from ulsam_cost.counting.onnx.shapes import Shape, shape_of_info, with_shapes
 from ulsam_cost.errors import CostError, first_line
 
@@ -73,17 +73,17 @@ class Graph:
     classes: Mapping[str, str]
 
 
-def read_graph(path: Path, shapes: Sequence[Shape] = (), dtypes: Sequence[str | None] = ()) -> Graph:
+def read_graph(path: Path, inputs: Sequence[GivenInput] = ()) -> Graph:
     """Read an ONNX file.
 
     Args:
         path: the file. Of external data only integers are read.
-        shapes: of the inputs, in their order; not needed where the file says them all.
-        dtypes: of the inputs, as far as they are given beside their shapes; they must be those in the file.
+        inputs: the shapes of all inputs in their order, or of those that are named; not needed where the file says
+            them. A data type that is given must be that in the file.
 
     Raises:
-        CostError: for a file that is not there or is no ONNX model, for shapes that are missing or do not fit, and for
-            other data types.
+        CostError: for a file that is not there or is no ONNX model, for shapes that are missing or do not fit, for
+            other data types, and for names that are not those of inputs.
     """
     try:
         model = onnx.load(path, load_external_data=False)
@@ -94,21 +94,15 @@ def read_graph(path: Path, shapes: Sequence[Shape] = (), dtypes: Sequence[str | 
     if not model.ir_version or not model.graph.node:
         raise CostError(f"{path} is not an ONNX model, or has no nodes")
     _load_integers(path, model.graph)
-    return graph_of(model, name=str(path), shapes=shapes, dtypes=dtypes)
+    return graph_of(model, name=str(path), inputs=inputs)
 
 
-def graph_of(
-    model: ModelProto,
-    *,
-    name: str = "the model",
-    shapes: Sequence[Shape] = (),
-    dtypes: Sequence[str | None] = (),
-) -> Graph:
+def graph_of(model: ModelProto, *, name: str = "the model", inputs: Sequence[GivenInput] = ()) -> Graph:
     """The graph of a loaded model; arguments and errors as in `read_graph`. The model's shapes are changed."""
     if model.functions:
         model = inline_local_functions(model)
     marks = {info.name: mark for info in model.graph.value_info if (mark := _metadata(info).get(_MARK))}
-    _give_shapes(model.graph, name, shapes, dtypes)
+    _give_shapes(model.graph, name, inputs)
     try:
         graph = with_shapes(model).graph
     except Exception as error:
@@ -143,36 +137,43 @@ def _load_integers(path: Path, graph: GraphProto) -> None:
                 raise CostError(f"{path} keeps {tensor.name} in {place!r} beside it, which cannot be read") from error
 
 
-def _give_shapes(graph: GraphProto, name: str, shapes: Sequence[Shape], dtypes: Sequence[str | None]) -> None:
-    given = {tensor.name for tensor in graph.initializer}
-    inputs = [info for info in graph.input if info.name not in given]
-    if shapes and len(shapes) != len(inputs):
-        names = ", ".join(info.name for info in inputs) or "no inputs"
-        raise CostError(f"{name} takes {names}: --input once for each of its inputs is accepted")
-    if not shapes:
-        tensors = (info for info in inputs if info.type.HasField("tensor_type"))
-        unknown = next((info for info in tensors if shape_of_info(info) is None), None)
-        if unknown is not None:
-            example = "x".join(size if size.isdecimal() else "1" for size in _sizes(unknown)) or "1x3x224x224"
-            raise CostError(
-                f"input {unknown.name} of {name} is {_text(unknown)}: give the shape of each input with --input, such "
-                f"as --input {example}"
-            )
-        return
-    for info, shape, dtype in zip_longest(inputs, shapes, dtypes):
-        if dtype is not None and dtype != (own := _dtype(info)):
-            raise CostError(f"input {info.name} of {name} is {own}, and {dtype} was given: {own} is accepted")
+def _give_shapes(graph: GraphProto, name: str, given: Sequence[GivenInput]) -> None:
+    constant = {tensor.name for tensor in graph.initializer}
+    inputs = {info.name: info for info in graph.input if info.name not in constant}
+    for takes, one in _by_name(list(inputs), name, given).items():
+        info, shape = inputs[takes], one.shape
+        if one.dtype and one.dtype != (own := _dtype(info)):
+            raise CostError(f"input {takes} of {name} is {own}, and {one.dtype} was given: {own} is accepted")
         sizes = _sizes(info)
         fits = len(sizes) == len(shape) and all(
             not has.isdecimal() or int(has) == size for has, size in zip(sizes, shape, strict=True)
         )
         if sizes and not fits:
-            raise CostError(
-                f"input {'x'.join(map(str, shape))} does not fit {info.name} of {name}, which is {_text(info)}"
-            )
+            raise CostError(f"input {'x'.join(map(str, shape))} does not fit {takes} of {name}, which is {_text(info)}")
         del info.type.tensor_type.shape.dim[:]
         for size in shape:
             info.type.tensor_type.shape.dim.add().dim_value = size
+    tensors = (info for info in inputs.values() if info.type.HasField("tensor_type"))
+    unknown = next((info for info in tensors if shape_of_info(info) is None), None)
+    if unknown is not None:
+        example = "x".join(size if size.isdecimal() else "1" for size in _sizes(unknown)) or "1x3x224x224"
+        raise CostError(
+            f"input {unknown.name} of {name} is {_text(unknown)}: give the shape of each input with --input, such "
+            f"as --input {example}"
+        )
+
+
+def _by_name(names: Sequence[str], file: str, given: Sequence[GivenInput]) -> dict[str, GivenInput]:
+    """The given inputs by the names of a file's, those without a name in its order: all, unless some have names."""
+    named = {each.name: each for each in given if each.name}
+    placed = [each for each in given if not each.name]
+    few = placed and not named and len(placed) < len(names)
+    if few or len(placed) > len(names) or not named.keys() <= set(names[len(placed) :]):
+        raise CostError(
+            f"{file} takes {', '.join(names) or 'no inputs'}: --input once for each of its inputs is accepted, or some "
+            f"of them by name, and {' and '.join(each.text for each in given)} were given"
+        )
+    return dict(zip(names, placed, strict=False)) | named
 
 
 def _dtype(info: ValueInfoProto) -> str:

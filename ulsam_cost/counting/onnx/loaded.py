@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ulsam_cost.counting.count import Count
+from ulsam_cost.counting.given import GivenInput
 from ulsam_cost.counting.modules import ModuleLabel
 from ulsam_cost.counting.onnx.count import count_graph
 from ulsam_cost.counting.onnx.graph import Graph, read_graph
@@ -49,6 +50,6 @@ class LoadedFile:
         return count_graph(self.graph)
 
 
-def load_file(path: str, shapes: Sequence[Shape], dtypes: Sequence[str | None], *, name: str) -> LoadedFile:
+def load_file(path: str, inputs: Sequence[GivenInput], *, name: str) -> LoadedFile:
     """Load an ONNX file; arguments and errors as in `read_graph`."""
-    return LoadedFile(name=name, graph=read_graph(Path(path), shapes, dtypes))
+    return LoadedFile(name=name, graph=read_graph(Path(path), inputs))

@@ -23,7 +23,7 @@ from ulsam_cost.measuring.runtimes.check import largest_difference
 from ulsam_cost.measuring.runtimes.files import ModelFolder
 from ulsam_cost.measuring.runtimes.process import KeptProcesses, messages_of
 from ulsam_cost.measuring.runtimes.runtime import Runtime
-from ulsam_cost.tensors import batch_size, mapped, tensors_of
+from ulsam_cost.tensors import Arguments, batch_size, mapped, tensors_of
 
 ROUNDED = ("float16", "bfloat16")
 REFERENCE = Setting(device=torch.device("cpu"), dtype=torch.float32)
@@ -65,7 +65,7 @@ class Work:
         outputs = _arrays(results)
         place.write("outputs", outputs)
         place.write("own_difference", [_own_difference(model, inputs, self.job["dtype"], outputs)])
-        counted = count(copy, kwargs or args)
+        counted = count(copy, Arguments(args, kwargs))
         args, kwargs = mapped((args, kwargs), _in_another_order)
         with _exporting(f"the {name} cannot be exported to {self.runtime.title}"):
             self.runtime.export(copy, args, kwargs, place.files, self.job["dtype"], shared)
