@@ -177,7 +177,7 @@ def test_a_traced_module_says_itself_what_it_takes(models):
         (["mask="], "input 'mask=': a shape"),
         (["mask=ones"], "input 'mask=ones': a shape"),
         (["mask=words=2x5"], "input 'mask=words=2x5': a shape"),
-        (["mask=2x5:words"], "and before it a name: input_ids=1x128:int64"),
+        (["mask=2x5:words"], "and a name before it (input_ids=1x128:int64)"),
     ],
 )
 def test_a_bad_input_is_one_sentence(models, given, said):

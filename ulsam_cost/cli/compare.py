@@ -11,7 +11,7 @@ from ulsam_cost.report.formats import prose, render, to_json
 @data_command("compare")
 @click.argument("models", nargs=-1, required=True, metavar="A B [C ...]")
 @options(
-    input_option("for a MODEL without example inputs"),
+    input_option(" for a MODEL without example inputs"),
     click.option("--depth", type=POSITIVE, default=2, show_default=True, help="Depth of the module tree, for a MODEL."),
     click.option("--layers", is_flag=True, help="In CSV, print the layers instead of the totals."),
     click.option("--modules", is_flag=True, help="In CSV, print the modules that differ from the first network's."),

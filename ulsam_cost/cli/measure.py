@@ -39,7 +39,7 @@ class Share(click.ParamType):  # type: ignore[type-arg]
 @click.argument("model")
 @options(
     *network_options,
-    input_option("of a model"),
+    input_option(" of a model"),
     click.option("--baseline", metavar="MODEL", help="Model to compare with, instead of the plain network."),
     click.option(
         "--batch",

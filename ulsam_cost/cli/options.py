@@ -77,11 +77,9 @@ format_option = click.option(
 
 
 def input_option(of: str = "") -> Callable[[Any], Any]:
-    """What each input of a MODEL is; `of` says of which models."""
-    shown = "1x3x224x224; before it its name, behind it its values: ids=1x128:int64=random:0-30521 (or =ones, =arange)."
-    return click.option(
-        "--input", "inputs", multiple=True, help=" ".join(("Shape of each input", of)).strip() + f": {shown}"
-    )
+    """What each input of a MODEL is; `of` begins with a space and says of which models."""
+    shown = "1x3x224x224, or with a name and values, ids=1x128:int64=random:0-30521 (or =ones, =arange)."
+    return click.option("--input", "inputs", multiple=True, help=f"Shape of each input{of}: {shown}")
 
 
 runtime_options = (

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         "--out", type=click.Path(path_type=Path), required=True, help="FOLDER.parquet or FILE.csv for the rows."
     ),
     click.option("--conventions", help="Counting rules as further columns: fvcore,thop."),
-    input_option("for models without their own"),
+    input_option(" for models without their own"),
     click.option("--derive", is_flag=True, help="Derive the project's networks from formulas, which is faster."),
     click.option("--measure", is_flag=True, help="Time each model, one at a time."),
     click.option("--device", help="Where models are timed: auto, cpu or cuda.  [default: auto]"),

@@ -25,7 +25,10 @@ Parts = tuple[tuple[Any, ...], dict[str, Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenInput:
-    """An input as its text says it: one by position has no name, one of float32 perhaps no data type."""
+    """An input as its text says it.
+
+    `name` is empty for one by position, `dtype` where the text says none, which is float32, and `values` for zeros.
+    """
 
     text: str
     name: str
@@ -87,8 +90,8 @@ def _read(text: str) -> GivenInput:
     dtype = getattr(torch, match["dtype"] or "float32", None) if match else None
     if match is None or not isinstance(dtype, torch.dtype):
         raise CostError(
-            f"input {text!r}: a shape such as 1x3x224x224, or 1x128:int64, is accepted, behind it values: =ones, "
-            "=arange or =random:0-30521, and before it a name: input_ids=1x128:int64"
+            f"input {text!r}: a shape such as 1x3x224x224, or 1x128:int64, is accepted, with values behind it (=ones, "
+            "=arange or =random:0-30521) and a name before it (input_ids=1x128:int64)"
         )
     shape = tuple(map(int, match["shape"].split("x")))
     low, high = (int(match["low"]), int(match["high"])) if match["high"] else (0, prod(shape) - 1)
@@ -126,7 +129,7 @@ def arguments_of(
 
 
 def _bound(args: tuple[Any, ...], kwargs: dict[str, Any], forward: Callable[..., Any], name: str, spec: Any) -> Parts:
-    """The same, if the forward takes them; for an exported program by position what it was given so."""
+    """The same, if the forward takes them; an exported program takes each input as it was exported."""
     try:
         takes = signature(forward)
     except ValueError:  # that of a traced module

@@ -162,12 +162,11 @@ def _network(parts: ModelText, inputs: Sequence[str], device: str) -> LoadedMode
     spec = network_spec(parts.model, **dict(parts.options))
     model = build_on_meta(spec) if device == "meta" else _built(spec, device)
     read = read_inputs(inputs)
-    given = arguments_of(read, device, model.forward, parts.model) if read else _image(spec, device)
+    if read:
+        given = arguments_of(read, device, model.forward, parts.model)
+    else:
+        given = torch.empty(spec.input_shape, device=device)
     return LoadedModel(name=parts.model, model=model, inputs=given, spec=spec, shaped=True)
-
-
-def _image(spec: NetworkSpec, device: str) -> torch.Tensor:
-    return torch.empty(spec.input_shape, device=device)
 
 
 def _code(text: str, inputs: Sequence[str], otherwise: Sequence[str], device: str) -> LoadedModel:
