@@ -78,7 +78,7 @@ def warm():
     with TemporaryDirectory() as folder:
         command = [sys.executable, str(program), f"{folder}/socket"]
         environment = os.environ | {"PYTHONPATH": str(root)}
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        with subprocess.Popen(command, env=environment, **pipes) as server:  # which ends when its input is closed
             assert server.stdout.readline() == "ready\n"
             yield [sys.executable, "-S", "-E", *command[1:]]
-            server.terminate()

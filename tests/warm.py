@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import runpy
+import select
 import signal
 import socket
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 
 
 def begin(path: str) -> None:
-    """Import PyTorch, then run what is asked for, one program after the other."""
+    """Import PyTorch, then run what is asked for, one program after the other, until standard input is closed."""
     import torch  # noqa: F401
 
     gc.freeze()  # a fork would copy each page whose objects its collector marks
@@ -25,7 +26,7 @@ def begin(path: str) -> None:
     listener.bind(path)
     listener.listen()
     print("ready", flush=True)
-    while True:
+    while select.select([listener, sys.stdin], [], [])[0] == [listener]:
         connection, _ = listener.accept()
         request, descriptors, *_ = socket.recv_fds(connection, 2**20, 3)
         program = os.fork()
