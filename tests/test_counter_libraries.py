@@ -94,6 +94,7 @@ def test_suppression_compares_each_pair(vision):
         for _second in range(first + 1, 9):
             operations += 4 + 2 + 2 + 1 + 2 + 1 + 1
     assert (count.macs, count.number("strict"), count.uncounted) == (0, operations, ())
+    assert sum(op.reads for op in count.cost if op.operations) == 9 * 4 + 9
 
 
 def test_a_rule_of_this_packages_is_not_replaced(vision):

@@ -94,6 +94,12 @@ def test_connected_networks_derived_is_counted(data):
     assert_derived_is_counted(spec)
 
 
+def test_a_map_that_is_passed_on_over_two_strides_shrinks_by_both():
+    spec = network_spec("mv1", positions="3:1,8:1", attention="ge", connection="dca")
+    assert [site.shrink for site in sites(spec).values()] == [1, 2 * 2]
+    assert_derived_is_counted(spec)
+
+
 @pytest.mark.parametrize("network", [name for name in REGISTERED if "aw" in get_network(name).connections])
 @pytest.mark.parametrize("attention", ["none", "se", "cbam", "ulsam"])
 @pytest.mark.parametrize("literal", [False, True])
