@@ -173,6 +173,21 @@ def test_the_rule_of_cudnns_kernel_which_runs_on_cuda_alone(shape, ends, macs):
     assert sum(taken) == macs
 
 
+def test_each_packed_sequence_reads_its_own_rows():
+    taken = []
+
+    def record(kind, shape, *, reads, **_):
+        taken.append(reads)
+
+    query, key, value, ends = zeros(10, 4, 8), zeros(10, 4, 8), zeros(10, 4, 6), torch.tensor([0, 3, 10])
+    RULES[torch.ops.aten._cudnn_attention_forward](record, None, query, key, value, None, ends, ends, 7, 7, True)
+    expected = []
+    for rows in (3, 7):
+        scores = 4 * rows * rows
+        expected += [2 * rows * 4 * 8, scores, scores + rows * 4 * 6]
+    assert taken == expected
+
+
 def test_each_product_of_attention_reads_its_own_operands():
     query, key, value = zeros(2, 3, 4, 5), zeros(2, 3, 6, 5), zeros(2, 3, 6, 7)
     count = count_both_ways(Call(F.scaled_dot_product_attention), (query, key, value))

@@ -263,6 +263,11 @@ def test_strict_of_an_interpolation_weighs_and_adds_each_neighbour(function, ele
     assert own == elements * (neighbours + neighbours - 1)
 
 
+@pytest.mark.parametrize("function", [torch.add, torch.sub, torch.mul, torch.div])
+def test_strict_of_two_maps_is_one_for_each_element(function):
+    assert uc.count(Call(lambda x: function(x, x)), zeros(2, 3, 5)).number("strict") == 2 * 3 * 5
+
+
 def test_strict_counts_nothing_for_data_that_is_moved():
     moved = (
         lambda x: torch.cat([x, x]),

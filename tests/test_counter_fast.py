@@ -587,6 +587,8 @@ RARE = {
     "a map in another order, rolled": (torch.roll, (Operand((4, 3, 5), order=(2, 0)), (1, -2), (0, 2)), {}),
     "softplus with a threshold that is none": (F.softplus, (Operand((2, 3)), 1, None), {}),
     "softplus with a beta that is none": (F.softplus, (Operand((2, 3)), None, 20), {}),
+    "stacked before the last dimension": (torch.stack, ([Operand((2, 3, 4)), Operand((2, 3, 4))], -2), {}),
+    "divided in another order": (lambda x: x.t().div_(2.0), (Operand((3, 4)),), {}),
     "rolled by half": (torch.roll, (Operand((4, 3)), 0.5, 0), {}),
     "rolled by halves": (torch.roll, (Operand((4, 3)), (1, 0.5), (0, 1)), {}),
     "complex numbers, rolled": (torch.roll, (Operand((4, 3), torch.complex64), 1, 0), {}),

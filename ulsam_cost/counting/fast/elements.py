@@ -114,7 +114,7 @@ def binary_into(kinds: frozenset[torch.dtype]) -> Infer:
     """An operation of two operands that is written in the place of the first."""
 
     def infer(a: Any, b: Any) -> Result:
-        if not isinstance(a, Tensor) or not a.is_meta or not a.is_contiguous():
+        if not isinstance(a, Tensor) or not a.is_meta:
             return None
         common = _common(a, b)
         if common is None or common[1] is not a.dtype or common[1] not in kinds or common[0] != a.shape:
