@@ -48,7 +48,7 @@ TESTS = {
     "formulas/connections/": ("printed_networks", "network_attention"),
     "formulas/networks/": (
         *("placement", "printed_networks", "networks", "places", "backbones", "network_attention"),
-        *("layer_places", "mixed_attention"),
+        *("field", "layer_places", "mixed_attention"),
     ),
     "formulas/networks/text.py": ("cells_file", "compare", "cli_sizes", "count_cli", "user_mechanisms"),
     "conventions/": ("counter_kinds", "counter_conventions", "counter_activations", "printed_networks", "field"),

@@ -23,6 +23,13 @@ def wide():
 """
 
 
+@pytest.mark.parametrize("option", ["reduction", "=8", "reduction=", "="])
+def test_an_option_has_a_name_and_a_value(option):
+    result = run("mv1", f"mv1 --positions 8:1 --option {option}")
+    assert (result.exit_code, result.output.count("\n")) == (2, 1)
+    assert f"option {option!r}: NAME=VALUE is accepted" in result.output
+
+
 def run(*args):
     return CliRunner().invoke(main, ["compare", *args])
 

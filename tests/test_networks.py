@@ -273,6 +273,14 @@ def test_the_channels_of_the_mobilenets_are_those_of_their_papers():
         assert [slot.out_channels for slot in slots if slot.kind != "classifier"] == [8 * c for c in printed]
 
 
+def test_the_stem_of_a_small_resnet_keeps_the_size_of_the_map():
+    # He et al., CVPR 2016, 4.2: a 3 x 3 convolution and no pool, on maps of 32 x 32
+    stem, first, *_ = network_layers(network_spec("resnet50", variant="cifar", resolution=32, classes=10))
+    assert (stem.output, stem.cost.macs) == ((1, 64, 32, 32), 64 * 3 * 3 * 3 * 32 * 32)
+    taps = 64 * 64 + 64 * 64 * 3 * 3 + 2 * 64 * 256  # down, spatial, up and the shortcut
+    assert (first.output, first.cost.macs) == ((1, 256, 32, 32), taps * 32 * 32)
+
+
 def test_the_numbered_layers_are_those_of_the_width_and_the_classes():
     for width, classes in ((1.0, 1000), (0.5, 1000), (0.5, 10)):
         spec = network_spec("mv2", width=width, classes=classes)

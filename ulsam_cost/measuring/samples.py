@@ -120,9 +120,6 @@ def _rank(runs: int) -> tuple[int, float]:
     if runs > MOST_EXACT:
         return floor(runs / 2 - NORMAL_QUANTILE * sqrt(runs) / 2) - 1, CONFIDENCE
     rank, outside = 0, 2
-    while rank + 1 < runs - rank - 1:
-        wider = outside + 2 * comb(runs, rank + 1)
-        if wider > (1 - CONFIDENCE) * 2**runs:
-            break
+    while (wider := outside + 2 * comb(runs, rank + 1)) <= (1 - CONFIDENCE) * 2**runs:
         rank, outside = rank + 1, wider
     return rank, 1 - outside / 2**runs
