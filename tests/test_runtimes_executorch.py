@@ -12,6 +12,7 @@ from torch import nn
 import ulsam_cost as uc
 from ulsam_cost.cli import main
 from ulsam_cost.errors import CostError
+from ulsam_cost.tensors import Arguments
 
 pytest.importorskip("executorch", reason="pip install 'ulsam-cost[executorch]'")
 
@@ -70,6 +71,14 @@ def test_what_xnnpack_leaves_runs_and_is_told():
     taken, all_of_them = map(int, timed.settings["delegated_operators"].split(" of "))
     assert 0 < taken < all_of_them
     assert timed.settings["threads"] == 2
+
+
+def test_inputs_by_place_and_by_name():
+    x, a, b = (torch.randn(2, 6) for _ in range(3))
+    for inputs in (Arguments((x,), {"a": a, "b": b}), Arguments((x, b), {"a": a})):
+        files = measured(Normed(), inputs).exported.network
+        assert files.agreement.difference < 1e-4
+        assert files.macs == files.counted_macs == 2 * 6 * 4
 
 
 def test_given_data_calibrate_keywords_too():

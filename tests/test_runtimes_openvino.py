@@ -13,6 +13,7 @@ from torch import nn
 import ulsam_cost as uc
 from ulsam_cost.cli import main
 from ulsam_cost.errors import CostError
+from ulsam_cost.tensors import Arguments
 
 pytest.importorskip("openvino", reason="pip install 'ulsam-cost[openvino]'")
 pytest.importorskip("nncf", reason="pip install 'ulsam-cost[openvino]'")
@@ -62,6 +63,12 @@ def test_a_row_a_number_format():
 def test_inputs_keep_their_places_and_their_kinds():
     inputs = {"x": torch.randn(2, 3), "a": torch.arange(3), "b": torch.randn(2, 3)}
     assert measured(Mixed(), inputs).exported.network.agreement.difference < 1e-4
+
+
+def test_inputs_by_place_and_by_name():
+    x, a, b = torch.randn(2, 3), torch.arange(3), torch.randn(2, 3)
+    for inputs in (Arguments((x,), {"a": a, "b": b}), Arguments((x, b), {"a": a})):
+        assert measured(Mixed(), inputs).exported.network.agreement.difference < 1e-4
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -130,13 +130,14 @@ def _is_delegate(node: Any) -> bool:
 def _macs_of(lowered: Any, args: Any, kwargs: Any) -> int | None:
     """Those of a lowered program, and of what XNNPACK takes of it."""
     from ulsam_cost.counting.count import count
+    from ulsam_cost.tensors import Arguments
 
     module = lowered.module()
     for node in module.graph.nodes:
         if _is_delegate(node):
             node.target = _follow
     module.recompile()
-    counted = count(module, kwargs or args)
+    counted = count(module, Arguments(args, kwargs))
     return counted.macs if counted.complete else None
 
 
