@@ -268,6 +268,12 @@ def test_strict_of_two_maps_is_one_for_each_element(function):
     assert uc.count(Call(lambda x: function(x, x)), zeros(2, 3, 5)).number("strict") == 2 * 3 * 5
 
 
+def test_strict_of_a_maximum_takes_one_comparison_less_than_there_are_elements():
+    for window, comparisons in ((1, 0), (2, 3)):
+        count = uc.count(nn.MaxPool2d(window), zeros(2, 3, 4, 6))
+        assert count.number("strict") == 2 * 3 * (4 // window) * (6 // window) * comparisons
+
+
 def test_strict_counts_nothing_for_data_that_is_moved():
     moved = (
         lambda x: torch.cat([x, x]),

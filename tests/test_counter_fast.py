@@ -589,6 +589,16 @@ RARE = {
     "softplus with a beta that is none": (F.softplus, (Operand((2, 3)), None, 20), {}),
     "stacked before the last dimension": (torch.stack, ([Operand((2, 3, 4)), Operand((2, 3, 4))], -2), {}),
     "divided in another order": (lambda x: x.t().div_(2.0), (Operand((3, 4)),), {}),
+    "interpolated with a word for the corners": (
+        F.interpolate,
+        (Operand((2, 3, 4, 5)),),
+        {"scale_factor": 2.0, "mode": "bilinear", "align_corners": "yes"},
+    ),
+    "interpolated with a number for antialiasing": (
+        F.interpolate,
+        (Operand((2, 3, 4, 5)),),
+        {"scale_factor": 2.0, "mode": "bilinear", "align_corners": False, "antialias": "yes"},
+    ),
     "rolled by half": (torch.roll, (Operand((4, 3)), 0.5, 0), {}),
     "rolled by halves": (torch.roll, (Operand((4, 3)), (1, 0.5), (0, 1)), {}),
     "complex numbers, rolled": (torch.roll, (Operand((4, 3), torch.complex64), 1, 0), {}),
