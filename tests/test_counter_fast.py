@@ -583,6 +583,9 @@ def test_refused(name):
 
 QUERY = Operand((2, 2, 4, 8))
 RARE = {
+    "attention with a word for its scale": (F.scaled_dot_product_attention, (QUERY, QUERY, QUERY), {"scale": "1"}),
+    "attention with a word for its mask": (F.scaled_dot_product_attention, (QUERY, QUERY, QUERY), {"is_causal": "no"}),
+    "attention with more dropout than all": (F.scaled_dot_product_attention, (QUERY, QUERY, QUERY), {"dropout_p": 1.5}),
     "attention with dropout": (F.scaled_dot_product_attention, (QUERY, QUERY, QUERY), {"dropout_p": 0.5}),
     "a map in another order, rolled": (torch.roll, (Operand((4, 3, 5), order=(2, 0)), (1, -2), (0, 2)), {}),
     "softplus with a threshold that is none": (F.softplus, (Operand((2, 3)), 1, None), {}),

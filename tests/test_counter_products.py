@@ -1,5 +1,7 @@
 """MACs of every way to call a product, against products written by hand."""
 
+from math import prod
+
 import pytest
 import torch
 from counting import Call, count_both_ways, zeros
@@ -284,6 +286,32 @@ def test_groups_that_the_meta_device_refuses(dtype):
 def test_a_product_with_its_activation_is_both():
     count = count_both_ways(Call(torch._addmm_activation), (zeros(6), zeros(5, 4), zeros(4, 6)))
     assert [(op.kind, op.macs) for op in count.cost.ops] == [("matmul", 5 * 4 * 6), ("bias", 0), ("activation", 0)]
+
+
+@pytest.mark.parametrize(
+    ("operator", "a", "b"),
+    [("_scaled_mm_v2", (5, 4), (4, 6)), ("_scaled_grouped_mm_v2", (5, 4), (2, 4, 6))],
+)
+@pytest.mark.parametrize("biased", [True, False])
+def test_the_rules_of_scaled_products_by_recipe_which_run_on_cuda_alone(operator, a, b, biased):
+    biases, taken = [], []
+
+    class Record:
+        def __call__(self, kind, output, *, macs, reads, reduction, params):
+            taken.append((macs, reads, reduction))
+
+        def is_parameter(self, tensor):
+            return False
+
+        def bias(self, output, bias):
+            biases.append(bias)
+
+    scales, bias = [zeros(1)], zeros(6) if biased else None
+    offsets = [zeros(2)] if "grouped" in operator else []
+    others = [scales, [0], [0], scales, [0], [0], *offsets, bias]
+    RULES[getattr(torch.ops.aten, operator)](Record(), zeros(5, 6), zeros(*a), zeros(*b), *others, torch.bfloat16)
+    assert taken == [(5 * 4 * 6, 5 * 4 + prod(b), 4)]
+    assert (len(biases), biases[0] is bias) == (1, True)
 
 
 def rule_of_cudnn(record, x, weights):

@@ -128,7 +128,7 @@ def attention(
         return None
     if q[1] != k[1] and not (enable_gqa is True and q[1] % k[1] == 0):
         return None
-    if dropout_p or not (scale is None or type(scale) is float) or type(is_causal) is not bool:
+    if dropout_p:
         return None
     if attn_mask is not None and (is_causal or not _masks(attn_mask, (*q[:3], k[2]), dtype)):
         return None
