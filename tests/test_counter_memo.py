@@ -40,6 +40,21 @@ def test_what_ran_once_runs_no_more(ran):
     assert count.cost.reads == 5 * 2 * 3
 
 
+def test_a_view_that_was_given_once_is_given_again_without_a_run(ran):
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(4, 3))
+
+        def forward(self, x):
+            return [x.movedim(0, 1) @ self.weight.movedim(0, 1).movedim(0, 1) for _ in range(5)]
+
+    count = uc.count(Model().to("meta"), zeros(4, 2).to("meta"))
+    assert ran == 3 * ["permute"]  # of the map, of the parameter, and back
+    assert [(op.kind, op.macs) for op in count.cost.ops] == 5 * [("linear", 2 * 4 * 3)]
+    assert count.params == 4 * 3
+
+
 def test_an_lstm_that_is_called_again_does_not_run_again(ran):
     layer = nn.LSTM(4, 4, batch_first=True)
     model = repeated(lambda x: layer(x)[0], 3)
