@@ -221,12 +221,22 @@ class Arithmetic:
     __neg__ = __add__ = __radd__ = __sub__ = __mul__ = __rmul__ = __truediv__ = __rtruediv__ = __lt__ = __gt__ = another
 
 
+def above(x):
+    return torch.threshold(x, 0.1, 1.0)
+
+
+def learned(x):
+    return F.prelu(x, torch.full_like(x[0, :, 0], 0.25))
+
+
 # As the documentation of torch.nn defines them; `x.max(0)` is the larger of the two, a branch takes what it compares.
 DEFINED = {
     F.relu: lambda x: x.max(0),
     F.relu6: lambda x: x.max(0).min(6),
     F.hardtanh: lambda x: x.max(-1).min(1),
     F.leaky_relu: lambda x: (x < 0) * 0.01,
+    above: lambda x: x > 0.1,
+    learned: lambda x: (x < 0) * 0.25,
     F.sigmoid: lambda x: 1 / (1 + (-x).exp()),
     F.tanh: lambda x: x.tanh(),
     F.silu: lambda x: 2 * DEFINED[F.sigmoid](x),
@@ -247,6 +257,12 @@ def test_strict_of_an_activation_is_that_of_its_definition(function):
     x = Arithmetic()
     DEFINED[function](x)
     assert count_both_ways(Call(function), zeros(2, 3, 5)).number("strict") == 2 * 3 * 5 * x.operations
+
+
+def test_strict_of_a_gated_linear_unit_is_a_sigmoid_and_a_product():
+    x = Arithmetic()
+    2 * DEFINED[F.sigmoid](x)
+    assert uc.count(Call(F.glu), zeros(2, 3, 6)).number("strict") == 2 * 3 * 3 * x.operations
 
 
 @pytest.mark.parametrize(

@@ -251,6 +251,10 @@ def test_the_numbered_layers_name_the_convolutions_in_the_order_in_which_they_ru
     model(torch.empty(1, 3, 224, 224, device="meta"))
     numbered = slots_of(network_spec(network))
     assert [slot.layer for slot in numbered] == list(range(1, len(numbered) + 1))
+    assert [slot.kind for slot in numbered if slot.fixed] == [
+        slot.kind for slot in (numbered[0], numbered[-1]) if slot.kind in ("stem", "classifier")
+    ]
+    assert numbered[0].kind == "stem"
     named = {conv.path: (slot, conv) for slot in numbered for conv in slot.convolutions}
     assert [path for path in ran if path in named] == list(named)
     for path, (slot, conv) in named.items():
