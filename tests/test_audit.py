@@ -90,6 +90,12 @@ def test_every_explanation_is_needed():
     assert set(explanations()) <= needing
 
 
+def test_a_network_is_told_layer_by_layer_as_it_is_derived_and_counted():
+    told = network_evidence(network_spec("mv1", positions="8:1")).layers
+    assert [layer.layer for layer, _ in told[7:9]] == ["8", "8:1"]
+    assert all((counted.macs, counted.params) == (layer.cost.macs, layer.cost.params) for layer, counted in told)
+
+
 def test_the_nearest_number_stands_beside_a_cell_that_none_gives():
     cell = next(finding.subject for finding in FINDINGS if finding.verdict is Verdict.MATCH)
     far, near = (
