@@ -1,6 +1,8 @@
 """How many small faults of the source the tests notice: each mutant is one fault, run against its room's tests.
 
-Run it as it is: python benchmarks/mutants.py --count 50 --seed 1 [--only counting/rules] [--jobs 2]
+Run it as it is: python benchmarks/mutants.py [--count 200] [--seed 7] [--only counting/rules] [--jobs 2]
+200 take about half an hour of two processors. The survivors of the seeds 6 and 7 are closed or explained; another seed
+draws others.
 
 A mutant changes one thing: a comparison, an arithmetic operator, a number, a boolean, a kind of operation, two
 arguments or sizes exchanged, a guard that never holds. Texts, annotations and decorators are left alone. The sample is
@@ -338,8 +340,8 @@ def explanations() -> dict[tuple[str, str, str], str]:
 
 
 @click.command()
-@click.option("--count", default=50, show_default=True, help="Mutants to run.")
-@click.option("--seed", default=0, show_default=True, help="Of the sample.")
+@click.option("--count", default=200, show_default=True, help="Mutants to run.")
+@click.option("--seed", default=7, show_default=True, help="Of the sample.")
 @click.option("--only", multiple=True, help="Start of the paths below ulsam_cost to draw from; may be repeated.")
 @click.option("--jobs", default=os.cpu_count(), show_default=True, help="Mutants to run at a time.")
 def main(count: int, seed: int, only: tuple[str, ...], jobs: int) -> None:

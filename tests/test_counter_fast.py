@@ -583,6 +583,16 @@ def test_refused(name):
 
 QUERY = Operand((2, 2, 4, 8))
 RARE = {
+    "attention of one row, packed": (
+        lambda x: F.scaled_dot_product_attention(*x.view(2, 1, 3, 3, 8).permute(2, 0, 3, 1, 4).unbind(0)),
+        (Operand((2, 1, 72)),),
+        {},
+    ),
+    "attention of one map for all heads and maps": (
+        lambda x: F.scaled_dot_product_attention(x.expand(2, 3, 4, 8), *2 * [x.new_zeros(2, 3, 5, 8)]),
+        (Operand((1, 1, 4, 8)),),
+        {},
+    ),
     "attention with a word for its scale": (F.scaled_dot_product_attention, (QUERY, QUERY, QUERY), {"scale": "1"}),
     "attention with a word for its mask": (F.scaled_dot_product_attention, (QUERY, QUERY, QUERY), {"is_causal": "no"}),
     "attention with more dropout than all": (F.scaled_dot_product_attention, (QUERY, QUERY, QUERY), {"dropout_p": 1.5}),
