@@ -53,7 +53,10 @@ TESTS = {
         *("field", "layer_places", "mixed_attention"),
     ),
     "formulas/networks/text.py": ("cells_file", "compare", "cli_sizes", "count_cli", "user_mechanisms"),
-    "conventions/": ("counter_kinds", "counter_conventions", "counter_activations", "printed_networks", "field"),
+    "conventions/": (
+        *("attention_conventions", "counter_kinds", "counter_conventions", "counter_activations", "printed_networks"),
+        "field",
+    ),
     "audit/": ("audit_expressions", "audit", "outcomes", "cells_file", "crosscheck_cli"),
     "counting/rules/fourier.py": ("counter_linalg", "counter_uncounted"),
     "counting/rules/linalg.py": ("counter_linalg", "counter_uncounted", "counter_kinds", "counter_fast"),
