@@ -259,6 +259,11 @@ def test_strict_of_an_activation_is_that_of_its_definition(function):
     assert count_both_ways(Call(function), zeros(2, 3, 5)).number("strict") == 2 * 3 * 5 * x.operations
 
 
+def test_a_threshold_has_one_name_however_it_is_called():
+    for function in (above, lambda x: F.threshold(x, 0.1, 1.0), nn.Threshold(0.1, 1.0)):
+        assert [op.operator for op in count_both_ways(Call(function), zeros(2, 3)).cost] == ["threshold"]
+
+
 def test_strict_of_a_gated_linear_unit_is_a_sigmoid_and_a_product():
     x = Arithmetic()
     2 * DEFINED[F.sigmoid](x)

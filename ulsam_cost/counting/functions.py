@@ -30,6 +30,7 @@ SPELLINGS = {
     torch.mul: "torch.mul",
     torch.add: "torch.add",
     Tensor.matmul: "@",
+    F.threshold: "threshold",  # whose own name begins with an underscore
     torch.relu: "torch.relu",
     Tensor.relu: "torch.relu",
     torch.linalg.vecdot: "vecdot",
