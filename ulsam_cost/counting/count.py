@@ -181,7 +181,7 @@ def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = Tr
     and to every input that does; norms and dropout do what the model's own training flags say.
     Not counted: a loss, an optimizer's step.
     Convolutions give maps in order in memory, as they do on the meta device. On a CPU or GPU a model in
-    `torch.channels_last` keeps that order, and may copy other maps than are counted; its MACs are the same.
+    `torch.channels_last` keeps that order, so that other copies may be made than are counted; MACs are the same.
 
     Args:
         model: on any device. What runs is a twin with containers, objects, hooks and attributes of classes of its
