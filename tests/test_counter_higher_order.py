@@ -1,5 +1,6 @@
 """Operators that run functions are followed: conditions, loops, attention with functions of its scores."""
 
+from collections import Counter
 from importlib import import_module
 
 import pytest
@@ -8,6 +9,7 @@ from counting import Call
 from torch import nn
 
 import ulsam_cost as uc
+from ulsam_cost.cost import OpKind
 
 flex = pytest.importorskip("torch.nn.attention.flex_attention")
 while_loop = torch._higher_order_ops.while_loop
@@ -149,11 +151,64 @@ def test_what_the_scores_are_given_of_a_tensor(device):
     assert changed.number("strict") - plain.number("strict") == 2 * 5 * 5
 
 
-def test_the_backward_pass_of_attention_is_refused():
-    x = torch.zeros(1, 2, 5, 8, requires_grad=True)
-    # On a CPU, PyTorch refuses it itself.
-    with pytest.raises((uc.CostError, NotImplementedError), match="backward"):
-        uc.count(Call(lambda x: flex.flex_attention(x, x, x)), x, train=True)
+class Attention(nn.Module):
+    """Attention whose scores are multiplied by what the model has learned: fused, and written out."""
+
+    def __init__(self, *, fused, device):
+        super().__init__()
+        self.fused = fused
+        self.slopes = nn.Parameter(torch.zeros(4, device=device))
+
+    def forward(self, query, key, value):
+        if self.fused:
+            return flex.flex_attention(query, key, value, lambda score, b, h, i, j: score * self.slopes[h])
+        return ((query @ key.transpose(-2, -1)) * self.slopes[:, None, None]).softmax(-1) @ value
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_backward_pass_of_attention(device):
+    shapes = (2, 4, 5, 8), (2, 4, 7, 8), (2, 4, 7, 6)
+    inputs = tuple(torch.zeros(shape, device=device, requires_grad=True) for shape in shapes)
+    fused, plain = (uc.count(Attention(fused=fused, device=device), inputs, train=True) for fused in (True, False))
+    assert (fused.macs, fused.uncounted) == (3 * 2 * 4 * 5 * 7 * (8 + 6), ())
+    assert fused.macs == plain.macs
+    fused_ops, plain_ops = (
+        Counter(
+            (op.kind, op.output) for op in count.backward if op.kind in (OpKind.SOFTMAX, OpKind.MULTIPLY, OpKind.REDUCE)
+        )
+        for count in (fused, plain)
+    )
+    assert fused_ops == plain_ops
+
+
+def test_the_backward_pass_of_attention_belongs_to_its_module():
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.mix = nn.Linear(8, 8), Call(lambda x: flex.flex_attention(x, x, x))
+
+        def forward(self, x):
+            return self.mix(self.layer(x))
+
+    count = uc.count(Model(), torch.zeros(1, 2, 5, 8), train=True)
+    products = [op for op in count.backward if op.operator == "flex_attention_backward"]
+    assert {op.path for op in products} == {"mix"}
+    assert sum(op.macs for op in products) == 4 * 2 * (5 * 5 * 8)
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 2])
+def test_the_kernel_gives_all_gradients_of_attention(wanted):
+    inputs = [torch.zeros(1, 2, 5, 8) for _ in range(3)]
+    inputs[wanted].requires_grad_()
+    count = uc.count(Call(flex.flex_attention), tuple(inputs), train=True)
+    assert count.macs == 6 * 2 * (5 * 5 * 8)
+
+
+def test_the_backward_pass_of_attention_where_queries_share_keys():
+    query, key = torch.zeros(2, 4, 5, 8, requires_grad=True), torch.zeros(2, 2, 7, 8)
+    model = Call(lambda query, key: flex.flex_attention(query, key, key, enable_gqa=True, return_lse=True))
+    count = uc.count(model, (query, key), train=True)
+    assert (count.macs, count.outputs) == (3 * 2 * 4 * 5 * 7 * (8 + 8), ((2, 4, 5, 8), (2, 4, 5)))
 
 
 def test_a_condition_is_exported_as_before():

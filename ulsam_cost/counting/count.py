@@ -7,7 +7,6 @@ meta tensors do not have, a copy of it really runs, and the count says so.
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -16,7 +15,7 @@ from torch import nn
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.counting.collector import no_collection
-from ulsam_cost.counting.higher_order import attention_on_meta, is_compiler_loaded, not_compiled
+from ulsam_cost.counting.higher_order import flexible_attention, is_compiler_loaded, not_compiled
 from ulsam_cost.counting.light import WrittenTableError
 from ulsam_cost.counting.meta_tensors import NeedsValuesError
 from ulsam_cost.counting.model_index import ModelIndex
@@ -293,7 +292,7 @@ def _run_on_meta(
     index = ModelIndex(model)
     twins = Twins(view_of, parameters={key: key for key in index.parameters}, light=fast)
     gradients = not fast and torch.is_grad_enabled()
-    with attention_on_meta(), preserve_state(twins, (model, args, kwargs)) as twin:
+    with flexible_attention(), preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=fast, gradients=train, heard=heard)
         forward, outputs = _run(tracer, *twin, gradients=gradients, train=train)
     if twins.shared_tables is not None and twins.shared_tables.are_written:  # and the model went on as if they were not
@@ -340,30 +339,11 @@ def _count_for_real(
     tensors = [*model.parameters(), *model.buffers(), *tensors_of(args, kwargs)]
     if any(tensor.is_meta for tensor in tensors):
         raise _refusal(reason, NO_VALUES)
-    run = partial(_count_copy, model, args, kwargs, reason, train=train, heard=heard)
-    try:
-        return run(gradients=torch.is_grad_enabled())
-    except NotImplementedError:  # such as of flex_attention, which has no backward pass on a CPU
-        if train or not torch.is_grad_enabled():
-            raise
-        return run(gradients=False)
-
-
-def _count_copy(
-    model: nn.Module,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    reason: Exception,
-    *,
-    gradients: bool,
-    train: bool,
-    heard: Heard,
-) -> Count:
     index = ModelIndex(model, packed=True)
     twins = Twins(copy_of, parameters={key: key for key in index.parameters})
-    with preserve_state(twins, (model, args, kwargs)) as twin:
+    with flexible_attention(), preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=False, values=True, gradients=train, heard=heard)
-        forward, outputs = _run(tracer, *twin, gradients=gradients, train=train)
+        forward, outputs = _run(tracer, *twin, gradients=torch.is_grad_enabled(), train=train)
     return _result(tracer, forward, outputs, real_run=_sentence(reason))
 
 

@@ -23,7 +23,7 @@ from ulsam_cost.counting.functions import (
     VIEWS_IF_IN_ORDER,
     plain_name,
 )
-from ulsam_cost.counting.higher_order import FOLLOWED, all_scores, with_plain_scores
+from ulsam_cost.counting.higher_order import FOLLOWED, all_scores, attended, with_plain_scores
 from ulsam_cost.counting.leaf_answers import LeafAnswers
 from ulsam_cost.counting.memo import MISSED, Call, Memo, is_pure
 from ulsam_cost.counting.meta_tensors import META, NO_TENSOR, MetaTensors
@@ -191,7 +191,7 @@ class FunctionMode(TorchFunctionMode):
         """Run an operator that runs functions so that these are seen.
 
         Raises:
-            CostError: for one that is not known, and for the backward pass of attention.
+            CostError: for one that is not known.
         """
         name, follow = function.name(), FOLLOWED.get(function.name())
         if follow is not None:
@@ -199,22 +199,38 @@ class FunctionMode(TorchFunctionMode):
                 return follow(*args, **kwargs)
         if name != "flex_attention":
             raise CostError(f"the functions that operator {name!r} runs are not counted: those of {_ACCEPTED} are")
-        if self._tensors.follows_gradients:
-            raise CostError("the backward pass of flex_attention is not counted: its forward pass is")
         query, key, value, change, *_ = args
         operands = args if self._values else self._tensors.on_meta(with_plain_scores(args))
-        with without_dispatch(), self._no_functions, nullcontext() if self._values else torch.no_grad():
-            results = function(*operands, **kwargs)
-            scores = all_scores(*operands[:2])
+        tell = self._teller(f"{name}_backward")
+        with without_dispatch(), self._no_functions:
+            with torch.no_grad():
+                results = function(*operands, **kwargs)
+            scores, *places = all_scores(*operands[:2], tell)
         self._record.operator = name
         self._record.by_rule(attention_rule, name, results, (query, key, value), {})
         self._record.operator = ""
         try:
             with self:
-                change(*scores)
+                scores = change(scores, *places)
         except Exception:  # it takes one score at a time
             self._record.without_rule("flex_attention's score_mod", [], [])
-        return results
+        with without_dispatch(), self._no_functions:
+            return attended(scores, operands[:3], results, tell)
+
+    def _teller(self, name: str) -> Callable[..., None]:
+        """Takes down, when it is called, a part of the backward pass of what runs now."""
+        scope, record = self._scope, self._record
+        place = scope.path, scope.module
+
+        def tell(rule: Rule, *operands: Any) -> None:
+            before = scope.path, scope.module, record.operator
+            scope.path, scope.module, record.operator = *place, name
+            try:
+                record.by_rule(rule, name, None, operands, {})
+            finally:
+                scope.path, scope.module, record.operator = before
+
+        return tell
 
     def _run_open(self, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Run a function that is written in Python so that the functions which it calls are seen one by one."""

@@ -12,8 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ulsam_cost.torch_private import COMPILER_MODULES, FLEX_CHECK, FLEX_MODULE, FLEX_UNCOMPILED
+from ulsam_cost.counting.rules.backward import scores_backward, weights_backward
+from ulsam_cost.torch_private import (
+    COMPILER_MODULES,
+    FLEX_CHECK,
+    FLEX_MODULE,
+    FLEX_UNCOMPILED,
+    without_dispatch,
+    without_functions,
+)
 
+Tell = Callable[..., None]  # takes down a part of a backward pass: its rule and the operands of that
 _lock = threading.Lock()
 _COMPILER = COMPILER_MODULES[0]
 
@@ -50,19 +59,19 @@ def not_compiled() -> AbstractContextManager[None]:
 _eager = _Held(lambda: torch.compiler.set_stance("force_eager"))
 
 
-def attention_on_meta() -> AbstractContextManager[None]:
-    """Let flex_attention take meta tensors, as far as it is loaded."""
+def flexible_attention() -> AbstractContextManager[None]:
+    """Let flex_attention take meta tensors, and gradients on a CPU, as far as it is loaded."""
     return _flexible if FLEX_MODULE in sys.modules else nullcontext()
 
 
 @contextmanager
-def _flex_on_meta() -> Iterator[None]:
+def _without_checks() -> Iterator[None]:
     module = sys.modules[FLEX_MODULE]
     before = {name: getattr(module, name) for name in (FLEX_CHECK, FLEX_UNCOMPILED) if hasattr(module, name)}
 
-    def check(query: Tensor, *others: Tensor) -> None:
-        if query.device.type != "meta":
-            before[FLEX_CHECK](query, *others)
+    def check(*tensors: Tensor) -> None:
+        if tensors[0].device.type != "meta":
+            before[FLEX_CHECK](*[tensor.detach() for tensor in tensors])
 
     for name in before:
         setattr(module, name, check if name == FLEX_CHECK else True)
@@ -73,7 +82,7 @@ def _flex_on_meta() -> Iterator[None]:
             setattr(module, name, value)
 
 
-_flexible = _Held(_flex_on_meta)
+_flexible = _Held(_without_checks)
 
 
 def cond(is_met: Any, then: Callable[..., Any], otherwise: Callable[..., Any], operands: Sequence[Any]) -> Any:
@@ -130,9 +139,56 @@ def with_plain_scores(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return query, key, value, lambda score, *_: score, (*blocks, lambda batch, *_: batch >= 0), *others
 
 
-def all_scores(query: Tensor, key: Tensor) -> list[Tensor]:
-    """What flex_attention gives to a function of its scores, for all of them at once: the scores and their places."""
-    sizes = (*query.shape[:-1], key.shape[-2])
-    shapes = [[size if dim == place else 1 for dim in range(4)] for place, size in enumerate(sizes)]
-    places = [torch.zeros(shape, dtype=torch.int32, device=query.device) for shape in shapes]
-    return [query.new_zeros(sizes), *places]
+def all_scores(query: Tensor, key: Tensor, tell: Tell) -> list[Tensor]:
+    """What flex_attention gives to a function of its scores, for all of them at once: the scores and their places.
+
+    `tell` is told of the backward pass of the scores.
+    """
+    scores = _Scores.apply(query, key, tell)
+    shapes = [[size if dim == place else 1 for dim in range(4)] for place, size in enumerate(scores.shape)]
+    return [scores, *(torch.zeros(shape, dtype=torch.int32, device=query.device) for shape in shapes)]
+
+
+def attended(scores: Tensor, operands: Sequence[Tensor], results: Sequence[Tensor], tell: Tell) -> Any:
+    """The results of flex_attention, whose gradients are those of its scores and values; `tell` is told of them."""
+    query, key, value = operands
+    return _Attended.apply(scores, value, (query, key), results, tell)
+
+
+class _Scores(torch.autograd.Function):
+    """The scores of queries and keys."""
+
+    @staticmethod
+    def forward(context: Any, query: Tensor, key: Tensor, tell: Tell) -> Tensor:
+        context.operands, context.tell = (query, key), tell
+        return query.new_zeros((*query.shape[:-1], key.shape[-2]))
+
+    @staticmethod
+    def backward(context: Any, grad: Tensor) -> Any:
+        context.tell(scores_backward, tuple(grad.shape), *context.operands)
+        return *_as_large(context.operands), None
+
+
+class _Attended(torch.autograd.Function):
+    """What the scores make of the values."""
+
+    @staticmethod
+    def forward(
+        context: Any, scores: Tensor, value: Tensor, scored: Sequence[Tensor], results: Sequence[Tensor], tell: Tell
+    ) -> Any:
+        context.operands, context.scored, context.tell = (scores, value), scored, tell
+        context.mark_non_differentiable(results[2])  # the largest scores
+        return tuple(results)
+
+    @staticmethod
+    def backward(context: Any, grad: Tensor, *_: Tensor) -> Any:
+        scores, value = context.operands
+        context.tell(weights_backward, tuple(scores.shape), grad, value)
+        if not context.needs_input_grad[0]:  # the kernel gives all gradients, wanted or not
+            context.tell(scores_backward, tuple(scores.shape), *context.scored)
+        return *_as_large(context.operands), None, None, None
+
+
+def _as_large(tensors: Sequence[Tensor]) -> list[Tensor]:
+    with without_dispatch(), without_functions():
+        return list(map(torch.zeros_like, tensors))

@@ -60,20 +60,30 @@ def attention_backward(
     record: Record, out: Any, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any
 ) -> None:
     # What a kernel recomputes is left out.
-    *batch, length, width = query.shape
-    keys, out_width = key.shape[-2], value.shape[-1]
-    scores = prod(batch) * length * keys
-    # [..., l, d] = [..., l, s] @ [..., s, d]; [..., s, d] = [..., s, l] @ [..., l, d]; [..., s, v] = the same of [l, v]
-    for result, size, other, summed in (
-        (query, width, key, keys),
-        (key, width, query, length),
-        (value, out_width, grad, length),
-    ):
-        record(OpKind.MATMUL, result.shape, macs=scores * size, reads=scores + other.numel(), reduction=summed)
+    scores = (*query.shape[:-1], key.shape[-2])
+    scores_backward(record, out, scores, query, key)
+    weights_backward(record, out, scores, grad, value)
+
+
+def weights_backward(record: Record, out: Any, scores: tuple[int, ...], grad: Tensor, value: Tensor) -> None:
+    """What attention's scores and values are given, from the gradient of its result."""
+    *_, length, keys = scores
+    pairs, out_width = prod(scores), value.shape[-1]
+    # [..., s, v] = [..., s, l] @ [..., l, v]
+    reads = pairs + grad.numel()
+    record(OpKind.MATMUL, value.shape, macs=pairs * out_width, reads=reads, reduction=length)
     # [..., l, s] = [..., l, v] @ [..., v, s]
     reads = grad.numel() + value.numel()
-    record(OpKind.MATMUL, (*batch, length, keys), macs=scores * out_width, reads=reads, reduction=out_width)
-    record(OpKind.SOFTMAX, (*batch, length, keys), reads=2 * scores, reduction=keys)
+    record(OpKind.MATMUL, scores, macs=pairs * out_width, reads=reads, reduction=out_width)
+    record(OpKind.SOFTMAX, scores, reads=2 * pairs, reduction=keys)
+
+
+def scores_backward(record: Record, out: Any, scores: tuple[int, ...], query: Tensor, key: Tensor) -> None:
+    """What queries and keys are given, from the gradient of their scores."""
+    pairs, width = prod(scores), query.shape[-1]
+    # [..., l, d] = [..., l, s] @ [..., s, d]; [..., s, d] = [..., s, l] @ [..., l, d]
+    for result, other, summed in ((query, key, scores[-1]), (key, query, scores[-2])):
+        record(OpKind.MATMUL, result.shape, macs=pairs * width, reads=pairs + other.numel(), reduction=summed)
 
 
 @rule(ops("_flash_attention_backward _efficient_attention_backward"))
