@@ -205,7 +205,7 @@ class FunctionMode(TorchFunctionMode):
         with without_dispatch(), self._no_functions:
             with torch.no_grad():
                 results = function(*operands, **kwargs)
-            scores, *places = all_scores(*operands[:2], tell)
+            scores, *places = all_scores(operands[0], operands[1], tell)
         self._record.operator = name
         self._record.by_rule(attention_rule, name, results, (query, key, value), {})
         self._record.operator = ""

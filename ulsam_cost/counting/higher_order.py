@@ -144,7 +144,7 @@ def all_scores(query: Tensor, key: Tensor, tell: Tell) -> list[Tensor]:
 
     `tell` is told of the backward pass of the scores.
     """
-    scores = _Scores.apply(query, key, tell)
+    scores = _Scores.apply(query, key, tell)  # type: ignore[no-untyped-call]
     shapes = [[size if dim == place else 1 for dim in range(4)] for place, size in enumerate(scores.shape)]
     return [scores, *(torch.zeros(shape, dtype=torch.int32, device=query.device) for shape in shapes)]
 
@@ -152,7 +152,7 @@ def all_scores(query: Tensor, key: Tensor, tell: Tell) -> list[Tensor]:
 def attended(scores: Tensor, operands: Sequence[Tensor], results: Sequence[Tensor], tell: Tell) -> Any:
     """The results of flex_attention, whose gradients are those of its scores and values; `tell` is told of them."""
     query, key, value = operands
-    return _Attended.apply(scores, value, (query, key), results, tell)
+    return _Attended.apply(scores, value, (query, key), results, tell)  # type: ignore[no-untyped-call]
 
 
 class _Scores(torch.autograd.Function):
