@@ -327,7 +327,7 @@ def test_the_backward_of_a_grouped_product_meets_every_row_in_one_group():
 def test_the_backward_of_attention_on_cuda_has_its_heads_behind_its_rows():
     taken = []
 
-    def record(kind, shape, *, reads, macs=0, reduction=1):
+    def record(kind, shape, *, reads, macs=0, reduction=1, params=()):
         taken.append((kind, tuple(shape), macs, reads, reduction))
 
     n, heads, rows, keys, width = 2, 3, 4, 7, 5

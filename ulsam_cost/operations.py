@@ -1,6 +1,7 @@
-"""What a product costs, from the shapes of its operands: one definition for the closed forms and the operator rules.
+"""What an operation costs, from the shapes of its operands: one definition for the closed forms and the operator rules.
 
-The fast path records by the operator rules, so that the three cannot differ.
+The fast path records by the operator rules, so that the three cannot differ. What costs nothing but a read of each
+element and a write of each result, such as a sum, has no definition here.
 """
 
 from math import prod
@@ -10,7 +11,7 @@ Shape = tuple[Any, ...]
 
 
 class Work(NamedTuple):
-    """The multiply-accumulates of a product, the elements that it reads, and how many products an element sums."""
+    """Multiply-accumulates, elements that are read, and how many products or elements each result is made of."""
 
     macs: Any
     reads: Any
@@ -30,3 +31,24 @@ def convolution_work(x: Shape, weight: Shape, output: Shape, *, transposed: bool
 def product_work(output: Shape, length: Any, reads: Any) -> Work:
     """A matrix product, of operands with `reads` elements, that sums `length` products for each element."""
     return Work(macs=prod(output) * length, reads=reads, reduction=length)
+
+
+def norm_work(x: Shape, others: Any, reduction: Any = 1) -> Work:
+    """A norm that reads its map, and once each of `others` elements: statistics and parameters.
+
+    The statistics are taken over `reduction` elements, or given.
+    """
+    return Work(macs=0, reads=prod(x) + others, reduction=reduction)
+
+
+def window_work(x: Shape, window: Any) -> Work:
+    """A pool, softmax or reduction that reads its map once, and makes each result of `window` elements."""
+    return Work(macs=0, reads=prod(x), reduction=window)
+
+
+def reduction_work(x: Shape, output: Shape) -> Work:
+    """A reduction that makes each element of `output` of an equal part of the map, or of one element."""
+    elements, results = prod(x), prod(output)
+    if isinstance(elements, int) and isinstance(results, int):
+        return window_work(x, max(1, elements // max(1, results)))
+    return window_work(x, elements // results)

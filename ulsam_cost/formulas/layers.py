@@ -17,7 +17,15 @@ from typing import Any
 
 from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.errors import SizeError, holds, require_divides
-from ulsam_cost.operations import Shape, Work, convolution_work, product_work
+from ulsam_cost.operations import (
+    Shape,
+    Work,
+    convolution_work,
+    norm_work,
+    product_work,
+    reduction_work,
+    window_work,
+)
 
 Pair = int | tuple[int, int]
 
@@ -89,12 +97,12 @@ def conv1d_cost(
 
 
 def _convolution(path: str, operator: str, x: Shape, weight: Shape, output: Shape, module: str) -> OpCost:
-    return _product(
+    return _worked(
         path, OpKind.CONV, operator, output, convolution_work(x, weight, output), params=prod(weight), module=module
     )
 
 
-def _product(
+def _worked(
     path: str, kind: OpKind, operator: str, output: Shape, work: Work, *, params: Any = 0, module: str = ""
 ) -> OpCost:
     macs, reads, reduction = work
@@ -114,7 +122,7 @@ def linear_cost(path: str, x: Shape, out_features: Any, *, bias: bool = True, mo
     weights = in_features * out_features
     # [rows, out] = [rows, in] @ [in, out]
     work = product_work(output, in_features, prod(x) + weights)
-    linear = _product(path, OpKind.LINEAR, "linear", output, work, params=weights, module=module)
+    linear = _worked(path, OpKind.LINEAR, "linear", output, work, params=weights, module=module)
     return Cost((linear, _bias(linear, out_features))) if bias else Cost((linear,))
 
 
@@ -139,7 +147,7 @@ def matmul_cost(path: str, a: Shape, b: Shape, *, operator: str = "matmul") -> C
     j = b[-1]
     output = (*batch, i, j)
     # [..., i, j] = [..., i, k] @ [..., k, j]
-    return Cost((_product(path, OpKind.MATMUL, operator, output, product_work(output, k, prod(a) + prod(b))),))
+    return Cost((_worked(path, OpKind.MATMUL, operator, output, product_work(output, k, prod(a) + prod(b))),))
 
 
 def batch_norm_cost(path: str, x: Shape, *, module: str = "BatchNorm2d") -> Cost:
@@ -148,15 +156,14 @@ def batch_norm_cost(path: str, x: Shape, *, module: str = "BatchNorm2d") -> Cost
     Counted: the map, two statistics and two parameters a channel are read. Parameters 2 c.
     """
     c = x[1]
-    return _single(path, OpKind.NORM, "batch_norm", x, reads=prod(x) + 4 * c, params=2 * c, module=module)
+    return Cost((_worked(path, OpKind.NORM, "batch_norm", x, norm_work(x, 4 * c), params=2 * c, module=module),))
 
 
 def layer_norm_cost(path: str, x: Shape, normalized: Shape, *, module: str = "LayerNorm") -> Cost:
     """Layer norm over the last dimensions `normalized`, with affine parameters. Parameters 2 prod(normalized)."""
     size = prod(normalized)
-    return _single(
-        path, OpKind.NORM, "layer_norm", x, reads=prod(x) + 2 * size, params=2 * size, reduction=size, module=module
-    )
+    work = norm_work(x, 2 * size, size)
+    return Cost((_worked(path, OpKind.NORM, "layer_norm", x, work, params=2 * size, module=module),))
 
 
 def group_norm_cost(path: str, x: Shape, groups: Any, *, module: str = "GroupNorm") -> Cost:
@@ -169,9 +176,8 @@ def group_norm_cost(path: str, x: Shape, groups: Any, *, module: str = "GroupNor
     share = prod(x) // (n * groups)
     if not holds(n * share > 1):
         raise SizeError("a group norm over one value: 2 or more values in each group are accepted")
-    return _single(
-        path, OpKind.NORM, "group_norm", x, reads=prod(x) + 2 * c, params=2 * c, reduction=share, module=module
-    )
+    work = norm_work(x, 2 * c, share)
+    return Cost((_worked(path, OpKind.NORM, "group_norm", x, work, params=2 * c, module=module),))
 
 
 def activation_cost(path: str, x: Shape, operator: str, *, module: str = "") -> Cost:
@@ -196,7 +202,7 @@ def sigmoid_cost(path: str, x: Shape, *, module: str = "Sigmoid") -> Cost:
 
 def softmax_cost(path: str, x: Shape, *, dim: int = -1, module: str = "Softmax") -> Cost:
     """Softmax over one dimension; `reduction` is the row's length."""
-    return _single(path, OpKind.SOFTMAX, "softmax", x, reduction=x[dim], module=module)
+    return Cost((_worked(path, OpKind.SOFTMAX, "softmax", x, window_work(x, x[dim]), module=module),))
 
 
 def max_pool2d_cost(
@@ -206,7 +212,7 @@ def max_pool2d_cost(
     n, c, h, w = x
     (kh, kw), (sh, sw), (ph, pw) = map(as_pair, (kernel, stride, padding))
     output = (n, c, window_output(h, kh, sh, ph), window_output(w, kw, sw, pw))
-    return _single(path, OpKind.POOL_MAX, "max_pool2d", output, reads=prod(x), reduction=kh * kw, module=module)
+    return Cost((_worked(path, OpKind.POOL_MAX, "max_pool2d", output, window_work(x, kh * kw), module=module),))
 
 
 def avg_pool2d_cost(
@@ -225,45 +231,37 @@ def avg_pool2d_cost(
     output = (n, c, -(-h // sh), -(-w // sw))
     if not ceil:
         output = (n, c, window_output(h, kh, sh, ph), window_output(w, kw, sw, pw))
-    return _single(path, OpKind.POOL_AVG, "avg_pool2d", output, reads=prod(x), reduction=kh * kw, module=module)
+    return Cost((_worked(path, OpKind.POOL_AVG, "avg_pool2d", output, window_work(x, kh * kw), module=module),))
 
 
 def global_avg_pool_cost(path: str, x: Shape, *, module: str = "AdaptiveAvgPool2d") -> Cost:
     """The mean of each channel's map: [n, c, 1, 1] of [n, c, h, w]."""
-    n, c, h, w = x
-    return _single(
-        path, OpKind.POOL_AVG, "adaptive_avg_pool2d", (n, c, 1, 1), reads=prod(x), reduction=h * w, module=module
-    )
+    return adaptive_avg_pool2d_cost(path, x, 1, module=module)
 
 
 def adaptive_avg_pool2d_cost(path: str, x: Shape, size: Pair, *, module: str = "AdaptiveAvgPool2d") -> Cost:
     """Average pooling of a map [n, c, h, w] to [n, c, *size], whose windows may overlap."""
-    n, c, h, w = x
-    kh, kw = as_pair(size)
-    window = h * w // (kh * kw)
-    if isinstance(window, int):
-        window = max(window, 1)  # a map smaller than the result is spread, an element a window
-    return _single(
-        path, OpKind.POOL_AVG, "adaptive_avg_pool2d", (n, c, kh, kw), reads=prod(x), reduction=window, module=module
-    )
+    output = (*x[:2], *as_pair(size))
+    return _reduced(path, OpKind.POOL_AVG, "adaptive_avg_pool2d", x, output, module)
 
 
 def global_max_pool_cost(path: str, x: Shape, *, module: str = "AdaptiveMaxPool2d") -> Cost:
     """The maximum of each channel's map: [n, c, 1, 1] of [n, c, h, w]."""
-    n, c, h, w = x
-    return _single(
-        path, OpKind.POOL_MAX, "adaptive_max_pool2d", (n, c, 1, 1), reads=prod(x), reduction=h * w, module=module
-    )
+    return _reduced(path, OpKind.POOL_MAX, "adaptive_max_pool2d", x, (*x[:2], 1, 1), module)
 
 
 def mean_cost(path: str, x: Shape, output: Shape) -> Cost:
     """A functional mean of x into `output`."""
-    return _single(path, OpKind.POOL_AVG, "mean", output, reads=prod(x), reduction=prod(x) // prod(output))
+    return _reduced(path, OpKind.POOL_AVG, "mean", x, output)
 
 
 def amax_cost(path: str, x: Shape, output: Shape) -> Cost:
     """A functional maximum of x into `output`."""
-    return _single(path, OpKind.POOL_MAX, "amax", output, reads=prod(x), reduction=prod(x) // prod(output))
+    return _reduced(path, OpKind.POOL_MAX, "amax", x, output)
+
+
+def _reduced(path: str, kind: OpKind, operator: str, x: Shape, output: Shape, module: str = "") -> Cost:
+    return Cost((_worked(path, kind, operator, output, reduction_work(x, output), module=module),))
 
 
 def multiply_cost(path: str, output: Shape, *operands: Shape, operator: str = "mul", params: Any = 0) -> Cost:
@@ -283,7 +281,7 @@ def elementwise_cost(path: str, x: Shape, operator: str, *, params: Any = 0) -> 
 
 def reduce_cost(path: str, x: Shape, output: Shape, operator: str = "sum") -> Cost:
     """A sum, or another number that many give, of x into `output`."""
-    return _single(path, OpKind.REDUCE, operator, output, reads=prod(x), reduction=prod(x) // prod(output))
+    return _reduced(path, OpKind.REDUCE, operator, x, output)
 
 
 def concatenate_cost(path: str, output: Shape) -> Cost:

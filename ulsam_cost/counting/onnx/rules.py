@@ -13,8 +13,9 @@ from torch import Tensor
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules import elements, products
 from ulsam_cost.counting.rules.attention import pairs
-from ulsam_cost.counting.rules.registry import Record
+from ulsam_cost.counting.rules.registry import Record, record_work
 from ulsam_cost.errors import CostError
+from ulsam_cost.operations import window_work
 
 
 class Call(NamedTuple):
@@ -195,7 +196,7 @@ def softmax(record: GraphRecord, call: Call) -> None:
         elements.softmax(record, call.out, call.x, call.attributes.get("axis", -1))
     else:  # over all dimensions from the axis on
         row = prod(call.x.shape[call.attributes.get("axis", 1) :])
-        record(OpKind.SOFTMAX, call.out.shape, reads=call.x.numel(), reduction=row)
+        record_work(record, OpKind.SOFTMAX, call.out.shape, window_work(call.x.shape, row))
 
 
 @_rule("MaxPool=max_pool AveragePool=avg_pool LpPool=lp_pool")
@@ -203,7 +204,7 @@ def pool(record: GraphRecord, call: Call) -> None:
     window = call.attributes["kernel_shape"]
     kind = OpKind.POOL_MAX if record.operator == "max_pool" else OpKind.POOL_AVG
     record.operator += f"{len(window)}d"
-    record(kind, call.out.shape, reads=call.x.numel(), reduction=prod(window))
+    record_work(record, kind, call.out.shape, window_work(call.x.shape, prod(window)))
 
 
 @_rule("GlobalAveragePool=adaptive_avg_pool2d ReduceMean=mean")

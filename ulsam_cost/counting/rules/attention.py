@@ -12,9 +12,9 @@ from typing import Any
 from torch import Tensor
 
 from ulsam_cost.cost import OpKind
-from ulsam_cost.counting.rules.products import product, record_work
-from ulsam_cost.counting.rules.registry import Record, ops, rule, rule_named
-from ulsam_cost.operations import product_work
+from ulsam_cost.counting.rules.products import product
+from ulsam_cost.counting.rules.registry import Record, ops, record_work, rule, rule_named
+from ulsam_cost.operations import norm_work, product_work, window_work
 
 
 @rule(
@@ -39,7 +39,7 @@ def pairs(
     count = prod(scores)
     # [..., l, s] = [..., l, d] @ [..., d, s]
     record_work(record, OpKind.MATMUL, scores, product_work(scores, width, query + key))
-    record(OpKind.SOFTMAX, scores, reads=count, reduction=keys)
+    record_work(record, OpKind.SOFTMAX, scores, window_work(scores, keys))
     # [..., l, v] = [..., l, s] @ [..., s, v]
     record_work(record, OpKind.MATMUL, output, product_work(output, keys, count + value))
 
@@ -175,4 +175,4 @@ def encoder_layer(
     record.bias(x.shape, ffn_bias_2)
     for norm in ((norm_weight_1, norm_bias_1), (norm_weight_2, norm_bias_2)):
         record(OpKind.ADD, x.shape, reads=2 * x.numel())
-        record(OpKind.NORM, x.shape, reads=x.numel() + 2 * embed_dim, reduction=embed_dim, params=norm)
+        record_work(record, OpKind.NORM, x.shape, norm_work(x.shape, 2 * embed_dim, embed_dim), norm)

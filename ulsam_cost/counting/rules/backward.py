@@ -8,7 +8,8 @@ from torch import Tensor
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules.elements import elementwise
-from ulsam_cost.counting.rules.registry import Record, ops, rule, rule_named
+from ulsam_cost.counting.rules.registry import Record, ops, record_work, rule, rule_named
+from ulsam_cost.operations import Work, convolution_work, product_work
 from ulsam_cost.tensors import tensors_of
 
 
@@ -29,13 +30,11 @@ def convolution_backward(
     wanted: tuple[bool, ...],
 ) -> None:
     # Each gradient meets every pair of an element and a tap that the forward met.
-    macs = (x.numel() if transposed else grad.numel()) * prod(weight.shape[1:])
-    if wanted[0]:
-        reads = grad.numel() + weight.numel()
-        record(OpKind.CONV, x.shape, macs=macs, reads=reads, reduction=macs // x.numel())
-    if wanted[1]:
-        reads = grad.numel() + x.numel()
-        record(OpKind.CONV, weight.shape, macs=macs, reads=reads, reduction=macs // weight.numel())
+    macs = convolution_work(x.shape, weight.shape, grad.shape, transposed=transposed).macs
+    for is_wanted, result, other in zip(wanted, (x, weight), (weight, x), strict=False):
+        if is_wanted:
+            work = Work(macs, grad.numel() + other.numel(), macs // result.numel())
+            record_work(record, OpKind.CONV, result.shape, work)
     if wanted[2]:
         channels = grad.shape[1]
         record(OpKind.REDUCE, (channels,), reads=grad.numel(), reduction=grad.numel() // channels)
@@ -67,23 +66,26 @@ def attention_backward(
 
 def weights_backward(record: Record, out: Any, scores: tuple[int, ...], grad: Tensor, value: Tensor) -> None:
     """What attention's scores and values are given, from the gradient of its result."""
-    *_, length, keys = scores
-    pairs, out_width = prod(scores), value.shape[-1]
-    # [..., s, v] = [..., s, l] @ [..., l, v]
-    reads = pairs + grad.numel()
-    record(OpKind.MATMUL, value.shape, macs=pairs * out_width, reads=reads, reduction=length)
+    *batch, length, keys = scores
+    width, of_scores, of_grad = value.shape[-1], prod(scores), grad.numel()
+    # [..., s, v] = [..., s, l] @ [..., l, v], added up where heads share values
+    work = product_work((*batch, keys, width), length, of_scores + of_grad)
+    record_work(record, OpKind.MATMUL, value.shape, work)
     # [..., l, s] = [..., l, v] @ [..., v, s]
-    reads = grad.numel() + value.numel()
-    record(OpKind.MATMUL, scores, macs=pairs * out_width, reads=reads, reduction=out_width)
-    record(OpKind.SOFTMAX, scores, reads=2 * pairs, reduction=keys)
+    record_work(record, OpKind.MATMUL, scores, product_work(scores, width, of_grad + value.numel()))
+    record(OpKind.SOFTMAX, scores, reads=2 * of_scores, reduction=keys)
 
 
 def scores_backward(record: Record, out: Any, scores: tuple[int, ...], query: Tensor, key: Tensor) -> None:
     """What queries and keys are given, from the gradient of their scores."""
-    pairs, width = prod(scores), query.shape[-1]
-    # [..., l, d] = [..., l, s] @ [..., s, d]; [..., s, d] = [..., s, l] @ [..., l, d]
-    for result, other, summed in ((query, key, scores[-1]), (key, query, scores[-2])):
-        record(OpKind.MATMUL, result.shape, macs=pairs * width, reads=pairs + other.numel(), reduction=summed)
+    *batch, length, keys = scores
+    of_scores, width = prod(scores), query.shape[-1]
+    # [..., l, d] = [..., l, s] @ [..., s, d]
+    work = product_work((*batch, length, width), keys, of_scores + key.numel())
+    record_work(record, OpKind.MATMUL, query.shape, work)
+    # [..., s, d] = [..., s, l] @ [..., l, d], added up where heads share keys
+    work = product_work((*batch, keys, width), length, of_scores + query.numel())
+    record_work(record, OpKind.MATMUL, key.shape, work)
 
 
 @rule(ops("_flash_attention_backward _efficient_attention_backward"))

@@ -7,7 +7,8 @@ from typing import Any
 from torch import Tensor
 
 from ulsam_cost.cost import OpKind
-from ulsam_cost.counting.rules.registry import Record, Rule, ops, rule
+from ulsam_cost.counting.rules.registry import Record, Rule, ops, record_work, rule
+from ulsam_cost.operations import norm_work, reduction_work, window_work
 from ulsam_cost.tensors import first_tensor, tensors_of
 
 
@@ -58,14 +59,14 @@ def weight_norm(record: Record, out: Any, v: Tensor, g: Tensor, *_: Any) -> None
 def norm(record: Record, out: Tensor, x: Tensor, others: Iterable[Any], *, reduction: int = 1) -> None:
     """A norm reads the map, and its statistics and parameters once."""
     operands = tuple(tensors_of(*others))
-    reads = x.numel() + sum(operand.numel() for operand in operands if operand is not x)
-    record(OpKind.NORM, out.shape, reads=reads, reduction=reduction, params=operands)
+    own = sum(operand.numel() for operand in operands if operand is not x)
+    record_work(record, OpKind.NORM, out.shape, norm_work(x.shape, own, reduction), operands)
 
 
 @rule(ops("_softmax _log_softmax _safe_softmax _masked_softmax"))
 def softmax(record: Record, out: Tensor, x: Tensor, *others: Any, **_: Any) -> None:
     dim = next((other for other in others if type(other) is int), -1)
-    record(OpKind.SOFTMAX, out.shape, reads=x.numel(), reduction=x.shape[dim] if x.dim() else 1)
+    record_work(record, OpKind.SOFTMAX, out.shape, window_work(x.shape, x.shape[dim] if x.dim() else 1))
 
 
 def pooling(kind: OpKind, dims: int) -> Rule:
@@ -74,7 +75,7 @@ def pooling(kind: OpKind, dims: int) -> Rule:
     def pool(record: Record, out: Any, x: Tensor, kernel: Any, *_: Any, **__: Any) -> None:
         sizes = (kernel,) if isinstance(kernel, int) else tuple(kernel)
         window = prod(sizes) if len(sizes) > 1 else sizes[0] ** dims
-        record(kind, first_tensor(out).shape, reads=x.numel(), reduction=window)
+        record_work(record, kind, first_tensor(out).shape, window_work(x.shape, window))
 
     return pool
 
@@ -90,7 +91,7 @@ for names, kind, dims in (
 
 @rule(ops("_adaptive_avg_pool2d _adaptive_avg_pool3d mean"))
 def average(record: Record, out: Tensor, x: Tensor, *_: Any, **__: Any) -> None:
-    record(OpKind.POOL_AVG, out.shape, reads=x.numel(), reduction=_share(x, out))
+    record_work(record, OpKind.POOL_AVG, out.shape, reduction_work(x.shape, out.shape))
 
 
 @rule(ops("adaptive_max_pool2d adaptive_max_pool3d amax max"))
@@ -99,7 +100,7 @@ def maximum(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None
     if others and isinstance(others[0], Tensor):  # the element-wise torch.max(a, b)
         pointwise(record, out, x, *others)
     else:
-        record(OpKind.POOL_MAX, result.shape, reads=x.numel(), reduction=_share(x, result))
+        record_work(record, OpKind.POOL_MAX, result.shape, reduction_work(x.shape, result.shape))
 
 
 @rule(
@@ -117,7 +118,7 @@ def reduce(record: Record, out: Any, x: Tensor, *others: Any, **_: Any) -> None:
     if others and isinstance(others[0], Tensor) and result.shape == x.shape:  # the element-wise torch.min(a, b)
         pointwise(record, out, x, *others)
     else:
-        record(OpKind.REDUCE, result.shape, reads=x.numel(), reduction=_share(x, result), params=(x,))
+        record_work(record, OpKind.REDUCE, result.shape, reduction_work(x.shape, result.shape), (x,))
 
 
 @rule(ops("_cdist_forward"))
@@ -141,10 +142,6 @@ def equal(record: Record, out: None, x: Tensor, y: Tensor) -> None:
     # a bool: a comparison for each pair of elements, and all of them taken together
     n = x.numel()
     record(OpKind.REDUCE, (), reads=n + y.numel(), reduction=n, params=(x, y), operations=max(0, 2 * n - 1))
-
-
-def _share(x: Tensor, out: Tensor) -> int:
-    return max(1, x.numel() // max(1, out.numel()))
 
 
 def interpolation(taps: int) -> Rule:

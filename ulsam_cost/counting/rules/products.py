@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, broadcast_shapes
 
 from ulsam_cost.cost import OpKind
-from ulsam_cost.counting.rules.registry import Record, ops, rule, rule_named
+from ulsam_cost.counting.rules.registry import Record, ops, record_work, rule, rule_named
 from ulsam_cost.operations import Work, convolution_work, product_work
 from ulsam_cost.tensors import first_tensor
 
@@ -32,12 +32,6 @@ def convolution(
 def _convolution(record: Record, out: Tensor, bias: Any, work: Work, weight: Tensor) -> None:
     record_work(record, OpKind.CONV, out.shape, work, (weight,))
     record.bias(out.shape, bias)
-
-
-def record_work(record: Record, kind: OpKind, output: Sequence[int], work: Work, params: Iterable[Any] = ()) -> None:
-    """Record a product of a kind, by what it costs."""
-    macs, reads, reduction = work
-    record(kind, output, macs=macs, reads=reads, reduction=reduction, params=params)
 
 
 def product(

@@ -10,8 +10,8 @@ from torch import Tensor
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.packed import unpacked
 from ulsam_cost.counting.rules.elements import elementwise
-from ulsam_cost.counting.rules.products import record_work, recurrent_product
-from ulsam_cost.counting.rules.registry import Record, Rule, ops, rule, rule_named
+from ulsam_cost.counting.rules.products import recurrent_product
+from ulsam_cost.counting.rules.registry import Record, Rule, ops, record_work, rule, rule_named
 from ulsam_cost.operations import convolution_work
 
 

@@ -9,6 +9,7 @@ import torch
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.errors import CostError, UnknownNameError
+from ulsam_cost.operations import Work
 from ulsam_cost.torch_private import OpOverloadPacket, qualified_name
 
 
@@ -45,6 +46,12 @@ class Record(Protocol):
 Rule = Callable[..., None]
 RULES: dict[OpOverloadPacket[..., Any], Rule] = {}
 NAMED: dict[str, Rule] = {}  # rules of operators whose library need not be there
+
+
+def record_work(record: Record, kind: OpKind, output: Sequence[int], work: Work, params: Iterable[Any] = ()) -> None:
+    """Record an operation of a kind, by what it costs."""
+    macs, reads, reduction = work
+    record(kind, output, macs=macs, reads=reads, reduction=reduction, params=params)
 
 
 def ops(names: str, *, in_place: bool = False) -> list[OpOverloadPacket[..., Any]]:

@@ -6,8 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from ulsam_cost.cost import OpKind
-from ulsam_cost.counting.rules.products import record_work
-from ulsam_cost.counting.rules.registry import Record, Rule, rule_named
+from ulsam_cost.counting.rules.registry import Record, Rule, record_work, rule_named
 from ulsam_cost.operations import convolution_work
 
 TAPS = 4  # of a bilinear sample
