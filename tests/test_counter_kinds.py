@@ -11,6 +11,7 @@ from torch.nn import functional as F
 import ulsam_cost as uc
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules import RULES
+from ulsam_cost.formulas.layers import adaptive_avg_pool2d_cost
 
 
 def rows(cost):
@@ -237,3 +238,21 @@ def test_softmax_of_a_number_raises_nothing_that_a_model_could_catch(dim):
 
     count = count_both_ways(Call(forward), zeros(3, 3))
     assert [op.kind for op in count.cost] == [OpKind.REDUCE, OpKind.SOFTMAX]
+
+
+@pytest.mark.parametrize(
+    ("forward", "shape", "expected"),
+    [
+        (lambda x: F.adaptive_avg_pool2d(x, (4, 6)), (1, 3, 2, 3), ("pool_avg", (1, 3, 4, 6), 0, 3 * 2 * 3, 1)),
+        (lambda x: x.sum(dim=1), (0, 3), ("reduce", (0,), 0, 0, 1)),
+    ],
+    ids=["a map that is spread", "an empty map"],
+)
+def test_a_result_is_made_of_one_element_at_least(forward, shape, expected):
+    count = uc.count(Call(forward), zeros(*shape))
+    assert (rows(count.cost), count.uncounted) == ([expected], ())
+
+
+def test_a_map_that_is_spread_is_derived_alike():
+    derived = adaptive_avg_pool2d_cost("", (1, 3, 2, 3), (4, 6))
+    assert rows(derived) == [("pool_avg", (1, 3, 4, 6), 0, 3 * 2 * 3, 1)]
