@@ -93,8 +93,7 @@ def test_attention_in_full(device):
     query, key = torch.zeros(1, 2, 5, 8, device=device), torch.zeros(1, 2, 7, 8, device=device)
     count = uc.count(Call(lambda q, k: flex.flex_attention(q, k, k)), (query, key))
     assert (count.macs, count.uncounted) == (2 * (5 * 7 * 8) + 2 * (5 * 7 * 8), ())
-    assert bool(count.real_run) == (device == "cpu")
-    assert count.outputs == ((1, 2, 5, 8),)
+    assert (count.outputs, count.real_run) == (((1, 2, 5, 8),), "")
 
 
 def test_attention_without_values_where_queries_share_keys_under_a_mask():

@@ -8,7 +8,7 @@ import torch
 
 from ulsam_cost.counting.checks import CHECKS
 from ulsam_cost.counting.meta_kernels import run_on_meta
-from ulsam_cost.counting.meta_tensors import META, NO_TENSOR, MetaTensors
+from ulsam_cost.counting.meta_tensors import CPU, META, NO_TENSOR, MetaTensors
 from ulsam_cost.counting.recorder import RESHAPED, Recorder
 from ulsam_cost.counting.rules import FREE, SPARSE, VIEWS, Rule, name_of, rule_of
 from ulsam_cost.counting.scope import Scope
@@ -34,7 +34,6 @@ from ulsam_cost.torch_private import (
     without_functions,
 )
 
-CPU = torch.device("cpu")
 UNKNOWN: Any = object()
 Cloned = tuple[Any, str, int]  # a tensor, the function that ran, how many operations were recorded then
 Origin = tuple[str, str, bool]  # path, torch.nn class of a layer, whether a parameter was an operand

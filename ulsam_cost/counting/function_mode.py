@@ -15,18 +15,20 @@ from ulsam_cost.counting.functions import (
     FILLED,
     INDICES,
     LOOKS,
+    MOVES,
     OPEN,
     PLAIN,
     READERS,
     RECURRENT,
     VIEWS,
     VIEWS_IF_IN_ORDER,
+    WHERE,
     plain_name,
 )
 from ulsam_cost.counting.higher_order import FOLLOWED, all_scores, attended, with_plain_scores
 from ulsam_cost.counting.leaf_answers import LeafAnswers
 from ulsam_cost.counting.memo import MISSED, Call, Memo, is_pure
-from ulsam_cost.counting.meta_tensors import META, NO_TENSOR, MetaTensors
+from ulsam_cost.counting.meta_tensors import NO_TENSOR, MetaTensors
 from ulsam_cost.counting.recorder import RESHAPED, Recorder
 from ulsam_cost.counting.rules import RULES, Rule, name_of, operands_of
 from ulsam_cost.counting.rules.attention import attention as attention_rule
@@ -71,6 +73,13 @@ class FunctionMode(TorchFunctionMode):
     def _way_of(self, func: Any) -> Way:
         if func in PLAIN:
             return FunctionMode._run_plainly
+        if func in WHERE:
+            return FunctionMode._run_plainly if self._values else FunctionMode._tell_where
+        if func in MOVES and not self._values:
+            return FunctionMode._move
+        return self._usual_way_of(func)
+
+    def _usual_way_of(self, func: Any) -> Way:
         if func is assert_function:
             return FunctionMode._assert
         if not self._fast or func in OPEN or func in FILLED:
@@ -173,9 +182,22 @@ class FunctionMode(TorchFunctionMode):
         if isinstance(value, Tensor):
             self._memo.negatives = self._memo.negatives or is_complex
             self._tensors.alias(args[0], value)
-        elif isinstance(value, torch.device) and self._tensors.is_on_meta and not self._values:
-            return value if self._tensors.known.is_on_cpu(args[0]) else META
         return value
+
+    def _move(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Move a tensor to another device, which is no operation where it is there."""
+        x, tensors = args[0], self._tensors
+        with self._no_functions:
+            if func is not Tensor.to and len(args) == 1 and not kwargs and func.__name__ == tensors.device_of(x).type:
+                return x
+            args = x, *(tensors.as_it_runs(arg, x) for arg in args[1:])
+            if "device" in kwargs:
+                kwargs = {**kwargs, "device": tensors.as_it_runs(kwargs["device"], x)}
+        return self._usual_way_of(func)(self, func, args, kwargs)
+
+    def _tell_where(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with self._no_functions:
+            return WHERE[func](self._tensors.device_of(args[0]))
 
     def _read(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not self._tensors.is_untouched(args[0]):
@@ -286,6 +308,8 @@ class FunctionMode(TorchFunctionMode):
         if self._values:
             return args, kwargs
         tensors = self._tensors
+        if "device" in kwargs and function not in MOVES:
+            kwargs = {**kwargs, "device": tensors.as_it_runs(kwargs["device"])}
         tensors.computes = tensors.are_known(args, kwargs)
         if tensors.computes:
             return tensors.with_own_values(args), tensors.with_own_values(kwargs)

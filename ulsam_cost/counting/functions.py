@@ -1,5 +1,6 @@
 """Which functions of PyTorch are told apart where a model calls them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,7 +39,7 @@ SPELLINGS = {
     Tensor.softmax: "torch.softmax",
 }
 # Functions of a tensor's shape.
-PLAIN_PROPERTIES = ("shape", "ndim", "dtype", "layout", "requires_grad", "is_meta", "is_leaf", "itemsize")
+PLAIN_PROPERTIES = ("shape", "ndim", "dtype", "layout", "requires_grad", "is_leaf", "itemsize")
 PLAIN = frozenset(
     {
         *(Tensor.dim, Tensor.size, Tensor.numel, Tensor.ndimension, Tensor.stride, Tensor.is_contiguous),
@@ -46,6 +47,24 @@ PLAIN = frozenset(
         *(getattr(Tensor, name).__get__ for name in PLAIN_PROPERTIES),
     }
 )
+_UNNUMBERED = frozenset({"cpu", "meta"})
+
+
+def _is_on(kind: str) -> Callable[[torch.device], bool]:
+    return lambda device: device.type == kind
+
+
+def _number_of(device: torch.device) -> int:
+    return -1 if device.type in _UNNUMBERED else device.index
+
+
+# What says where a tensor is: what each makes of the device.
+WHERE: dict[Any, Callable[[torch.device], Any]] = {
+    Tensor.device.__get__: lambda device: device,
+    **dict.fromkeys((Tensor.get_device, torch.get_device), _number_of),
+    **{getattr(Tensor, f"is_{kind}").__get__: _is_on(kind) for kind in ("cpu", "cuda", "meta", "mps", "xpu", "xla")},
+}
+MOVES = frozenset({Tensor.to, Tensor.cpu, Tensor.cuda})
 NO_OPTIONS: dict[str, Any] = {}
 INDICES = frozenset({int, type(None), type(...)})
 # Functions that give a view of their first operand, and those that do so where it lies in memory in order.

@@ -14,7 +14,7 @@ from ulsam_cost.counting.twin import Twins
 from ulsam_cost.tensors import SPARSE_LAYOUTS, is_plain, mapped, stored_elements, tensors_of
 from ulsam_cost.torch_private import current_transform, outside_transforms, transforms, without_dispatch
 
-META = torch.device("meta")
+META, CPU = torch.device("meta"), torch.device("cpu")
 NO_TENSOR = None, None
 
 
@@ -32,7 +32,7 @@ class MetaTensors:
         self._known = KnownTensors()
         self.last: tuple[Tensor | None, Any] = NO_TENSOR  # that was made, and its kind
         self.computes = False  # whether the function that runs has no operand without values
-        self.is_on_meta = any(parameter.is_meta for _, parameter in index.parameters.values())
+        self._device = _device_of(parameter for _, parameter in index.parameters.values())
         self._kept: list[Tensor] = []  # ids stay unique while their tensors live
         self._indexed, self._memo = index.parameters, twins.memo
         self._unclaimed = dict(index.parameters)
@@ -133,8 +133,9 @@ class MetaTensors:
 
     def of_inputs(self, value: Any) -> Any:
         """The inputs as the run sees them: on the meta device, save small ones of a model that cannot really run."""
-        self.is_on_meta = self.is_on_meta or any(tensor.is_meta for tensor in tensors_of(value))
-        if not self.is_on_meta:
+        if self._device != META:
+            self._device = _device_of(tensors_of(value), self._device)
+        if self._device != META:
             return self.on_meta(value)
         copies: dict[int, Any] = {}
         return mapped(value, lambda tensor: self._of_input(tensor, copies))
@@ -169,6 +170,27 @@ class MetaTensors:
             return None
         self._known.keep(found)
         return found
+
+    def device_of(self, tensor: Tensor) -> torch.device:
+        """The device on which a tensor would be if the caller's model ran where it is, with the caller's inputs."""
+        own = tensor.device
+        if self._known.is_on_cpu(tensor):
+            return own
+        is_callers = not tensor.is_meta and id(tensor) not in self._known
+        return own if is_callers and self._device != META else self._device
+
+    def as_it_runs(self, device: Any, tensor: Tensor | None = None) -> Any:
+        """A device that a function is given, as it is in the run, if the model or this tensor is there.
+
+        There a tensor without values is on the meta device, and what has values on the CPU.
+        """
+        place = self._device if tensor is None else self.device_of(tensor)
+        if place == META or not isinstance(device, str | torch.device):
+            return device
+        given = torch.device(device)
+        if given.type != place.type or given.index not in (None, place.index):
+            return device
+        return CPU if tensor is None or self._known.has(tensor) else META
 
     def on_meta_unless_known(self, value: Any) -> Any:
         """The value with a meta tensor for every real tensor whose values are not known."""
@@ -223,3 +245,9 @@ class MetaTensors:
         if self.is_parameter(inner):
             self._parameter_of[id(found)] = self._parameter_of[id(inner)]
         return found
+
+
+def _device_of(tensors: Iterable[Tensor], default: torch.device = CPU) -> torch.device:
+    """The device of the first of these tensors, the meta device where one is there."""
+    devices = [tensor.device for tensor in tensors]
+    return META if META in devices else devices[0] if devices else default

@@ -21,6 +21,7 @@ from ulsam_cost.counting.scope import NOT_HEARD, Heard, Scope
 from ulsam_cost.counting.twin import Twins
 from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import tensors_of
+from ulsam_cost.torch_private import without_functions
 
 Modes = tuple[Scope, DispatchMode, FunctionMode]
 
@@ -95,7 +96,8 @@ class Tracer:
         with self._within(self._own_modes):
             gradients = [torch.ones_like(output) for output in outputs]
             if not self._values:
-                gradients = self.tensors.on_meta(gradients)
+                with without_functions():
+                    gradients = self.tensors.on_meta(gradients)
             self.tensors.computes = False
             # Not as a torch function, which would be given meta tensors for the leaves that are real.
             seen_through(torch.autograd.grad)(outputs, self.tensors.leaves(inputs), gradients, allow_unused=True)
