@@ -119,16 +119,22 @@ def elsewhere(monkeypatch):
 
 @pytest.mark.parametrize("fast", [True, False])
 def test_a_model_on_another_device_is_told_so(elsewhere, fast):
-    seen = []
+    seen, weight = [], nn.Parameter(torch.zeros(2))
 
     class Looks(nn.Module):
         def forward(self, x):
             ones = torch.ones(3, device=x.device)
-            seen[:] = x.device, ones.device, (ones + 1).device, x.get_device(), x.is_mps, x.is_cpu
+            seen[:] = x.device, ones.device, (ones + 1).device, x.get_device(), x.is_mps, x.is_cpu, weight.device
             return x
 
     assert uc.count(Looks(), torch.zeros(2, 4), fast=fast).real_run == ""
-    assert seen == [elsewhere, elsewhere, elsewhere, 1, True, False]
+    assert seen == [elsewhere, elsewhere, elsewhere, 1, True, False, weight.device]
+
+
+def test_another_device_of_the_same_type_is_another_place(elsewhere):
+    there, beside = (uc.count(Moves(lambda x, _, to=to: x.to(to)), torch.zeros(2, 4)) for to in ("mps:1", "mps:0"))
+    assert [op.kind for op in there.cost] == [OpKind.UNUSED]
+    assert [op.kind for op in beside.cost] == [OpKind.MOVEMENT, OpKind.UNUSED]
 
 
 @pytest.mark.parametrize("fast", [True, False])
