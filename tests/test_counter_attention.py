@@ -93,11 +93,17 @@ def test_encoder_layer(training, norm_first):
     assert not count.uncounted
 
 
-def test_encoder_with_padding_mask():
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_encoder_with_padding_mask(device, gradients):
     layer = nn.TransformerEncoder(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True), 2, enable_nested_tensor=True)
-    mask = torch.tensor([[False] * 5, [False] * 3 + [True] * 2])
-    count = count_both_ways(layer.eval(), {"src": zeros(2, 5, 8), "src_key_padding_mask": mask})
+    mask = torch.tensor([[False] * 5, [False] * 3 + [True] * 2], device=device)
+    inputs = {"src": zeros(2, 5, 8).to(device), "src_key_padding_mask": mask}
+    with torch.set_grad_enabled(gradients):
+        count = count_both_ways(layer.eval().to(device), inputs)
     assert count.macs == 2 * (mha_macs(2, 5, 5, 8) + 2 * 2 * 5 * 8 * 16)
+    assert (count.uncounted, count.real_run) == ((), "")
+    assert torch.backends.mha.get_fastpath_enabled()
 
 
 def test_the_kernel_that_a_real_run_takes_counts_the_same():

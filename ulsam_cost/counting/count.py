@@ -15,7 +15,7 @@ from torch import nn
 from ulsam_cost.conventions import get_convention
 from ulsam_cost.cost import Cost, OpCost, OpKind
 from ulsam_cost.counting.collector import no_collection
-from ulsam_cost.counting.higher_order import flexible_attention, is_compiler_loaded, not_compiled
+from ulsam_cost.counting.eager import flexible_attention, is_compiler_loaded, not_compiled, unfused
 from ulsam_cost.counting.light import WrittenTableError
 from ulsam_cost.counting.meta_tensors import NeedsValuesError
 from ulsam_cost.counting.model_index import ModelIndex
@@ -293,7 +293,7 @@ def _run_on_meta(
     index = ModelIndex(model)
     twins = Twins(view_of, parameters={key: key for key in index.parameters}, light=fast)
     gradients = not fast and torch.is_grad_enabled()
-    with flexible_attention(), preserve_state(twins, (model, args, kwargs)) as twin:
+    with flexible_attention(), unfused, preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=fast, gradients=train, heard=heard)
         forward, outputs = _run(tracer, *twin, gradients=gradients, train=train)
     if twins.shared_tables is not None and twins.shared_tables.are_written:  # and the model went on as if they were not
@@ -342,7 +342,7 @@ def _count_for_real(
         raise _refusal(reason, NO_VALUES)
     index = ModelIndex(model, packed=True)
     twins = Twins(copy_of, parameters={key: key for key in index.parameters})
-    with flexible_attention(), preserve_state(twins, (model, args, kwargs)) as twin:
+    with flexible_attention(), unfused, preserve_state(twins, (model, args, kwargs)) as twin:
         tracer = Tracer(index, twins, fast=False, values=True, gradients=train, heard=heard)
         forward, outputs = _run(tracer, *twin, gradients=torch.is_grad_enabled(), train=train)
     return _result(tracer, forward, outputs, real_run=_sentence(reason))
