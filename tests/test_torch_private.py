@@ -39,9 +39,10 @@ def test_the_compiler_is_where_its_errors_come_from(name):
     assert inspect.ismodule(__import__("importlib").import_module(name))
 
 
-def test_hooks_of_all_modules_are_known():
+@pytest.mark.parametrize("when", ["forward_pre", "forward", "full_backward_pre", "full_backward"])
+def test_hooks_of_all_modules_are_known(when):
     assert not private.has_global_hooks()
-    handle = nn.modules.module.register_module_forward_hook(lambda *_: None)
+    handle = getattr(nn.modules.module, f"register_module_{when}_hook")(lambda *_: None)
     assert private.has_global_hooks()
     handle.remove()
 

@@ -37,12 +37,13 @@ COMPILED_BODY = "_orig_mod"
 # What torch.compile raises comes from these; the first is loaded once something was compiled.
 COMPILER_MODULES = ("torch._dynamo", "torch._inductor")
 
-# flex_attention refuses the meta device by the first of these, and compiles itself unless the second is set.
+# flex_attention refuses the meta device, and gradients on a CPU, by the first of these, and compiles itself unless the
+# second is set.
 FLEX_MODULE = "torch.nn.attention.flex_attention"
 FLEX_CHECK, FLEX_UNCOMPILED = "_validate_device", "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG"
 
-# A leaf is not answered in place of its call where hooks of all modules would run.
-has_global_hooks = _module._has_any_global_hook
+# The tables of the hooks of all modules; PyTorch 2.6 has no function that says whether there are any.
+_HOOKS_OF_ALL = tuple(f"_global_{when}_hooks" for when in ("forward_pre", "forward", "backward_pre", "backward"))
 
 # Inside of a mode, what it does itself must not come back to it, nor to another mode of the caller's.
 without_dispatch = torch._C._DisableTorchDispatch
@@ -65,6 +66,11 @@ current_transform = transforms.maybe_current_level
 # Which operation of the forward pass an operation of the backward pass belongs to.
 current_autograd_node = torch._C._current_autograd_node
 next_sequence_number = torch._C._autograd._get_sequence_nr
+
+
+def has_global_hooks() -> bool:
+    """Whether hooks of all modules would run: a leaf is not answered in place of its call then."""
+    return any(getattr(_module, name) for name in _HOOKS_OF_ALL)
 
 
 def sequence_number(node: Any) -> int:

@@ -36,7 +36,7 @@ class LeafAnswers:
 
     def __init__(self, scope: Scope, record: Recorder, tensors: MetaTensors, memo: Memo) -> None:
         self._scope, self._record, self._tensors, self._memo = scope, record, tensors, memo
-        self._leaves: dict[type, Leaf] = {} if has_global_hooks() else LEAVES  # type: ignore[no-untyped-call]
+        self._leaves: dict[type, Leaf] = {} if has_global_hooks() else LEAVES
         self._no_functions = without_functions()
         self._parameter_of = tensors.parameters.get
 
