@@ -2,7 +2,9 @@
 
 from math import prod
 
+import numpy as np
 import pytest
+import sympy
 import torch
 from counting import Call, count_both_ways, zeros
 from torch import nn
@@ -11,7 +13,7 @@ from torch.nn import functional as F
 import ulsam_cost as uc
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules import RULES
-from ulsam_cost.formulas.layers import adaptive_avg_pool2d_cost
+from ulsam_cost.formulas.layers import adaptive_avg_pool2d_cost, global_avg_pool_cost, global_max_pool_cost
 
 
 def rows(cost):
@@ -256,3 +258,16 @@ def test_a_result_is_made_of_one_element_at_least(forward, shape, expected):
 def test_a_map_that_is_spread_is_derived_alike():
     derived = adaptive_avg_pool2d_cost("", (1, 3, 2, 3), (4, 6))
     assert rows(derived) == [("pool_avg", (1, 3, 4, 6), 0, 3 * 2 * 3, 1)]
+
+
+@pytest.mark.parametrize("maps", [np.array([1, 3]), sympy.Symbol("n", integer=True)], ids=["an array", "a symbol"])
+def test_a_map_that_is_spread_is_derived_alike_for_any_number_of_maps(maps):
+    (op,) = adaptive_avg_pool2d_cost("", (maps, 3, 2, 3), (4, 6))
+    assert op.reduction == 1
+
+
+@pytest.mark.parametrize("pool", [global_avg_pool_cost, global_max_pool_cost])
+def test_the_pool_of_a_whole_map_is_made_of_height_times_width(pool):
+    height, width = sympy.symbols("h w")  # of which nothing is known
+    (op,) = pool("", (2, 3, height, width))
+    assert op.reduction == height * width

@@ -1,7 +1,7 @@
 """What an operation costs, from the shapes of its operands: one definition for the closed forms and the operator rules.
 
 The fast path records by the operator rules, so that the three cannot differ. What costs nothing but a read of each
-element and a write of each result, such as a sum, has no definition here.
+element and a write of each result, such as an element-wise sum, has no definition here.
 """
 
 from math import prod

@@ -212,7 +212,7 @@ def max_pool2d_cost(
     n, c, h, w = x
     (kh, kw), (sh, sw), (ph, pw) = map(as_pair, (kernel, stride, padding))
     output = (n, c, window_output(h, kh, sh, ph), window_output(w, kw, sw, pw))
-    return Cost((_worked(path, OpKind.POOL_MAX, "max_pool2d", output, window_work(x, kh * kw), module=module),))
+    return _pooled(path, OpKind.POOL_MAX, "max_pool2d", x, output, kh * kw, module)
 
 
 def avg_pool2d_cost(
@@ -231,23 +231,27 @@ def avg_pool2d_cost(
     output = (n, c, -(-h // sh), -(-w // sw))
     if not ceil:
         output = (n, c, window_output(h, kh, sh, ph), window_output(w, kw, sw, pw))
-    return Cost((_worked(path, OpKind.POOL_AVG, "avg_pool2d", output, window_work(x, kh * kw), module=module),))
+    return _pooled(path, OpKind.POOL_AVG, "avg_pool2d", x, output, kh * kw, module)
 
 
 def global_avg_pool_cost(path: str, x: Shape, *, module: str = "AdaptiveAvgPool2d") -> Cost:
     """The mean of each channel's map: [n, c, 1, 1] of [n, c, h, w]."""
-    return adaptive_avg_pool2d_cost(path, x, 1, module=module)
+    n, c, h, w = x
+    return _pooled(path, OpKind.POOL_AVG, "adaptive_avg_pool2d", x, (n, c, 1, 1), h * w, module)
 
 
 def adaptive_avg_pool2d_cost(path: str, x: Shape, size: Pair, *, module: str = "AdaptiveAvgPool2d") -> Cost:
     """Average pooling of a map [n, c, h, w] to [n, c, *size], whose windows may overlap."""
-    output = (*x[:2], *as_pair(size))
-    return _reduced(path, OpKind.POOL_AVG, "adaptive_avg_pool2d", x, output, module)
+    n, c, h, w = x
+    kh, kw = as_pair(size)
+    window = reduction_work((h, w), (kh, kw)).reduction
+    return _pooled(path, OpKind.POOL_AVG, "adaptive_avg_pool2d", x, (n, c, kh, kw), window, module)
 
 
 def global_max_pool_cost(path: str, x: Shape, *, module: str = "AdaptiveMaxPool2d") -> Cost:
     """The maximum of each channel's map: [n, c, 1, 1] of [n, c, h, w]."""
-    return _reduced(path, OpKind.POOL_MAX, "adaptive_max_pool2d", x, (*x[:2], 1, 1), module)
+    n, c, h, w = x
+    return _pooled(path, OpKind.POOL_MAX, "adaptive_max_pool2d", x, (n, c, 1, 1), h * w, module)
 
 
 def mean_cost(path: str, x: Shape, output: Shape) -> Cost:
@@ -260,8 +264,12 @@ def amax_cost(path: str, x: Shape, output: Shape) -> Cost:
     return _reduced(path, OpKind.POOL_MAX, "amax", x, output)
 
 
-def _reduced(path: str, kind: OpKind, operator: str, x: Shape, output: Shape, module: str = "") -> Cost:
-    return Cost((_worked(path, kind, operator, output, reduction_work(x, output), module=module),))
+def _pooled(path: str, kind: OpKind, operator: str, x: Shape, output: Shape, window: Any, module: str) -> Cost:
+    return Cost((_worked(path, kind, operator, output, window_work(x, window), module=module),))
+
+
+def _reduced(path: str, kind: OpKind, operator: str, x: Shape, output: Shape) -> Cost:
+    return Cost((_worked(path, kind, operator, output, reduction_work(x, output)),))
 
 
 def multiply_cost(path: str, output: Shape, *operands: Shape, operator: str = "mul", params: Any = 0) -> Cost:
