@@ -7,6 +7,7 @@ import pytest
 import torch
 from counting import Call
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 import ulsam_cost as uc
 from ulsam_cost.cost import OpKind
@@ -166,10 +167,10 @@ class Attention(nn.Module):
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
 def test_the_backward_pass_of_attention(device):
-    shapes = (2, 4, 5, 8), (2, 4, 7, 8), (2, 4, 7, 6)
+    shapes = (2, 4, 5, 8), (2, 4, 7, 8), (2, 4, 7, 4)
     inputs = tuple(torch.zeros(shape, device=device, requires_grad=True) for shape in shapes)
     fused, plain = (uc.count(Attention(fused=fused, device=device), inputs, train=True) for fused in (True, False))
-    assert (fused.macs, fused.uncounted) == (3 * 2 * 4 * 5 * 7 * (8 + 6), ())
+    assert (fused.macs, fused.uncounted) == (3 * 2 * 4 * 5 * 7 * (8 + 4), ())
     assert fused.macs == plain.macs
     fused_ops, plain_ops = (
         Counter(
@@ -201,6 +202,37 @@ def test_the_kernel_gives_all_gradients_of_attention(wanted):
     inputs[wanted].requires_grad_()
     count = uc.count(Call(flex.flex_attention), tuple(inputs), train=True)
     assert count.macs == 6 * 2 * (5 * 5 * 8)
+
+
+def test_the_kernel_gives_all_gradients_where_only_a_change_of_the_scores_is_learned():
+    inputs = torch.zeros(2, 4, 5, 8), torch.zeros(2, 4, 7, 8), torch.zeros(2, 4, 7, 4)
+    count = uc.count(Attention(fused=True, device="cpu"), inputs, train=True)
+    assert count.macs == 3 * 2 * 4 * 5 * 7 * (8 + 4)
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_the_backward_pass_of_attention_whose_scores_are_the_same_for_all(device):
+    x = torch.zeros(2, 4, 5, 8, device=device, requires_grad=True)
+    count = uc.count(Call(lambda x: flex.flex_attention(x, x, x, lambda s, b, h, i, j: 1.0 * h)), x, train=True)
+    assert count.macs == 6 * 2 * 4 * (5 * 5 * 8)
+
+
+def test_attention_that_is_run_again_in_the_backward_pass():
+    def forward(x):
+        return checkpoint(lambda x: flex.flex_attention(x, x, x), x, use_reentrant=False)
+
+    count = uc.count(Call(forward), torch.zeros(1, 2, 5, 8, device="meta", requires_grad=True), train=True)
+    assert count.macs == (2 + 2 + 4) * 2 * (5 * 5 * 8)
+
+
+def test_attention_has_no_gradients_of_its_gradients():
+    def forward(x):
+        attended = flex.flex_attention(x, x, x).sum()
+        (given,) = torch.autograd.grad(attended, x, create_graph=True)
+        return attended + given.sum()
+
+    with pytest.raises(uc.CostError, match="gradients of flex_attention's gradients"):
+        uc.count(Call(forward), torch.zeros(1, 2, 5, 8, requires_grad=True), train=True)
 
 
 def test_the_backward_pass_of_attention_where_queries_share_keys():

@@ -32,6 +32,7 @@ from ulsam_cost.counting.meta_tensors import NO_TENSOR, MetaTensors
 from ulsam_cost.counting.recorder import RESHAPED, Recorder
 from ulsam_cost.counting.rules import RULES, Rule, name_of, operands_of
 from ulsam_cost.counting.rules.attention import attention as attention_rule
+from ulsam_cost.counting.rules.backward import attention_backward
 from ulsam_cost.counting.scope import UNANSWERED, Scope, no_answer
 from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import first_tensor, is_plain, shape_of, tensors_of
@@ -223,11 +224,10 @@ class FunctionMode(TorchFunctionMode):
             raise CostError(f"the functions that operator {name!r} runs are not counted: those of {_ACCEPTED} are")
         query, key, value, change, *_ = args
         operands = args if self._values else self._tensors.on_meta(with_plain_scores(args))
-        tell = self._teller(f"{name}_backward")
         with without_dispatch(), self._no_functions:
             with torch.no_grad():
                 results = function(*operands, **kwargs)
-            scores, *places = all_scores(operands[0], operands[1], tell)
+            scores, *places = all_scores(*operands[:2])
         self._record.operator = name
         self._record.by_rule(attention_rule, name, results, (query, key, value), {})
         self._record.operator = ""
@@ -237,14 +237,14 @@ class FunctionMode(TorchFunctionMode):
         except Exception:  # it takes one score at a time
             self._record.without_rule("flex_attention's score_mod", [], [])
         with without_dispatch(), self._no_functions:
-            return attended(scores, operands[:3], results, tell)
+            return attended(scores, operands[:3], results, self._teller(attention_backward, f"{name}_backward"))
 
-    def _teller(self, name: str) -> Callable[..., None]:
-        """Takes down, when it is called, a part of the backward pass of what runs now."""
+    def _teller(self, rule: Rule, name: str) -> Callable[..., None]:
+        """A function that takes down the backward pass of what runs now, given the operands of its rule."""
         scope, record = self._scope, self._record
         place = scope.path, scope.module
 
-        def tell(rule: Rule, *operands: Any) -> None:
+        def tell(*operands: Any) -> None:
             before = scope.path, scope.module, record.operator
             scope.path, scope.module, record.operator = *place, name
             try:

@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ulsam_cost.counting.rules.backward import scores_backward, weights_backward
+from ulsam_cost.errors import CostError
 from ulsam_cost.torch_private import without_dispatch, without_functions
 
-Tell = Callable[..., None]  # takes down a part of a backward pass: its rule and the operands of that
+Tell = Callable[..., None]  # takes down a backward pass, given the operands of its rule
 
 
 def cond(is_met: Any, then: Callable[..., Any], otherwise: Callable[..., Any], operands: Sequence[Any]) -> Any:
@@ -66,56 +66,62 @@ def with_plain_scores(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return query, key, value, lambda score, *_: score, (*blocks, lambda batch, *_: batch >= 0), *others
 
 
-def all_scores(query: Tensor, key: Tensor, tell: Tell) -> list[Tensor]:
-    """What flex_attention gives to a function of its scores, for all of them at once: the scores and their places.
-
-    `tell` is told of the backward pass of the scores.
-    """
-    scores = _Scores.apply(query, key, tell)  # type: ignore[no-untyped-call]
+def all_scores(query: Tensor, key: Tensor) -> list[Tensor]:
+    """What flex_attention gives to a function of its scores, for all of them at once: the scores and their places."""
+    scores = _Scores.apply(query, key)  # type: ignore[no-untyped-call]
     shapes = [[size if dim == place else 1 for dim in range(4)] for place, size in enumerate(scores.shape)]
     return [scores, *(torch.zeros(shape, dtype=torch.int32, device=query.device) for shape in shapes)]
 
 
 def attended(scores: Tensor, operands: Sequence[Tensor], results: Sequence[Tensor], tell: Tell) -> Any:
-    """The results of flex_attention, whose gradients are those of its scores and values; `tell` is told of them."""
-    query, key, value = operands
-    return _Attended.apply(scores, value, (query, key), results, tell)  # type: ignore[no-untyped-call]
+    """The results of flex_attention, whose gradients reach its operands and what was done to its scores.
+
+    `tell` is told of its backward pass.
+    """
+    return _Attended.apply(scores, *operands, results, tell)  # type: ignore[no-untyped-call]
 
 
 class _Scores(torch.autograd.Function):
-    """The scores of queries and keys."""
+    """The scores of queries and keys, which gradients pass on their way to these."""
 
     @staticmethod
-    def forward(context: Any, query: Tensor, key: Tensor, tell: Tell) -> Tensor:
-        context.operands, context.tell = (query, key), tell
+    def forward(context: Any, query: Tensor, key: Tensor) -> Tensor:
+        context.save_for_backward(query, key)
         return query.new_zeros((*query.shape[:-1], key.shape[-2]))
 
     @staticmethod
     def backward(context: Any, grad: Tensor) -> Any:
-        context.tell(scores_backward, tuple(grad.shape), *context.operands)
-        return *_as_large(context.operands), None
+        return _Gradients.apply(*context.saved_tensors)  # type: ignore[no-untyped-call]
 
 
 class _Attended(torch.autograd.Function):
-    """What the scores make of the values."""
+    """What attention makes of its scores and values. The kernel gives all gradients at once, wanted or not."""
 
     @staticmethod
     def forward(
-        context: Any, scores: Tensor, value: Tensor, scored: Sequence[Tensor], results: Sequence[Tensor], tell: Tell
+        context: Any, scores: Tensor, query: Tensor, key: Tensor, value: Tensor, results: Sequence[Tensor], tell: Tell
     ) -> Any:
-        context.operands, context.scored, context.tell = (scores, value), scored, tell
-        context.mark_non_differentiable(results[2])  # the largest scores
+        context.save_for_backward(scores, query, key, value)
+        context.tell = tell
+        context.mark_non_differentiable(*results[2:])  # the largest scores
         return tuple(results)
 
     @staticmethod
     def backward(context: Any, grad: Tensor, *_: Tensor) -> Any:
-        scores, value = context.operands
-        context.tell(weights_backward, tuple(scores.shape), grad, value)
-        if not context.needs_input_grad[0]:  # the kernel gives all gradients, wanted or not
-            context.tell(scores_backward, tuple(scores.shape), *context.scored)
-        return *_as_large(context.operands), None, None, None
+        scores, query, key, value = context.saved_tensors
+        context.tell(grad, query, key, value)
+        of_scores, of_value = _Gradients.apply(scores, value)  # type: ignore[no-untyped-call]
+        return of_scores, None, None, of_value, None, None  # queries and keys have theirs by the scores
 
 
-def _as_large(tensors: Sequence[Tensor]) -> list[Tensor]:
-    with without_dispatch(), without_functions():
-        return list(map(torch.zeros_like, tensors))
+class _Gradients(torch.autograd.Function):
+    """Gradients as large as what they belong to, which have none themselves."""
+
+    @staticmethod
+    def forward(context: Any, *tensors: Tensor) -> Any:
+        with without_dispatch(), without_functions():
+            return tuple(map(torch.zeros_like, tensors))
+
+    @staticmethod
+    def backward(context: Any, *_: Tensor) -> Any:
+        raise CostError("gradients of flex_attention's gradients are not counted: PyTorch has none")

@@ -56,36 +56,20 @@ def grouped_product_backward(record: Record, out: Any, a: Tensor, b: Tensor, off
     )
 )
 def attention_backward(
-    record: Record, out: Any, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any
+    record: Record, out: Any, grad: Tensor, query: Tensor, key: Tensor, value: Tensor, *others: Any, **_: Any
 ) -> None:
     # What a kernel recomputes is left out.
-    scores = (*query.shape[:-1], key.shape[-2])
-    scores_backward(record, out, scores, query, key)
-    weights_backward(record, out, scores, grad, value)
-
-
-def weights_backward(record: Record, out: Any, scores: tuple[int, ...], grad: Tensor, value: Tensor) -> None:
-    """What attention's scores and values are given, from the gradient of its result."""
-    *batch, length, keys = scores
-    width, of_scores, of_grad = value.shape[-1], prod(scores), grad.numel()
-    # [..., s, v] = [..., s, l] @ [..., l, v], added up where heads share values
-    work = product_work((*batch, keys, width), length, of_scores + of_grad)
-    record_work(record, OpKind.MATMUL, value.shape, work)
+    length, keys = query.shape[-2], key.shape[-2]
+    scores = (*query.shape[:-1], keys)
+    count = prod(scores)
+    # [..., l, d] = [..., l, s] @ [..., s, d]; [..., s, d] = [..., s, l] @ [..., l, d]; [..., s, v] = the same of [l, v]
+    for result, summed, other in ((query, keys, key), (key, length, query), (value, length, grad)):
+        macs = count * result.shape[-1]  # those of all heads, also where some share keys
+        record_work(record, OpKind.MATMUL, result.shape, Work(macs, count + other.numel(), summed))
     # [..., l, s] = [..., l, v] @ [..., v, s]
-    record_work(record, OpKind.MATMUL, scores, product_work(scores, width, of_grad + value.numel()))
-    record(OpKind.SOFTMAX, scores, reads=2 * of_scores, reduction=keys)
-
-
-def scores_backward(record: Record, out: Any, scores: tuple[int, ...], query: Tensor, key: Tensor) -> None:
-    """What queries and keys are given, from the gradient of their scores."""
-    *batch, length, keys = scores
-    of_scores, width = prod(scores), query.shape[-1]
-    # [..., l, d] = [..., l, s] @ [..., s, d]
-    work = product_work((*batch, length, width), keys, of_scores + key.numel())
-    record_work(record, OpKind.MATMUL, query.shape, work)
-    # [..., s, d] = [..., s, l] @ [..., l, d], added up where heads share keys
-    work = product_work((*batch, keys, width), length, of_scores + query.numel())
-    record_work(record, OpKind.MATMUL, key.shape, work)
+    work = product_work(scores, value.shape[-1], grad.numel() + value.numel())
+    record_work(record, OpKind.MATMUL, scores, work)
+    record(OpKind.SOFTMAX, scores, reads=2 * count, reduction=keys)
 
 
 @rule(ops("_flash_attention_backward _efficient_attention_backward"))
