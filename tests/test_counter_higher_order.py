@@ -181,19 +181,29 @@ def test_the_backward_pass_of_attention(device):
     assert fused_ops == plain_ops
 
 
-def test_the_backward_pass_of_attention_belongs_to_its_module():
+def test_the_backward_pass_of_attention_belongs_to_its_module_and_goes_on_to_those_before_it():
     class Model(nn.Module):
         def __init__(self):
             super().__init__()
-            self.layer, self.mix = nn.Linear(8, 8), Call(lambda x: flex.flex_attention(x, x, x))
+            self.layers, self.mix = nn.ModuleList(nn.Linear(8, 8) for _ in range(3)), Call(flex.flex_attention)
 
         def forward(self, x):
-            return self.mix(self.layer(x))
+            return self.mix(*(layer(x) for layer in self.layers))
 
     count = uc.count(Model(), torch.zeros(1, 2, 5, 8), train=True)
-    products = [op for op in count.backward if op.operator == "flex_attention_backward"]
-    assert {op.path for op in products} == {"mix"}
-    assert sum(op.macs for op in products) == 4 * 2 * (5 * 5 * 8)
+    macs = Counter()
+    for op in count.backward:
+        macs[op.path] += op.macs
+    layers = {f"layers.{number}": 2 * (5 * 8 * 8) for number in range(3)}
+    assert macs == {"mix": 4 * 2 * (5 * 5 * 8), **layers}
+
+
+@pytest.mark.skipif(not hasattr(flex, "AuxRequest"), reason="this PyTorch does not return the largest scores")
+def test_the_largest_scores_have_no_gradients():
+    asked = flex.AuxRequest(max_scores=True)
+    model = Call(lambda x: flex.flex_attention(x, x, x, return_aux=asked)[1].max_scores)
+    with pytest.raises(uc.CostError, match="no result requires gradients"):
+        uc.count(model, torch.zeros(1, 2, 5, 8, device="meta", requires_grad=True), train=True)
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 2])
