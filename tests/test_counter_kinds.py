@@ -13,7 +13,14 @@ from torch.nn import functional as F
 import ulsam_cost as uc
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules import RULES
-from ulsam_cost.formulas.layers import adaptive_avg_pool2d_cost, global_avg_pool_cost, global_max_pool_cost
+from ulsam_cost.formulas.layers import (
+    adaptive_avg_pool2d_cost,
+    amax_cost,
+    global_avg_pool_cost,
+    global_max_pool_cost,
+    mean_cost,
+    reduce_cost,
+)
 
 
 def rows(cost):
@@ -271,3 +278,14 @@ def test_the_pool_of_a_whole_map_is_made_of_height_times_width(pool):
     height, width = sympy.symbols("h w")  # of which nothing is known
     (op,) = pool("", (2, 3, height, width))
     assert op.reduction == height * width
+
+
+@pytest.mark.parametrize("reduced", [mean_cost, amax_cost, reduce_cost])
+@pytest.mark.parametrize(
+    ("height", "width"),
+    [sympy.symbols("h w", integer=True), (np.array([4, 6]), np.array([5, 7]))],
+    ids=["symbols", "arrays"],
+)
+def test_a_number_for_each_map_is_made_of_height_times_width(reduced, height, width):
+    (op,) = reduced("", (2, 3, height, width), (2, 3))
+    assert np.all(op.reduction == height * width)

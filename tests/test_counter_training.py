@@ -30,6 +30,14 @@ def test_convolutions(name):
     assert uc.count(layer, x.clone().requires_grad_(), train=True).macs == 3 * forward
 
 
+@pytest.mark.parametrize("name", ["plain", "transposed"])
+def test_convolutions_of_no_maps(name):
+    layer, _ = CONVOLUTIONS[name]
+    count = uc.count(layer, torch.zeros(0, 4, 9, 7, requires_grad=True), train=True)
+    assert (count.macs, count.uncounted) == (0, ())
+    assert [op.reduction for op in count.backward if op.kind in (OpKind.CONV, OpKind.REDUCE)] == [1, 1, 1]
+
+
 def network(*, frozen=()):
     model = nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1, bias=False),

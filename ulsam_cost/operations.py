@@ -48,7 +48,11 @@ def window_work(x: Shape, window: Any) -> Work:
 
 def reduction_work(x: Shape, output: Shape) -> Work:
     """A reduction that makes each element of `output` of an equal part of the map, or of one element."""
-    elements, results = prod(x), prod(output)
+    return window_work(x, share(prod(x), prod(output)))
+
+
+def share(elements: Any, results: Any) -> Any:
+    """How many elements each result is made of: one at least, where both numbers are ints."""
     if isinstance(elements, int) and isinstance(results, int):
-        return window_work(x, max(1, elements // max(1, results)))
-    return window_work(x, elements // results)
+        return max(1, elements // max(1, results))
+    return elements // results

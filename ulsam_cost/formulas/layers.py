@@ -24,6 +24,7 @@ from ulsam_cost.operations import (
     norm_work,
     product_work,
     reduction_work,
+    share,
     window_work,
 )
 
@@ -244,8 +245,7 @@ def adaptive_avg_pool2d_cost(path: str, x: Shape, size: Pair, *, module: str = "
     """Average pooling of a map [n, c, h, w] to [n, c, *size], whose windows may overlap."""
     n, c, h, w = x
     kh, kw = as_pair(size)
-    window = reduction_work((h, w), (kh, kw)).reduction
-    return _pooled(path, OpKind.POOL_AVG, "adaptive_avg_pool2d", x, (n, c, kh, kw), window, module)
+    return _pooled(path, OpKind.POOL_AVG, "adaptive_avg_pool2d", x, (n, c, kh, kw), share(h * w, kh * kw), module)
 
 
 def global_max_pool_cost(path: str, x: Shape, *, module: str = "AdaptiveMaxPool2d") -> Cost:

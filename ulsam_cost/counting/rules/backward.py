@@ -9,7 +9,7 @@ from torch import Tensor
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules.elements import elementwise
 from ulsam_cost.counting.rules.registry import Record, ops, record_work, rule, rule_named
-from ulsam_cost.operations import Work, convolution_work, product_work
+from ulsam_cost.operations import Work, convolution_work, product_work, share
 from ulsam_cost.tensors import tensors_of
 
 
@@ -33,11 +33,11 @@ def convolution_backward(
     macs = convolution_work(x.shape, weight.shape, grad.shape, transposed=transposed).macs
     for is_wanted, result, other in zip(wanted, (x, weight), (weight, x), strict=False):
         if is_wanted:
-            work = Work(macs, grad.numel() + other.numel(), macs // result.numel())
+            work = Work(macs, grad.numel() + other.numel(), share(macs, result.numel()))
             record_work(record, OpKind.CONV, result.shape, work)
     if wanted[2]:
         channels = grad.shape[1]
-        record(OpKind.REDUCE, (channels,), reads=grad.numel(), reduction=grad.numel() // channels)
+        record(OpKind.REDUCE, (channels,), reads=grad.numel(), reduction=share(grad.numel(), channels))
 
 
 @rule_named("transformers::grouped_mm_fallback_backward")
