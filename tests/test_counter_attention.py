@@ -35,8 +35,14 @@ def test_scaled_dot_product_attention_is_two_products_and_a_softmax():
         ({"enable_gqa": True}, [(2, 4, 5, 8), (2, 2, 7, 8), (2, 2, 7, 8)], 2 * 4 * 2 * 5 * 7 * 8),
         ({}, [(2, 5, 8)] * 3, 2 * 2 * 5 * 5 * 8),
         ({}, [(5, 8), (7, 8), (7, 3)], 5 * 7 * 8 + 5 * 7 * 3),
+        ({}, [(4, 5, 8), (2, 4, 7, 8), (2, 4, 7, 3)], 2 * 4 * (5 * 7 * 8 + 5 * 7 * 3)),
+        ({}, [(1, 4, 5, 8), (2, 4, 7, 8), (2, 4, 7, 3)], 2 * 4 * (5 * 7 * 8 + 5 * 7 * 3)),
+        ({"enable_gqa": True}, [(1, 4, 5, 8), (3, 2, 7, 8), (3, 2, 7, 8)], 3 * 4 * 2 * 5 * 7 * 8),
     ],
-    ids=["causal", "masked", "grouped queries", "three dimensions", "two dimensions"],
+    ids=[
+        *("causal", "masked", "grouped queries", "three dimensions", "two dimensions"),
+        *("queries of fewer dimensions", "one batch of queries", "one batch of grouped queries"),
+    ],
 )
 def test_layouts(options, shapes, macs):
     count = count_both_ways(
@@ -175,7 +181,7 @@ def test_the_rule_of_cudnns_kernel_which_runs_on_cuda_alone(shape, ends, macs):
         taken.append(macs)
 
     [q] = kernel_inputs(shape)
-    RULES[torch.ops.aten._cudnn_attention_forward](record, None, q, q, q, None, ends, ends, 7, 7, True)
+    RULES[torch.ops.aten._cudnn_attention_forward](record, q, q, q, q, None, ends, ends, 7, 7, True)
     assert sum(taken) == macs
 
 

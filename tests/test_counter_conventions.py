@@ -400,3 +400,21 @@ def test_torchinfo_counts_the_weights_of_a_transposed_convolution_at_each_place_
 def test_thop_of_2019_knows_no_norm_but_batch_norm(release):
     assert uc.count(nn.Sequential(nn.LayerNorm(8)), zeros(2, 5, 8)).number(release) == 0
     assert uc.count(nn.Sequential(nn.BatchNorm2d(3).eval()), zeros(2, 3, 4, 5)).number(release) == 4 * (2 * 3 * 4 * 5)
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (torch.addr, [(3, 5), (3,), (5,)]),
+        (torch.linalg.vecdot, [(3, 5), (3, 5)]),
+        (torch.cdist, [(2, 30, 4), (2, 40, 4)]),
+        (torch._addmm_activation, [(8,), (4, 16), (16, 8)]),
+        (lambda a, b: torch._int_mm(a.char(), b.char()), [(17, 8), (8, 16)]),
+    ],
+    ids=["addr", "vecdot", "cdist", "addmm_activation", "int_mm"],
+)
+def test_what_torch_does_not_see(function, shapes):
+    model, inputs = Call(function), tuple(zeros(*shape) for shape in shapes)
+    count = count_both_ways(model, inputs)
+    assert count.macs > 0
+    assert count.number("torch") == run_peer("torch", model, inputs) == 0

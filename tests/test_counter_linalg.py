@@ -81,12 +81,42 @@ SOLVES = {
         4,
         [("substitute", 5, 3)],
     ),
+    "triangular solve of many matrices for the same columns": (
+        lambda a, b: linalg.solve_triangular(a, b, upper=True),
+        [SQUARE, (5, 3)],
+        2,
+        [("substitute", 5, 3)],
+    ),
+    "triangular solve of as many matrices as rows": (
+        lambda a, b: linalg.solve_triangular(a, b, upper=True),
+        [(5, 5, 5), (5, 5)],
+        5,
+        [("substitute", 5, 5)],
+    ),
     "solve by Cholesky": (torch.cholesky_solve, [COLUMNS, SQUARE], 2, [("substitute", 5, 3), ("substitute", 5, 3)]),
     "solve": (
         linalg.solve,
         [SQUARE, COLUMNS],
         2,
         [("lu", 5, 5), ("substitute in ones", 5, 3), ("substitute", 5, 3)],
+    ),
+    "solve of many matrices for the same columns": (
+        linalg.solve,
+        [SQUARE, (5, 3)],
+        2,
+        [("lu", 5, 5), ("substitute in ones", 5, 3), ("substitute", 5, 3)],
+    ),
+    "solve of one matrix for many columns, which is factored once": (
+        linalg.solve,
+        [(1, 5, 5), (4, 5, 3)],
+        1,
+        [("lu", 5, 5), ("substitute in ones", 5, 4 * 3), ("substitute", 5, 4 * 3)],
+    ),
+    "solve for one vector": (
+        linalg.solve,
+        [SQUARE, (5,)],
+        2,
+        [("lu", 5, 5), ("substitute in ones", 5, 1), ("substitute", 5, 1)],
     ),
     "solve for a vector": (
         linalg.solve,
@@ -258,6 +288,8 @@ def test_least_squares_give_without_values_what_they_give_of_full_rank(left, rig
         (lambda a: linalg.svd(a, full_matrices=False), (6, 6), 14 * 6 * 6**2 + 8 * 6**3),
         (linalg.svdvals, (60, 4), 2 * 60 * 4**2 + 2 * 4**3),
         (linalg.svdvals, (6, 6), 4 * 6 * 6**2 - 4 * 6**3 // 3),
+        (lambda a: linalg.norm(a, ord=2), (60, 4), 2 * 60 * 4**2 + 2 * 4**3),
+        (lambda a: torch.norm(a, p="nuc"), (60, 4), 2 * 60 * 4**2 + 2 * 4**3),
         (linalg.eigh, (2, 6, 6), 2 * 9 * 6**3),
         (linalg.eigvalsh, (6, 6), 4 * 6**3 // 3),
         (linalg.eig, (6, 6), 25 * 6**3),
@@ -272,6 +304,8 @@ def test_least_squares_give_without_values_what_they_give_of_full_rank(left, rig
         "square svd",
         "svdvals",
         "square svdvals",
+        "spectral norm",
+        "nuclear norm",
         "eigh",
         "eigvalsh",
         "eig",
@@ -342,3 +376,9 @@ def test_distances(function, shape, results, each):
     count = count_both_ways(Call(function), zeros(*shape))
     assert (count.macs, count.uncounted) == (0, ())
     assert count.number("strict") == results * each
+
+
+def test_distances_of_many_points_are_a_product():
+    count = count_both_ways(Call(torch.cdist), (zeros(2, 30, 4), zeros(2, 40, 4)))
+    # |x|^2 - 2 xy + |y|^2: [2, 30, 40] = [2, 30, 4 + 2] @ [2, 4 + 2, 40]
+    assert (count.macs, count.uncounted, count.outputs) == (2 * 30 * 40 * (4 + 2), (), ((2, 30, 40),))

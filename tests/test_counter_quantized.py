@@ -153,8 +153,26 @@ def test_what_the_model_gives_is_unchanged():
 
 def test_an_operator_without_a_rule_is_listed():
     def forward(x):
-        x = torch.quantize_per_tensor(x, 0.1, 0, torch.quint8)
-        return torch.ops.quantized.matmul(x, x, 0.1, 0)
+        return torch.ops.quantized.embedding_bag_byte_prepack(x)
 
     count = uc.count(Call(forward), torch.ones(4, 4))
-    assert [(op.operator, op.severity) for op in count.uncounted] == [("quantized::matmul", "product")]
+    assert [op.operator for op in count.uncounted] == ["quantized::embedding_bag_byte_prepack"]
+
+
+def test_a_product_of_two_maps():
+    def forward(x, y):
+        x, y = (torch.quantize_per_tensor(z, 0.1, 0, torch.qint8) for z in (x, y))
+        return torch.ops.quantized.softmax(torch.ops.quantized.matmul(x, y, 0.1, 0), -1, 0.1, 0)
+
+    count = uc.count(Call(forward), (torch.ones(2, 5, 4), torch.ones(2, 4, 7)))
+    assert (count.macs, count.uncounted) == (2 * 5 * 4 * 7, ())
+
+
+def test_a_weight_that_is_packed_in_the_forward():
+    def forward(x, weight):
+        x = torch.quantize_per_tensor(x, 0.1, 0, torch.quint8)
+        weight = torch.quantize_per_tensor(weight, 0.1, 0, torch.qint8)
+        return torch.ao.nn.quantized.functional.linear(x, weight)
+
+    count = uc.count(Call(forward), (torch.ones(2, 6), torch.ones(8, 6)))
+    assert (count.macs, count.uncounted) == (2 * 6 * 8, ())

@@ -64,7 +64,13 @@ def wrapped_flat(model, mesh):
     return nn.Sequential(FullyShardedDataParallel(model, device_id=torch.device("cpu"), use_orig_params=False))
 
 
-@pytest.mark.parametrize("shard", [in_units, wrapped, wrapped_flat])
+def in_units_that_ran(model, mesh):
+    model = in_units(model, mesh)
+    model(torch.zeros(5, 8))  # gathers the parameters, and frees the memory that they took
+    return model
+
+
+@pytest.mark.parametrize("shard", [in_units, in_units_that_ran, wrapped, wrapped_flat])
 def test_sharded_modules_are_refused(mesh, shard):
     model = shard(net(), mesh)
     before = {name: (type(value), value.shape) for name, value in model.named_parameters()}

@@ -120,8 +120,8 @@ def test_a_sparse_layer():
 
 
 def test_what_has_no_rule_is_listed():
-    count = uc.count(Call(lambda s, x: torch.sparse.mm(s, x, "amax")), (LAYOUTS["csr"](), torch.ones(6, 5)))
-    assert [(op.operator, op.severity) for op in count.uncounted] == [("aten::_sparse_mm_reduce_impl", "product")]
+    count = uc.count(Call(lambda s: torch.sparse.softmax(s, 1)), LAYOUTS["coo"]())
+    assert [op.operator for op in count.uncounted] == ["aten::_sparse_softmax"]
     assert count.macs == 0
 
 
@@ -131,3 +131,10 @@ def test_without_values_a_sparse_product_is_refused():
     model = nn.Sequential(Call(lambda x: LAYOUTS["coo"]() @ x.T), layer)
     with pytest.raises(uc.CostError, match=r"sparse tensor .* on the meta device"):
         uc.count(model, torch.ones(5, 6, device="meta"))
+
+
+@pytest.mark.parametrize("reduce", ["sum", "amax"])
+def test_a_product_of_what_is_stored_that_is_reduced_otherwise(reduce):
+    stored = torch.eye(5).to_sparse_csr()
+    count = uc.count(Call(lambda x: torch.sparse.mm(stored, x, reduce)), torch.ones(5, 3))
+    assert (count.macs, count.uncounted) == (5 * 3, ())

@@ -10,6 +10,7 @@ import pytest
 import torch
 from counting import Call, zeros
 from torch import nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn import functional as F
 from torch.nn.modules import module as torch_module
 from torch.overrides import _get_current_function_mode_stack
@@ -277,3 +278,13 @@ def test_a_tensor_of_the_model_that_its_forward_gives_another_shape(change, of, 
     assert count.macs == 4 * 6 * 7  # as PyTorch runs it, and not 4 * 6 * 3
     assert "another shape" in count.real_run
     assert model.weight.shape == model.table.shape == (3, 6)
+
+
+def test_a_reference_to_memory_is_not_freed_twice(monkeypatch):
+    model = nn.Linear(4, 3)
+    model.reference = StorageWeakRef(model.weight.untyped_storage())
+    freed = []
+    monkeypatch.setattr(StorageWeakRef, "__del__", lambda reference: freed.append(reference.cdata))
+    uc.count(model, torch.zeros(2, 4))
+    gc.collect()
+    assert freed == []

@@ -6,6 +6,8 @@ import pytest
 import torch
 from counting import Call, count_both_ways, zeros
 from torch import nn
+from torch.ao.quantization import FusedMovingAvgObsFakeQuantize, MovingAverageMinMaxObserver
+from torch.nn import functional as F
 
 import ulsam_cost as uc
 from ulsam_cost.counting.severity import severity_of
@@ -118,3 +120,46 @@ def test_operations_that_give_no_tensor_have_rules():
     count = uc.count(Call(lambda x: (operator(x), x)[1]), zeros(4, 6))
     assert (count.cost.writes, count.uncounted) == (24, ())
     del lib
+
+
+NOT_PRODUCTS = {
+    "unpacked factors": (lambda x: torch.lu_unpack(*torch.linalg.lu_factor(x))[1], zeros(2, 5, 5)),
+    "rows made shorter": (nn.Embedding(10, 4, max_norm=1.0), zeros(2, 3, dtype=torch.int64)),
+    "frequencies": (lambda x: x * torch.fft.fftfreq(4, device=x.device), zeros(2, 4)),
+    "membership": (lambda x: torch.isin(x, x[0]), zeros(2, 4)),
+    "a copy of a view": (torch.alias_copy, zeros(2, 4)),
+    "quantized while it learns": (
+        FusedMovingAvgObsFakeQuantize(quant_min=0, quant_max=255, observer=MovingAverageMinMaxObserver),
+        zeros(2, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOT_PRODUCTS)
+def test_what_is_no_product_has_a_rule(name):
+    function, x = NOT_PRODUCTS[name]
+    count = uc.count(function if isinstance(function, nn.Module) else Call(function), x)
+    assert count.uncounted == ()
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+@pytest.mark.parametrize(
+    ("function", "shapes"),
+    [
+        (F.bilinear, [(0, 3), (0, 4), (5, 3, 4)]),
+        (lambda x: F.max_pool2d(x, 2), [(0, 4, 8, 8)]),
+        (lambda x: F.adaptive_avg_pool2d(x, 1), [(0, 4, 8, 8)]),
+        (lambda x: F.avg_pool1d(x, 2), [(0, 4, 8)]),
+    ],
+    ids=["bilinear", "max_pool2d", "adaptive_avg_pool2d", "avg_pool1d"],
+)
+def test_no_rows_cost_nothing(device, function, shapes):
+    inputs = [torch.zeros(shape, device=device) for shape in shapes]
+    count = uc.count(Call(function), tuple(inputs))
+    assert (count.macs, count.uncounted, count.real_run) == (0, (), "")
+    assert count.outputs == (tuple(function(*inputs).shape),)
+
+
+def test_a_rectifier_of_whole_numbers_without_values():
+    x = torch.zeros(2, 4, dtype=torch.int64, device="meta")
+    assert uc.count(Call(lambda x: F.relu6(F.relu(x))), x).outputs == ((2, 4),)

@@ -189,11 +189,16 @@ THOP = register(
 )
 
 
+UNSEEN_BY_TORCH = (
+    *("mv", "dot", "vdot", "vecdot", "addmv", "addr", "addbmm", "bilinear", "conv_tbc", "cdist"),
+    *("addmm_", "baddbmm_", "addmv_", "addr_", "addbmm_"),
+    *("_grouped_mm", "_scaled_grouped_mm", "_scaled_grouped_mm_v2", "_scaled_mm_v2", "_int_mm", "_addmm_activation"),
+    *("_weight_int8pack_mm", "_weight_int4pack_mm", "_weight_int4pack_mm_for_cpu", "_dyn_quant_matmul_4bit"),
+)
+
+
 def _torch(op: OpCost) -> int:
-    unseen = ("mv", "dot", "vdot", "addmv", "addbmm", "bilinear", "conv_tbc")
-    if op.operator in unseen or op.operator.endswith(VECTOR_KERNELS):
-        return 0
-    return 0 if op.operator in ("addmm_", "baddbmm_", "addmv_", "addbmm_") else 2 * op.own_macs
+    return 0 if op.operator in UNSEEN_BY_TORCH or op.operator.endswith(VECTOR_KERNELS) else 2 * op.own_macs
 
 
 TORCH = register(

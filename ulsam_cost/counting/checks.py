@@ -100,8 +100,14 @@ def _norm(x: Tensor, *others: Any) -> None:
     _of_floats(x)
 
 
+@_check("relu hardtanh", in_place=True)
+def _of_real_numbers(x: Tensor, *_: Any, **__: Any) -> None:
+    if x.is_complex() or x.dtype is torch.bool:
+        raise RuntimeError(f"not implemented for {_name(x.dtype)}")
+
+
 @_check(
-    "relu relu6 hardtanh hardswish hardsigmoid silu gelu elu celu selu leaky_relu mish softplus "
+    "hardswish hardsigmoid silu gelu elu celu selu leaky_relu mish softplus "
     "softshrink hardshrink log_sigmoid_forward glu",
     in_place=True,
 )
@@ -117,7 +123,7 @@ def _of_floats(x: Tensor, *_: Any, **__: Any) -> None:
 )
 def _pool(x: Tensor, *_: Any, **__: Any) -> None:
     _of_floats(x)
-    if 0 in x.shape:
+    if 0 in x.shape[1:]:
         raise RuntimeError(f"expected input without empty dimensions, but got {list(x.shape)}")
 
 

@@ -18,7 +18,7 @@ from ulsam_cost.counting.collector import no_collection
 from ulsam_cost.counting.eager import flexible_attention, is_compiler_loaded, not_compiled, unfused
 from ulsam_cost.counting.light import WrittenTableError
 from ulsam_cost.counting.meta_tensors import NeedsValuesError
-from ulsam_cost.counting.model_index import ModelIndex
+from ulsam_cost.counting.model_index import ModelIndex, refuse_sharded
 from ulsam_cost.counting.preserve import preserve_state
 from ulsam_cost.counting.scope import NOT_HEARD, Heard
 from ulsam_cost.counting.severity import Severity, Shapes, severity_of
@@ -235,6 +235,7 @@ def _counted(
     heard: Heard = NOT_HEARD,
 ) -> Count:
     error: Exception
+    refuse_sharded(body)
     was_compiler_loaded = is_compiler_loaded()
     try:
         with not_compiled():
@@ -335,8 +336,6 @@ def _count_for_real(
     Raises:
         CostError: where it asks for values, and a tensor has none, and for a model that cannot be copied.
     """
-    if any(base.__name__ in SHARDED for module in model.modules() for base in type(module).__mro__):
-        raise CostError("the model is sharded by FSDP: the model before it is sharded is accepted") from reason
     tensors = [*model.parameters(), *model.buffers(), *tensors_of(args, kwargs)]
     if any(tensor.is_meta for tensor in tensors):
         raise _refusal(reason, NO_VALUES)
@@ -348,7 +347,6 @@ def _count_for_real(
     return _result(tracer, forward, outputs, real_run=_sentence(reason))
 
 
-SHARDED = frozenset({"FSDPModule", "FullyShardedDataParallel"})  # by name: importing them takes long
 NO_VALUES = (
     "there are none on the meta device: a model and inputs on a CPU or GPU are accepted, or where it asks for those of "
     "inputs, small inputs with values (on the command line --input 1x64:int64=ones)"

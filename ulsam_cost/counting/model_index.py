@@ -1,5 +1,6 @@
 """What is looked up of a model before it is counted: the names of its modules, and its parameters."""
 
+import sys
 from typing import Any
 
 from torch import Tensor, nn
@@ -11,6 +12,8 @@ from ulsam_cost.errors import CostError
 from ulsam_cost.torch_private import COMPILED_BODY, MODULES, PARAMETERS
 
 _Parameter = nn.Parameter
+_SHARDING = "torch.distributed.fsdp"
+_SHARDED = frozenset({"FSDPModule", "FullyShardedDataParallel"})  # by name: importing them takes long
 
 
 class ModelIndex:
@@ -48,6 +51,17 @@ class ModelIndex:
                 if type(parameter) is not _Parameter and is_lazy(parameter):
                     raise CostError(f"module {path!r} has parameters without a shape: run it once before it is counted")
                 found[id(parameter)] = path, parameter
+
+
+def refuse_sharded(model: nn.Module) -> None:
+    """Refuse a model whose hooks gather its parameters into memory that a twin would share with it.
+
+    Raises:
+        CostError: for a model with a module that is sharded by FSDP.
+    """
+    kinds = set(map(type, model.modules())) if _SHARDING in sys.modules else ()
+    if any(base.__name__ in _SHARDED for kind in kinds for base in kind.__mro__):
+        raise CostError("the model is sharded by FSDP: the model before it is sharded is accepted")
 
 
 def layer_class(module: nn.Module) -> str:

@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
@@ -404,6 +405,6 @@ def _maker_of(kind: type) -> Maker:
     for base, maker in ((nn.Module, _module), (Tensor, _tensor), (type, _shared), (Enum, _shared)):
         if issubclass(kind, base):
             return maker
-    if kind.__module__.partition(".")[0] in _OUTSIDE:
-        return _shared
+    if kind.__module__.partition(".")[0] in _OUTSIDE or issubclass(kind, StorageWeakRef):
+        return _shared  # a reference to memory frees it as it ends
     return _by_own_rule if hasattr(kind, "__deepcopy__") else _object

@@ -15,6 +15,7 @@ from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules.products import product
 from ulsam_cost.counting.rules.registry import Record, ops, record_work, rule, rule_named
 from ulsam_cost.operations import norm_work, product_work, window_work
+from ulsam_cost.tensors import first_tensor
 
 
 @rule(
@@ -26,8 +27,8 @@ from ulsam_cost.operations import norm_work, product_work, window_work
     )
 )
 def attention(record: Record, out: Any, query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> None:
-    *batch, length, width = query.shape
-    pairs(record, tuple(batch), length, key.shape[-2], width, value.shape[-1], (query, key, value))
+    *batch, length = first_tensor(out).shape[:-1]  # of all operands, which may broadcast
+    pairs(record, tuple(batch), length, key.shape[-2], query.shape[-1], value.shape[-1], (query, key, value))
 
 
 def pairs(

@@ -137,8 +137,8 @@ def _distances(record: Record, out: Tensor, reads: int, n: int, p: float) -> Non
     record(OpKind.REDUCE, out.shape, reads=reads, reduction=n, operations=out.numel() * max(0, 3 * n - 1 + root))
 
 
-@rule(ops("equal"))
-def equal(record: Record, out: None, x: Tensor, y: Tensor) -> None:
+@rule(ops("equal allclose"))
+def equal(record: Record, out: None, x: Tensor, y: Tensor, *_: Any, **__: Any) -> None:
     # a bool: a comparison for each pair of elements, and all of them taken together
     n = x.numel()
     record(OpKind.REDUCE, (), reads=n + y.numel(), reduction=n, params=(x, y), operations=max(0, 2 * n - 1))
@@ -170,6 +170,12 @@ def embedding(record: Record, out: Tensor, weight: Tensor, indices: Tensor, *_: 
     record(OpKind.MOVEMENT, out.shape, reads=out.numel() + indices.numel(), params=(weight,))
 
 
+@rule(ops("embedding_renorm_"))
+def embedding_norm(record: Record, out: Tensor, weight: Tensor, indices: Tensor, *_: Any) -> None:
+    n, width = indices.numel(), weight.shape[-1]  # the rows that are asked for are made no longer than they may be
+    record(OpKind.NORM, (n, width), reads=n * width + n, reduction=width, params=(weight,))
+
+
 def elementwise(kind: OpKind) -> Rule:
     """The rule of an operation that goes element by element over broadcast operands."""
 
@@ -193,7 +199,8 @@ ELEMENTWISE = (
     "lcm heaviside eq ne lt le gt ge modf frexp multinomial _add_relu _transform_bias_rescale_qkv "
     "_thnn_fused_lstm_cell _thnn_fused_gru_cell _fake_quantize_learnable_per_tensor_affine "
     "_fake_quantize_learnable_per_channel_affine fake_quantize_per_tensor_affine_cachemask "
-    "fake_quantize_per_channel_affine_cachemask _fake_quantize_per_tensor_affine_cachemask_tensor_qparams"
+    "fake_quantize_per_channel_affine_cachemask _fake_quantize_per_tensor_affine_cachemask_tensor_qparams "
+    "_fused_moving_avg_obs_fq_helper isin"
 )
 pointwise = rule(ops(ELEMENTWISE, in_place=True))(elementwise(OpKind.ELEMENTWISE))
 MOVEMENT = (
@@ -207,6 +214,8 @@ MOVEMENT = (
     "max_unpool3d bucketize searchsorted _pack_padded_sequence _to_sparse _to_dense to_padded_tensor complex rot90 "
     "block_diag _chunk_cat put index_reduce _unique _unsafe_masked_index _unsafe_masked_index_put_accumulate "
     "nonzero_static unique_dim_consecutive as_strided_scatter _jagged_to_padded_dense_forward "
-    "_padded_dense_to_jagged_forward _pin_memory to_mkldnn"
+    "_padded_dense_to_jagged_forward _pin_memory to_mkldnn lu_unpack alias_copy as_strided_copy narrow_copy t_copy "
+    "transpose_copy squeeze_copy unsqueeze_copy unbind_copy split_copy split_with_sizes_copy select_copy slice_copy "
+    "detach_copy"
 )
 move = rule(ops(MOVEMENT, in_place=True))(elementwise(OpKind.MOVEMENT))

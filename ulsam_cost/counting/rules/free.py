@@ -25,6 +25,7 @@ FREE = VIEWS | frozenset(
         "indices _indices crow_indices col_indices ccol_indices row_indices _nnz is_coalesced sparse_dim dense_dim "
         "_dimI _dimV sparse_coo_tensor _sparse_coo_tensor_with_dims _sparse_coo_tensor_with_dims_and_tensors "
         "_sparse_coo_tensor_unsafe sparse_compressed_tensor _sparse_compressed_tensor_unsafe sparse_csr_tensor "
+        "fft_fftfreq fft_rfftfreq q_scale q_zero_point q_per_channel_scales q_per_channel_zero_points "
         "_sparse_csr_tensor_unsafe _validate_sparse_coo_tensor_args _validate_sparse_compressed_tensor_args",
         in_place=True,
     )

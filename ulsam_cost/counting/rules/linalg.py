@@ -16,7 +16,7 @@ from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
-from torch import Tensor
+from torch import Tensor, broadcast_shapes
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules.registry import Record, ops, rule
@@ -27,7 +27,7 @@ COMPLEX_MULTIPLICATION, COMPLEX_ADDITION = 6, 2  # in real operations
 VALUES_ALONE = frozenset(
     {
         *("linalg_svdvals", "linalg_eigvals", "linalg_eigvalsh"),
-        *("linalg_matrix_rank", "linalg_cond", "linalg_matrix_norm"),
+        *("linalg_matrix_rank", "linalg_cond", "linalg_matrix_norm", "linalg_norm", "norm", "nuclear_norm"),
     }
 )
 
@@ -130,8 +130,11 @@ def eigenvalues(n: int, *, vectors: bool) -> Work:
     return _leading((25 if vectors else 10) * n**3)
 
 
-def _solving(names: str, work_of: Callable[..., Work]) -> None:
-    """Register a rule for operators; their work is that of each matrix of the first operand's batch."""
+def _solving(names: str, work_of: Callable[..., Work], *, once: bool = False) -> None:
+    """Register a rule for operators; their work is that of each matrix of the batch to which operands broadcast.
+
+    With `once` it is that of each matrix of the first operand, which is not worked on again for other operands.
+    """
 
     def solve(record: Record, out: Any, a: Tensor, *others: Any, **options: Any) -> None:
         operands, result = tuple(tensors_of(a, others)), first_tensor(out)
@@ -139,7 +142,7 @@ def _solving(names: str, work_of: Callable[..., Work]) -> None:
             work = work_of(a, *others, **options, vectors=False)
         else:
             work = work_of(a, *others, **options)
-        matrices = max(prod(tensor.shape[:-2]) for tensor in (result, *operands))
+        matrices = max(prod(tensor.shape[:-2]) for tensor in ((a,) if once else (result, *operands)))
         multiplication, addition = (COMPLEX_MULTIPLICATION, COMPLEX_ADDITION) if a.is_complex() else (1, 1)
         record(
             OpKind.SOLVE, result.shape, macs=matrices * work.additions,
@@ -157,15 +160,16 @@ def _sizes(matrix: Tensor) -> tuple[int, int]:
 
 def _sides(a: Tensor, b: Tensor, *, left: bool) -> tuple[int, int]:
     """The size of a system, and for how many columns (or rows, from the right) it is solved."""
-    n = a.shape[-1]
-    if b.dim() < a.dim() or (left and b.shape[-2] != n):  # a vector for each matrix
-        return n, 1
-    return n, b.shape[-1] if left else b.shape[-2]
+    return a.shape[-1], b.shape[-1] if left else b.shape[-2]
 
 
 def _lu_solve_after_factor(a: Tensor, b: Tensor, *, left: bool = True, **_: Any) -> Work:
-    n, columns = _sides(a, b, left=left)
-    return lu_factor(n, n).then(lu_solved(n, columns))
+    n, batch = a.shape[-1], a.shape[:-2]
+    if b.dim() == 1 or b.shape == a.shape[:-1]:  # a vector for each matrix
+        return lu_factor(n, n).then(lu_solved(n, 1))
+    columns = _sides(a, b, left=left)[1]
+    times = prod(broadcast_shapes(batch, b.shape[:-2])) // max(1, prod(batch))
+    return lu_factor(n, n).then(lu_solved(n, times * columns))
 
 
 def _lu_solve(lu: Tensor, pivots: Tensor, b: Tensor, *, left: bool = True, **_: Any) -> Work:
@@ -257,7 +261,6 @@ for names, work_of in (
     ("triangular_solve", _old_triangular),
     ("linalg_lu linalg_lu_factor_ex", lambda a, **_: lu_factor(*_sizes(a))),
     ("linalg_lu_solve", _lu_solve),
-    ("_linalg_solve_ex", _lu_solve_after_factor),
     ("linalg_inv_ex", _inverse),
     ("_linalg_det _linalg_slogdet", _determinant),
     ("linalg_qr", _qr),
@@ -272,3 +275,4 @@ for names, work_of in (
     ("_linalg_eigvals", lambda a, *, vectors=False: eigenvalues(a.shape[-1], vectors=False)),
 ):
     _solving(names, work_of)
+_solving("_linalg_solve_ex", _lu_solve_after_factor, once=True)

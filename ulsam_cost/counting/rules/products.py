@@ -157,6 +157,16 @@ def outer_product(record: Record, out: Tensor, added: Tensor, a: Tensor, b: Tens
     product(record, out.shape, a, b, added if beta else None, length=1)  # [i, j] = [i, j] + [i] [j]
 
 
+@rule(ops("_euclidean_dist"))
+def distances(record: Record, out: Tensor, x: Tensor, y: Tensor) -> None:
+    """Distances of many points, whose squares are |x|^2 - 2 xy + |y|^2: a product over their numbers and two more."""
+    numbers = x.shape[-1]
+    for points in (x, y):
+        record(OpKind.REDUCE, points.shape[:-1], reads=points.numel(), reduction=numbers)
+    product(record, out.shape, x, y, length=numbers + 2)  # [..., n, m] = [..., n, d + 2] @ [..., d + 2, m]
+    record(OpKind.ELEMENTWISE, out.shape, reads=out.numel())  # the root
+
+
 @rule(ops("conv_tbc"))
 def time_major_convolution(record: Record, out: Tensor, x: Tensor, weight: Tensor, bias: Tensor, *_: Any) -> None:
     *taps, filters = weight.shape  # [t, n, out] = [t, n, c] * [k, c, out]
@@ -214,7 +224,7 @@ def trilinear(
     operands = (a, b, c)
     kind = OpKind.LINEAR if any(record.is_parameter(operand) for operand in operands) else OpKind.MATMUL
     reads, whole = sum(operand.numel() for operand in operands), broadcast_shapes(pair, _spread(c, lacking_c))
-    record(kind, out.shape, macs=macs, reads=reads, reduction=prod(whole) // out.numel(), params=operands)
+    record(kind, out.shape, macs=macs, reads=reads, reduction=prod(whole) // max(1, out.numel()), params=operands)
 
 
 def _spread(x: Tensor, lacking: Sequence[int]) -> list[int]:

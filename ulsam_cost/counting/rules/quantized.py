@@ -10,7 +10,7 @@ from torch import Tensor
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.packed import unpacked
 from ulsam_cost.counting.rules.elements import elementwise
-from ulsam_cost.counting.rules.products import recurrent_product
+from ulsam_cost.counting.rules.products import product, recurrent_product
 from ulsam_cost.counting.rules.registry import Record, Rule, ops, record_work, rule, rule_named
 from ulsam_cost.operations import convolution_work
 
@@ -96,6 +96,16 @@ def _recurrence(record: Record, steps: int, weights: tuple[Tensor, ...], params:
         recurrent_product(record, steps, weight, params)
 
 
+@rule(_quantized("linear_prepack conv1d_prepack conv2d_prepack conv3d_prepack"))
+def pack(record: Record, out: None, weight: Tensor, *_: Any, **__: Any) -> None:
+    record(OpKind.MOVEMENT, weight.shape, reads=weight.numel(), params=(weight,))
+
+
+@rule(_quantized("matmul"))
+def matrix_product(record: Record, out: Tensor, a: Tensor, b: Tensor, *_: Any) -> None:
+    product(record, out.shape, a, b, length=a.shape[-1])  # [..., i, j] = [..., i, k] @ [..., k, j]
+
+
 @rule(
     _quantized("embedding_byte embedding_4bit embedding_2bit embedding_bag_byte embedding_bag_4bit embedding_bag_2bit")
 )
@@ -107,8 +117,12 @@ def embedding(record: Record, out: Tensor, packed: Any, indices: Tensor, *_: Any
 for names, kind in (
     ("add add_out add_relu add_scalar add_scalar_relu", OpKind.ADD),
     ("mul mul_out mul_relu mul_scalar mul_scalar_relu", OpKind.MULTIPLY),
-    ("relu6 hardswish leaky_relu elu celu sigmoid", OpKind.ACTIVATION),
-    ("cat", OpKind.MOVEMENT),
+    ("relu6 hardswish leaky_relu elu celu sigmoid prelu threshold", OpKind.ACTIVATION),
+    ("batch_norm batch_norm1d batch_norm2d batch_norm3d batch_norm_relu batch_norm1d_relu", OpKind.NORM),
+    ("batch_norm2d_relu batch_norm3d_relu layer_norm group_norm instance_norm", OpKind.NORM),
+    ("softmax", OpKind.SOFTMAX),
+    ("clamp", OpKind.ELEMENTWISE),
+    ("cat cat_relu", OpKind.MOVEMENT),
 ):
     rule(_quantized(names))(elementwise(kind))
 rule(ops("quantize_per_tensor quantize_per_tensor_dynamic quantize_per_channel dequantize"))(

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ulsam_cost.cost import OpKind
 from ulsam_cost.counting.rules.registry import Record, Rule, ops
-from ulsam_cost.tensors import stored_elements
+from ulsam_cost.tensors import first_tensor, stored_elements
 
 SPARSE: dict[Any, Rule] = {}
 
@@ -32,6 +32,11 @@ def product(record: Record, out: Tensor, a: Tensor, b: Tensor, *_: Any, **__: An
     else:  # [i, j] = stored of [i, k] @ stored of [k, j]
         macs = int((_stored_at(a, 1) * _stored_at(b, 0)).sum())
     _record_product(record, out, a, b, macs)
+
+
+@_sparse_rule("_sparse_mm_reduce_impl")
+def reduced_product(record: Record, out: Any, a: Tensor, b: Tensor, *_: Any) -> None:
+    product(record, first_tensor(out), a, b)  # of what is stored; the largest or least product in place of the sum
 
 
 @_sparse_rule("addmm _sparse_addmm addmv sspaddmm")
