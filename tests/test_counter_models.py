@@ -349,6 +349,14 @@ def test_the_callers_mode_does_not_matter(mode):
             assert count_both_ways(model, X).macs == CONV
 
 
+def test_jagged_tensors_that_a_model_makes_are_uncounted():
+    def forward(x):
+        return torch.nested.nested_tensor([x[:2], x[:3]], layout=torch.jagged).sum(-1)
+
+    count = uc.count(Call(forward), torch.zeros(4, 5))
+    assert "aten::sum" in {row.operator for row in count.uncounted}
+
+
 @pytest.mark.filterwarnings("ignore:.*nested tensors")
 def test_nested_tensors_are_uncounted_products():
     def forward(x):

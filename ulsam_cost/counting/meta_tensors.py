@@ -110,7 +110,9 @@ class MetaTensors:
         key = id(tensor)
         if key in self._known:
             return self._known.has(tensor)
-        return key not in self._made and key not in self._parameter_of and tensor.numel() <= MOST_CONSTANT
+        if key in self._made or key in self._parameter_of or _runs_itself(tensor):
+            return False
+        return tensor.numel() <= MOST_CONSTANT
 
     def has_own_values(self, tensor: Tensor) -> bool:
         """Whether a tensor of the model's was computed with, and so may have changed, in a copy."""
@@ -251,3 +253,8 @@ def _device_of(tensors: Iterable[Tensor], default: torch.device = CPU) -> torch.
     """The device of the first of these tensors, the meta device where one is there."""
     devices = [tensor.device for tensor in tensors]
     return META if META in devices else devices[0] if devices else default
+
+
+def _runs_itself(tensor: Tensor) -> bool:
+    """Whether a class of its own runs what is done to a tensor, such as a jagged one, which has no memory itself."""
+    return type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__
