@@ -269,3 +269,43 @@ def test_compiling_goes_on_as_before():
 
     torch.compile(lambda x: x + 1, backend=backend)(torch.zeros(2))
     assert len(compiled) == 1
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_mask_that_looks_up_documents(device):
+    documents = torch.arange(130, device=device) // 50
+
+    def forward(x):
+        mask = flex.create_block_mask(lambda b, h, i, j: documents[i] == documents[j], None, None, 130, 130, x.device)
+        return flex.flex_attention(x, x, x, block_mask=mask)
+
+    count = uc.count(Call(forward), torch.zeros(2, 4, 130, 8, device=device))
+    assert (count.macs, count.uncounted) == (2 * 2 * 4 * (130 * 130 * 8), ())
+
+
+class Product(torch.autograd.Function):
+    """A product with a backward pass of its own."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x, weight):
+        return x @ weight
+
+    @staticmethod
+    def setup_context(context, inputs, output):
+        context.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(context, grad):
+        x, weight = context.saved_tensors
+        return grad @ weight.mT, x.mT @ grad
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_function_of_autograd_for_each_row(device):
+    weight, x = torch.zeros(6, 7, device=device), torch.zeros(3, 5, 6, device=device)
+    one = Call(lambda x: torch.vmap(lambda row: Product.apply(row, weight))(x))
+    assert uc.count(one, x).macs == 3 * (5 * 6 * 7)
+    gradient = torch.func.grad(lambda row: Product.apply(row, weight).sum())
+    assert uc.count(Call(lambda x: torch.vmap(gradient)(x)), x).macs == 3 * (3 * (5 * 6 * 7))

@@ -163,3 +163,14 @@ def test_no_rows_cost_nothing(device, function, shapes):
 def test_a_rectifier_of_whole_numbers_without_values():
     x = torch.zeros(2, 4, dtype=torch.int64, device="meta")
     assert uc.count(Call(lambda x: F.relu6(F.relu(x))), x).outputs == ((2, 4),)
+
+
+def test_a_rule_of_an_overload_that_fails_is_listed_under_the_operators_name():
+    _lib, name, op = library("double(Tensor x) -> Tensor", lambda x: 2 * x)
+
+    def failing(record, out, x):
+        raise ValueError("no rule for these")
+
+    uc.register_rule(op, failing)
+    [row] = uc.count(Call(op.default), zeros(2, 3)).uncounted
+    assert (row.operator, row.error) == (f"{name}::double", "ValueError: no rule for these")

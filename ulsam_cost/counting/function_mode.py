@@ -220,6 +220,8 @@ class FunctionMode(TorchFunctionMode):
         if follow is not None:
             with self:
                 return follow(*args, **kwargs)
+        if name == "custom_function_call":  # an autograd.Function under vmap: the dispatcher shows what it does
+            return function(*args, **kwargs)
         if name != "flex_attention":
             raise CostError(f"the functions that operator {name!r} runs are not counted: those of {_ACCEPTED} are")
         query, key, value, change, *_ = args
@@ -298,8 +300,9 @@ class FunctionMode(TorchFunctionMode):
         finally:
             record.muted = False
         record.operator = name
-        is_operator = isinstance(function, OpOverloadPacket)
-        operator = qualified_name(function) if is_operator else f"aten::{getattr(function, '__name__', name)}"
+        packet = getattr(function, "overloadpacket", function)
+        is_operator = isinstance(packet, OpOverloadPacket)
+        operator = qualified_name(packet) if is_operator else f"aten::{getattr(function, '__name__', name)}"
         record.by_rule(rule, operator, result, args, operands_of(kwargs))
         record.operator = ""
         return self._made(result)
