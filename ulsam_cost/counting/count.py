@@ -18,7 +18,7 @@ from ulsam_cost.counting.collector import no_collection
 from ulsam_cost.counting.eager import flexible_attention, is_compiler_loaded, not_compiled, unfused
 from ulsam_cost.counting.light import WrittenTableError
 from ulsam_cost.counting.meta_tensors import NeedsValuesError
-from ulsam_cost.counting.model_index import ModelIndex, refuse_sharded
+from ulsam_cost.counting.model_index import ModelIndex
 from ulsam_cost.counting.preserve import preserve_state
 from ulsam_cost.counting.scope import NOT_HEARD, Heard
 from ulsam_cost.counting.severity import Severity, Shapes, severity_of
@@ -235,7 +235,6 @@ def _counted(
     heard: Heard = NOT_HEARD,
 ) -> Count:
     error: Exception
-    refuse_sharded(body)
     was_compiler_loaded = is_compiler_loaded()
     try:
         with not_compiled():

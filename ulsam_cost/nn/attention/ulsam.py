@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import has_torch_function
 
 from ulsam_cost.errors import require_divides, require_int
 from ulsam_cost.formulas.attention.mechanism import require_one_of
@@ -48,8 +49,9 @@ class ULSAM(nn.Module):
         """[n, m, h, w] -> [n, m, h, w]."""
         n, m, h, w = x.shape
         # On a CPU, PyTorch's 1 x 1 depthwise convolution and max pool are vectorised in this layout alone;
-        # compiled, they are slower in it.
-        eager_on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
+        # compiled, they are slower in it. As in nn.MultiheadAttention, a mode that hears what is called is shown the
+        # operations as they are defined.
+        eager_on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling() and not has_torch_function((x,))
         laid_out = x.contiguous(memory_format=torch.channels_last) if eager_on_cpu else x
         features = self.depthwise(laid_out)
         if self.style == "release":
