@@ -9,6 +9,7 @@ from counting import Call, count_both_ways, fvcore_activations, zeros
 from mechanisms import fitted
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 import ulsam_cost as uc
 from ulsam_cost.conventions import CONVENTIONS, Convention, register
@@ -418,3 +419,12 @@ def test_what_torch_does_not_see(function, shapes):
     count = count_both_ways(model, inputs)
     assert count.macs > 0
     assert count.number("torch") == run_peer("torch", model, inputs) == 0
+
+
+def test_what_torch_does_not_see_of_the_backward_pass():
+    inputs = tuple(torch.zeros(shape, requires_grad=True) for shape in ((2, 3), (2, 4), (5, 3, 4)))
+    count = uc.count(Call(F.bilinear), inputs, train=True)
+    with FlopCounterMode(display=False) as counter:
+        F.bilinear(*inputs).sum().backward()
+    assert count.backward.macs > 0
+    assert count.number("torch") == counter.get_total_flops() == 0

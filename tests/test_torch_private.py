@@ -154,3 +154,9 @@ def test_flex_attention_refuses_the_meta_device_by_the_check_that_is_replaced(mo
     monkeypatch.setattr(flex, private.FLEX_CHECK, lambda *tensors: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         flex.flex_attention(x, x, x)
+
+
+def test_what_a_checkpoint_takes_down_of_a_tensor():
+    from torch.utils import checkpoint
+
+    assert getattr(checkpoint, private.CHECKPOINTED)(torch.zeros(2))["device"] == torch.device("cpu")

@@ -42,6 +42,9 @@ COMPILER_MODULES = ("torch._dynamo", "torch._inductor")
 FLEX_MODULE = "torch.nn.attention.flex_attention"
 FLEX_CHECK, FLEX_UNCOMPILED = "_validate_device", "_FLEX_ATTENTION_DISABLE_COMPILE_DEBUG"
 
+# The function of torch.utils.checkpoint that says what a tensor is like, before and after it is made again.
+CHECKPOINTED = "_default_meta_extractor"
+
 # The tables of the hooks of all modules; PyTorch 2.6 has no function that says whether there are any.
 _HOOKS_OF_ALL = tuple(f"_global_{when}_hooks" for when in ("forward_pre", "forward", "backward_pre", "backward"))
 

@@ -190,8 +190,8 @@ THOP = register(
 
 
 UNSEEN_BY_TORCH = (
-    *("mv", "dot", "vdot", "vecdot", "addmv", "addr", "addbmm", "bilinear", "conv_tbc", "cdist"),
-    *("addmm_", "baddbmm_", "addmv_", "addr_", "addbmm_"),
+    *("mv", "dot", "vdot", "vecdot", "addmv", "addr", "addbmm", "bilinear", "_trilinear", "conv_tbc"),
+    *("cdist", "addmm_", "baddbmm_", "addmv_", "addr_", "addbmm_"),
     *("_grouped_mm", "_scaled_grouped_mm", "_scaled_grouped_mm_v2", "_scaled_mm_v2", "_int_mm", "_addmm_activation"),
     *("_weight_int8pack_mm", "_weight_int4pack_mm", "_weight_int4pack_mm_for_cpu", "_dyn_quant_matmul_4bit"),
 )

@@ -1,5 +1,6 @@
 """The function mode: every torch function that the model calls, answered from shapes or run on the meta device."""
 
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from types import FunctionType
@@ -37,9 +38,11 @@ from ulsam_cost.counting.scope import UNANSWERED, Scope, no_answer
 from ulsam_cost.errors import CostError
 from ulsam_cost.tensors import first_tensor, is_plain, shape_of, tensors_of
 from ulsam_cost.torch_private import (
+    CHECKPOINTED,
     HigherOrderOperator,
     OpOverloadPacket,
     assert_function,
+    current_autograd_node,
     current_transform,
     qualified_name,
     storage_key,
@@ -197,8 +200,10 @@ class FunctionMode(TorchFunctionMode):
         return self._usual_way_of(func)(self, func, args, kwargs)
 
     def _tell_where(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        # A checkpoint that runs again compares devices with those that it took down out of sight of this mode.
+        compares = current_autograd_node() is not None and sys._getframe(2).f_code.co_name == CHECKPOINTED
         with self._no_functions:
-            return WHERE[func](self._tensors.device_of(args[0]))
+            return WHERE[func](args[0].device if compares else self._tensors.device_of(args[0]))
 
     def _read(self, function: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if not self._tensors.is_untouched(args[0]):
