@@ -358,6 +358,15 @@ def test_jagged_tensors_that_a_model_makes_are_uncounted():
 
 
 @pytest.mark.filterwarnings("ignore:.*nested tensors")
+def test_a_nested_tensor_that_is_given_is_an_uncounted_product():
+    given = torch.nested.nested_tensor([torch.ones(2, 4), torch.ones(3, 4)])
+    count = uc.count(nn.Linear(4, 6), given)
+    assert "product" in {row.severity for row in count.uncounted}
+    assert (count.macs, count.complete) == (0, False)
+    assert torch.equal(given[1], torch.ones(3, 4))
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors")
 def test_nested_tensors_are_uncounted_products():
     def forward(x):
         nested = torch.nested.nested_tensor([x[:2], x[:3]])

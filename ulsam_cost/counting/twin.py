@@ -120,7 +120,8 @@ def copy_of(tensor: Tensor, twins: Twins) -> Tensor:
     if is_lazy(tensor):
         return tensor
     own = tensor.detach()
-    own = copy.deepcopy(own, twins.memo) if own.layout is torch.strided else own.clone()
+    is_plain = own.layout is torch.strided and not own.is_nested
+    own = copy.deepcopy(own, twins.memo) if is_plain else own.clone()
     if isinstance(tensor, _Parameter):
         own = as_subclass(type(tensor), own, tensor.requires_grad)
     own.requires_grad_(tensor.requires_grad)
