@@ -4,9 +4,11 @@
 
 Architectures of timm and of transformers are drawn, as far as these are installed, built on the meta device, and each
 is counted once with nothing remembered of any other: by the one and by the other in turn, in one process, the order
-alternating. The times are CPU times of the process; what other programs do disturbs the ratios little.
+alternating; what others left to Python's garbage collector is collected before. The times are CPU times of the process;
+what other programs do disturbs the ratios little.
 """
 
+import gc
 import importlib
 import random
 import statistics
@@ -137,6 +139,7 @@ def timed(name: str, build: Build, *, own_first: bool) -> Times:
     model.eval()
     taken = {}
     for count in (own_count, peer_count) if own_first else (peer_count, own_count):
+        gc.collect()
         taken[count] = seconds(partial(count, model, inputs))
     return Times(name, taken[own_count], taken[peer_count])
 
@@ -232,6 +235,7 @@ def main(of_timm: int, of_transformers: int, seed: int, *, functions: bool) -> N
         except ImportError as error:
             click.echo(f"{library} is not there: {error}")
             continue
+        gc.freeze()  # what is imported is not looked through before each count
         skipped: list[str] = []
         times = list(islice(times_of(architectures, seed, skipped), size))
         print_times(library, times)

@@ -206,8 +206,8 @@ TORCH = register(
         name="torch",
         source="torch 2.13, torch/utils/flop_counter.py: FlopCounterMode, on the meta device or a GPU",
         unit="FLOPs",
-        counts="2 per MAC of convolutions and matrix products; does not see products with vectors and in-place "
-        "products",
+        counts="2 per MAC of convolutions and matrix products; does not see products with vectors, in-place "
+        "ones, grouped ones, and those of int8 and int4",
         weigh=_known_to_tools(_torch),
         per_mac=2,
         products_only=True,
