@@ -179,7 +179,7 @@ def count(model: nn.Module, inputs: Any, *, train: bool = False, fast: bool = Tr
     With `train`, the backward pass from gradients of all the results to every parameter that requires gradients,
     and to every input that does; norms and dropout do what the model's own training flags say.
     Not counted: a loss, an optimizer's step.
-    A model that asks where its tensors are is told the device on which it and its inputs are, or the meta device.
+    If the model checks the device of its tensors, it sees the device of the model and its inputs.
     Convolutions give maps in order in memory, as they do on the meta device. On a CPU or GPU a model in
     `torch.channels_last` keeps that order, so that other copies may be made than are counted; MACs are the same.
 

@@ -174,10 +174,10 @@ def group_norm_cost(path: str, x: Shape, groups: Any, *, module: str = "GroupNor
         SizeError: where all that a group has is one value, which PyTorch refuses.
     """
     n, c = x[:2]
-    share = prod(x) // (n * groups)
-    if not holds(n * share > 1):
+    size = prod(x) // (n * groups)
+    if not holds(n * size > 1):
         raise SizeError("a group norm over one value: 2 or more values in each group are accepted")
-    work = norm_work(x, 2 * c, share)
+    work = norm_work(x, 2 * c, size)
     return Cost((_worked(path, OpKind.NORM, "group_norm", x, work, params=2 * c, module=module),))
 
 
